@@ -1,0 +1,214 @@
+"""Read and write model checkpoints tensor by tensor; safetensors only.
+
+Memory holds one tensor while reading and one shard while writing, whatever the size of the model.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from storm_core.errors import InputError
+
+INDEX_NAME = "model.safetensors.index.json"
+SINGLE_NAME = "model.safetensors"
+# Small enough to hold beside one tensor on a laptop, large enough that an 8B model has few files.
+SHARD_BYTES = 2 << 30
+_COMPANION_SUFFIXES = (".json", ".jinja", ".txt", ".model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorInfo:
+    """Where a tensor lies, its shape, and its dtype in safetensors' spelling (`BF16`, `F8_E4M3`, ...)."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model directory: its `config.json` and the tensors of its safetensors files, in file order."""
+
+    path: Path
+    config: Mapping[str, Any]
+    tensors: Mapping[str, TensorInfo]
+
+    def load(self, name: str) -> Tensor:
+        """The tensor `name`, on the CPU, in its stored dtype.
+
+        Raises:
+            InputError: no such tensor.
+        """
+        if name not in self.tensors:
+            raise InputError(f"no tensor {name!r} in {self.path}; is it a LoRA adapter or another architecture?")
+        with safe_open(self.tensors[name].file, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Open a model directory without loading its tensors.
+
+    Raises:
+        InputError: no config.json, no safetensors, code from a hub in the config, a file that cannot be read, or an
+            index that names a missing file or tensor.
+    """
+    config = read_model_config(path)
+    files = _weight_files(path)
+    tensors: dict[str, TensorInfo] = {}
+    for file in files:
+        tensors.update(_read_header(file))
+    if not tensors:
+        raise InputError(f"{path} has safetensors files without tensors in them")
+    return Checkpoint(path=path, config=config, tensors=tensors)
+
+
+def read_model_config(path: Path) -> dict[str, Any]:
+    """`config.json` of a model directory.
+
+    Raises:
+        InputError: it is missing, not JSON, or asks for code from a hub (`auto_map`).
+    """
+    file = path / "config.json"
+    if not file.is_file():
+        raise InputError(f"no config.json in {path}; give a model directory in the Hugging Face layout")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{file} does not hold a JSON object")
+    if "auto_map" in config:
+        raise InputError(f"{file} has auto_map, which runs code from a hub; that is never done")
+    return config
+
+
+def write_checkpoint(
+    directory: Path,
+    tensors: Iterable[tuple[str, Tensor]],
+    *,
+    source: Path,
+    config_changes: Mapping[str, Any] | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write tensors as safetensors shards into `directory`, with tokenizer and config of the model in `source`."""
+    shards, weight_map = _write_shards(directory, tensors, shard_bytes)
+    if len(shards) == 1:
+        shards[0].rename(directory / SINGLE_NAME)
+    else:
+        _write_index(directory, shards, weight_map)
+    copy_companions(source, directory, config_changes)
+
+
+def copy_companions(source: Path, directory: Path, config_changes: Mapping[str, Any] | None = None) -> None:
+    """Copy tokenizer, chat template and configs of a model directory; `config_changes` go into `config.json`."""
+    for file in sorted(source.iterdir()):
+        ours = file.name in ("manifest.json", INDEX_NAME, "config.json")
+        if file.is_file() and file.suffix in _COMPANION_SUFFIXES and not ours:
+            shutil.copyfile(file, directory / file.name)
+    config = {**read_model_config(source), **(config_changes or {})}
+    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _weight_files(path: Path) -> list[Path]:
+    index = path / INDEX_NAME
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"{index} is not a safetensors index: {error}") from error
+        for name in names:
+            if Path(name).name != name or not (path / name).is_file():
+                raise InputError(f"{index} lists {name}, which is not in {path}; the checkpoint is incomplete")
+        return [path / name for name in names]
+    files = sorted(path.glob("*.safetensors"))
+    if any(file.name.startswith("adapter_model") for file in files):
+        raise InputError(f"{path} is a LoRA adapter; merge it into its base model first")
+    if not files:
+        raise InputError(f"no safetensors file in {path}; convert the checkpoint (pickle files are never loaded)")
+    return files
+
+
+def _read_header(file: Path) -> dict[str, TensorInfo]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            return {
+                name: TensorInfo(file=file, shape=tuple(part.get_shape()), dtype=part.get_dtype())
+                for name, part in slices.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file} cannot be read as safetensors: {error}") from error
+
+
+def _write_shards(
+    directory: Path, tensors: Iterable[tuple[str, Tensor]], shard_bytes: int
+) -> tuple[list[Path], dict[str, int]]:
+    """Shard files, under provisional names, and the shard number of every tensor."""
+    shards: list[Path] = []
+    weight_map: dict[str, int] = {}
+    held: dict[str, Tensor] = {}
+    held_bytes = 0
+
+    def flush() -> None:
+        shard = directory / f"shard-{len(shards)}.safetensors"
+        save_file(held, shard, metadata={"format": "pt"})
+        shard.chmod(0o644)
+        weight_map.update(dict.fromkeys(held, len(shards)))
+        shards.append(shard)
+        held.clear()
+
+    for name, tensor in tensors:
+        size = tensor.numel() * tensor.element_size()
+        if held and held_bytes + size > shard_bytes:
+            flush()
+            held_bytes = 0
+        held[name] = tensor.detach().to("cpu").contiguous()
+        held_bytes += size
+    if held:
+        flush()
+    if not shards:
+        raise ValueError(f"no tensors to write to {directory}")
+    return shards, weight_map
+
+
+def _write_index(directory: Path, shards: list[Path], weight_map: Mapping[str, int]) -> None:
+    names = [f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors" for number in range(len(shards))]
+    total_size = 0
+    for shard, name in zip(shards, names, strict=True):
+        shard.rename(directory / name)
+        with safe_open(directory / name, framework="pt") as opened:
+            for key in opened.keys():  # noqa: SIM118 (not a dict)
+                tensor = opened.get_tensor(key)
+                total_size += tensor.numel() * tensor.element_size()
+    index = {
+        "metadata": {"total_size": total_size},
+        "weight_map": {tensor: names[number] for tensor, number in sorted(weight_map.items())},
+    }
+    (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch dtype of a safetensors dtype name.
+
+    Raises:
+        InputError: a dtype that no stage handles.
+    """
+    known = {
+        "F64": torch.float64,
+        "F32": torch.float32,
+        "F16": torch.float16,
+        "BF16": torch.bfloat16,
+        "F8_E4M3": torch.float8_e4m3fn,
+    }
+    if name not in known:
+        raise InputError(f"tensors of dtype {name} are not handled; use one of {', '.join(known)}")
+    return known[name]

@@ -1,0 +1,152 @@
+"""`storm <verb> ...`: one subcommand a stage, its flags derived from the stage's declaration."""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from storm_core import __version__
+from storm_core.config import describe_type, parse_option
+from storm_core.errors import InputError
+from storm_core.progress import report
+from storm_core.stage import Stage
+
+# Verb to the declaration of its stage, in the order of the recipe.
+STAGES = {
+    "fetch": "storm_core.sources.config:FETCH",
+    "prepare": "storm_core.sources.config:PREPARE",
+    "score": "storm_core.curation.config:SCORE",
+    "select": "storm_core.curation.config:SELECT",
+    "scan": "storm_core.spectrum.config:SCAN",
+    "train": "storm_core.finetuning.config:TRAIN",
+    "merge": "storm_core.merging.config:MERGE",
+    "quantize": "storm_core.quantization.config:QUANTIZE",
+    "evaluate": "storm_core.evaluation.config:EVALUATE",
+    "gate": "storm_core.registry.config:GATE",
+    "register": "storm_core.registry.config:REGISTER",
+    "report": "storm_core.reporting.config:REPORT",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage as the command line says; returns the exit code: 0, or 1 for input that cannot work."""
+    parser = build_parser()
+    parsed = vars(parser.parse_args(arguments))
+    stage = load_stage(parsed.pop("verb"))
+    try:
+        _run(stage, parsed)
+    except InputError as error:
+        report(f"storm {stage.verb}: error: {error}")
+        return 1
+    return 0
+
+
+def load_stage(verb: str) -> Stage:
+    """The declaration of the stage `verb`; imports its config module and nothing heavier."""
+    module, _, name = STAGES[verb].partition(":")
+    stage: Stage = getattr(importlib.import_module(module), name)
+    return stage
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `storm`, with a subcommand for each stage."""
+    parser = argparse.ArgumentParser(prog="storm", description="Stages of the Storm recipe. Each works alone.")
+    parser.add_argument("--version", action="version", version=f"storm {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="<verb>")
+    for verb in STAGES:
+        stage = load_stage(verb)
+        _add_flags(verbs.add_parser(verb, help=stage.summary, description=stage.summary, allow_abbrev=False), stage)
+    return parser
+
+
+def flag(name: str) -> str:
+    """The command-line flag of the option, input, output or value `name`."""
+    return "--" + name.replace("_", "-")
+
+
+def flags_of(stage: Stage) -> set[str]:
+    """Every flag that `storm <verb>` accepts for `stage`."""
+    options = [field.name for field in dataclasses.fields(stage.config)]
+    return {flag(name) for name in [*stage.inputs, *options, *stage.outputs, *stage.values]}
+
+
+def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
+    inputs = parser.add_argument_group("inputs", "a directory, a manifest file, or a store URI")
+    for name, declared in stage.inputs.items():
+        text = f"{declared.help} ({declared.kind}{'; optional' if declared.optional else ''})"
+        if declared.many:
+            text += "; give the flag several times, or a JSON list of references"
+        action = "append" if declared.many else "store"
+        inputs.add_argument(
+            flag(name), dest=name, metavar="REFERENCE", action=action, required=not declared.optional, help=text
+        )
+    outputs = parser.add_argument_group("outputs")
+    for name, output in stage.outputs.items():
+        outputs.add_argument(
+            flag(name), dest=name, metavar="DIRECTORY", required=True, help=f"{output.help} ({output.kind})"
+        )
+    for name, text in stage.values.items():
+        outputs.add_argument(flag(name), dest=name, metavar="FILE", help=f"file for {text}")
+    _add_options(parser.add_argument_group("options"), stage)
+
+
+def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
+    types = get_type_hints(stage.config)
+    for field in dataclasses.fields(stage.config):
+        required = field.default is dataclasses.MISSING
+        group.add_argument(
+            flag(field.name),
+            dest=field.name,
+            metavar=field.name.upper(),
+            required=required,
+            help=_describe(field, types[field.name]).replace("%", "%%"),
+        )
+
+
+def _describe(field: "dataclasses.Field[Any]", kind: Any) -> str:
+    facts = [describe_type(kind)]
+    for name in ("unit", "minimum", "maximum"):
+        if field.metadata[name] not in (None, ""):
+            facts.append(f"{name} {field.metadata[name]}")
+    if field.metadata["choices"]:
+        facts.append("one of " + ", ".join(field.metadata["choices"]))
+    if field.default is not dataclasses.MISSING:
+        default = field.default
+        facts.append(f"default {json.dumps(default)}")
+    return f"{field.metadata['help']} ({'; '.join(facts)})"
+
+
+def _run(stage: Stage, parsed: dict[str, Any]) -> None:
+    # Imported here: it reads the whole package to identify the code, which `--help` need not do.
+    from storm_core.execution import execute
+
+    given = {field.name: parsed[field.name] for field in dataclasses.fields(stage.config)}
+    options = {name: parse_option(stage.config, name, text) for name, text in given.items() if text is not None}
+    outcome = execute(
+        stage,
+        stage.config(**options),
+        inputs={name: _references(parsed[name]) for name in stage.inputs},
+        outputs={name: Path(parsed[name]) for name in stage.outputs},
+        value_files={name: Path(parsed[name]) for name in stage.values if parsed[name] is not None},
+    )
+    done = "reused an earlier result" if outcome.reused else f"done in {outcome.seconds:.1f} s"
+    figures = "  ".join(f"{name}={value:.6g}" for name, value in outcome.metrics.items())
+    report(f"storm {stage.verb}: {done}  {figures}".rstrip())
+
+
+def _references(given: str | list[str] | None) -> list[str]:
+    """One reference, several, or a JSON list of them as KFP passes it."""
+    if given is None:
+        return []
+    listed: list[str] = []
+    for text in [given] if isinstance(given, str) else given:
+        listed.extend(json.loads(text) if text.startswith("[") else [text])
+    return [reference for reference in listed if reference]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Where and in what precision a model computes, and how one is loaded."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from storm_core.checkpoints import open_checkpoint
+from storm_core.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("auto", "bfloat16", "float32")
+
+
+def resolve_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve_dtype(name: str) -> torch.dtype:
+    """The dtype to compute in. `auto`: bfloat16 where the hardware multiplies it, float32 elsewhere.
+
+    A CPU without bfloat16 instructions emulates them, several times slower than float32.
+    """
+    if name == "auto":
+        fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
+
+
+def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a model directory, which must have a chat template.
+
+    Raises:
+        InputError: there is no tokenizer, or it has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no usable tokenizer in {path}: {str(error).splitlines()[0]}") from error
+    if not tokenizer.chat_template:
+        raise InputError(f"the tokenizer in {path} has no chat template; use an instruct model")
+    loaded: PreTrainedTokenizerBase = tokenizer
+    return loaded
+
+
+def load_model(path: Path, dtype: torch.dtype, **options: Any) -> "PreTrainedModel":
+    """The causal language model in `path`, in evaluation mode on `resolve_device()`; safetensors only.
+
+    Raises:
+        InputError: the directory is not a usable checkpoint.
+    """
+    from transformers import AutoModelForCausalLM
+
+    open_checkpoint(path)
+    model = AutoModelForCausalLM.from_pretrained(
+        path, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
+    )
+    loaded: PreTrainedModel = model.to(resolve_device()).eval()
+    return loaded

@@ -1,0 +1,108 @@
+"""Options of a stage: each a field of a frozen dataclass that carries its default, unit, range and meaning."""
+
+import dataclasses
+import json
+import typing
+from typing import Any
+
+from storm_core.errors import InputError
+
+# The types an option may have; KFP has a parameter type for each (bool, int, float, str, list).
+OPTION_TYPES = (bool, int, float, str, tuple[str, ...])
+
+
+def option(
+    help: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field for one option. Without `default` the option is required.
+
+    `minimum` and `maximum` are inclusive. `choices` lists the allowed values, or elements where the option is a tuple.
+    """
+    metadata = {"help": help, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata, kw_only=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """Base of every stage's config: checks each option's type, range and choices when it is made."""
+
+    def __post_init__(self) -> None:
+        types = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            _check_type(field.name, types[field.name], value)
+            _check_range(field, value)
+            _check_choices(field, value)
+
+
+def parse_option(config: type[StageConfig], name: str, text: str) -> Any:
+    """The value that `text`, from a command line, gives the option `name` of `config`.
+
+    Booleans are written `true` or `false`, lists as a JSON array of strings.
+
+    Raises:
+        InputError: `text` does not spell a value of the option's type.
+    """
+    kind = typing.get_type_hints(config)[name]
+    try:
+        return _parse(kind, text)
+    except ValueError:
+        raise InputError(f"{name} must be {describe_type(kind)}, got {text!r}") from None
+
+
+def describe_type(kind: Any) -> str:
+    """The option type in words, as error messages and `--help` use it."""
+    words = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
+    return words.get(kind, "a JSON list of strings")
+
+
+def _parse(kind: Any, text: str) -> Any:
+    if kind is bool:
+        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _reject(text)
+    if kind in (int, float, str):
+        return kind(text)
+    items = json.loads(text)
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        _reject(text)
+    return tuple(items)
+
+
+def _reject(text: str) -> typing.NoReturn:
+    raise ValueError(text)
+
+
+def _check_type(name: str, kind: Any, value: Any) -> None:
+    if kind not in OPTION_TYPES:
+        raise TypeError(f"option {name} has type {kind}; use one of {OPTION_TYPES}")
+    if kind == tuple[str, ...]:
+        right = isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    elif kind is float:
+        right = isinstance(value, int | float) and not isinstance(value, bool)
+    else:
+        right = type(value) is kind
+    if not right:
+        raise InputError(f"{name} must be {describe_type(kind)}, got {value!r}")
+
+
+def _check_range(field: "dataclasses.Field[Any]", value: Any) -> None:
+    low, high = field.metadata["minimum"], field.metadata["maximum"]
+    if low is None and high is None:
+        return
+    # Written so that NaN fails too.
+    if not ((low is None or value >= low) and (high is None or value <= high)):
+        allowed = f"from {low} to {high}" if None not in (low, high) else f">= {low}" if high is None else f"<= {high}"
+        raise InputError(f"{field.name} must be {allowed}, got {value!r}")
+
+
+def _check_choices(field: "dataclasses.Field[Any]", value: Any) -> None:
+    choices = field.metadata["choices"]
+    chosen = value if isinstance(value, tuple) else (value,)
+    for item in chosen:
+        if choices and item not in choices:
+            raise InputError(f"{field.name} must be one of {', '.join(choices)}, got {item!r}")

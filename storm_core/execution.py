@@ -1,0 +1,227 @@
+"""Run one stage: open its inputs, run or reuse, seal and publish its outputs, log to MLflow.
+
+Outputs are written to a hidden directory beside their destination and renamed when whole, so that a stage that fails or
+is killed leaves nothing that looks finished.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from storm_core import __version__
+from storm_core.artifacts import MANIFEST_NAME, Manifest, read_manifest, seal, write_manifest
+from storm_core.config import StageConfig
+from storm_core.errors import InputError
+from storm_core.stage import Inputs, Stage
+from storm_core.stores import FileStore, open_reference, store_from_environment
+from storm_core.tracking import StageRun, track
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a stage run left: its outputs' manifests, metrics and values, and whether they are an earlier run's."""
+
+    manifests: Mapping[str, Manifest]
+    metrics: Mapping[str, float]
+    values: Mapping[str, Any]
+    reused: bool
+    seconds: float
+
+
+def execute(
+    stage: Stage,
+    config: StageConfig,
+    inputs: Mapping[str, list[str]],
+    outputs: Mapping[str, Path],
+    value_files: Mapping[str, Path],
+) -> Outcome:
+    """Run `stage` on the referenced inputs and leave an artifact at each output path, a JSON value at each value file.
+
+    With `STORM_STORE` set the content goes to the store and the output directory holds its manifest alone.
+
+    Raises:
+        InputError: an input cannot be opened or is of the wrong kind, or an output path holds foreign files.
+    """
+    started = time.monotonic()
+    store = store_from_environment()
+    opened = open_inputs(stage, inputs)
+    for path in outputs.values():
+        _check_replaceable(path)
+    key = run_key(stage, config, opened)
+    with track(stage.verb, config, opened.digests()) as run:
+        recalled = _recall(stage, store, key, outputs)
+        outcome = recalled or _produce(stage, config, opened, outputs, store, key)
+        outcome = replace(outcome, seconds=time.monotonic() - started)
+        _deliver(outcome, outputs, value_files, in_store=store is not None)
+        _log(run, outcome)
+    return outcome
+
+
+def open_inputs(stage: Stage, references: Mapping[str, list[str]]) -> Inputs:
+    """Open and verify every input of `stage`.
+
+    Raises:
+        InputError: a required input is missing, one cannot be opened, or one is of another kind.
+    """
+    artifacts = {}
+    for name, declared in stage.inputs.items():
+        given = references.get(name, [])
+        if not given and not declared.optional:
+            raise InputError(f"{stage.verb} needs {name}: {declared.help}")
+        artifacts[name] = [open_reference(reference) for reference in given]
+        for reference, artifact in zip(given, artifacts[name], strict=True):
+            if artifact.manifest.kind not in ("", declared.kind):
+                found = artifact.manifest.kind
+                raise InputError(f"{name} must be a {declared.kind} artifact, but {reference} is of kind {found!r}")
+    return Inputs(artifacts)
+
+
+def run_key(stage: Stage, config: StageConfig, inputs: Inputs) -> str:
+    """Identity of a run: SHA-256 over verb, version, code, config and input digests. Equal keys give equal outputs."""
+    identity = {**_producer(stage, config), "inputs": inputs.digests()}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over every source and data file of `storm_core`: a changed stage never answers with old results."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _producer(stage: Stage, config: StageConfig) -> dict[str, Any]:
+    options = dataclasses.asdict(config)
+    return {"verb": stage.verb, "version": __version__, "code": code_digest(), "config": options}
+
+
+def _recall(stage: Stage, store: FileStore | None, key: str, outputs: Mapping[str, Path]) -> Outcome | None:
+    """An earlier run's outcome for the same key, its content verified again; None where there is none."""
+    if not stage.reusable:
+        return None
+    entry = store.recall(key) if store else _recall_in_place(key, outputs)
+    if entry is None:
+        return None
+    try:
+        manifests = {name: open_reference(entry["outputs"][name]).manifest for name in outputs}
+    except (InputError, KeyError):
+        return None  # The earlier content is gone or damaged; make it again.
+    return Outcome(manifests=manifests, metrics=entry["metrics"], values=entry["values"], reused=True, seconds=0.0)
+
+
+def _recall_in_place(key: str, outputs: Mapping[str, Path]) -> dict[str, Any] | None:
+    """Without a store: the finished outputs that lie at their paths already, when all of them carry this key."""
+    manifests = [read_manifest(path / MANIFEST_NAME) for path in outputs.values() if (path / MANIFEST_NAME).is_file()]
+    if len(manifests) != len(outputs) or any(manifest.producer.get("key") != key for manifest in manifests):
+        return None
+    references = {name: str(path) for name, path in outputs.items()}
+    return {"outputs": references, "metrics": manifests[0].metrics, "values": manifests[0].producer["values"]}
+
+
+def _produce(
+    stage: Stage,
+    config: StageConfig,
+    inputs: Inputs,
+    outputs: Mapping[str, Path],
+    store: FileStore | None,
+    key: str,
+) -> Outcome:
+    with contextlib.ExitStack() as stack:
+        staged = {name: stack.enter_context(_staging(path, store)) for name, path in outputs.items()}
+        results = stage.load()(config, inputs, staged)
+        _check_results(stage, results.metrics, results.values)
+        producer = {**_producer(stage, config), "key": key, "values": dict(results.values)}
+        manifests = {
+            name: seal(
+                directory,
+                stage.outputs[name].kind,
+                producer=producer,
+                inputs=inputs.digests(),
+                metrics=results.metrics,
+            )
+            for name, directory in staged.items()
+        }
+        for name, directory in staged.items():
+            if store:
+                manifests[name] = replace(manifests[name], uri=store.publish(directory, manifests[name]))
+            else:
+                _replace_directory(directory, outputs[name])
+    if store and stage.reusable:
+        references = {name: manifest.uri for name, manifest in manifests.items()}
+        store.remember(key, {"outputs": references, "metrics": results.metrics, "values": results.values})
+    return Outcome(manifests=manifests, metrics=results.metrics, values=results.values, reused=False, seconds=0.0)
+
+
+@contextlib.contextmanager
+def _staging(output: Path, store: FileStore | None) -> Iterator[Path]:
+    """An empty directory on the file system where the output will live; removed unless it was moved away."""
+    if store:
+        directory = store.staging_directory()
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
+    directory.chmod(0o755)  # mkdtemp makes it private; what is published is for other users too.
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _check_results(stage: Stage, metrics: Mapping[str, float], values: Mapping[str, Any]) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{stage.verb} computed {name} = {value}; a metric must be finite")
+    declared = {name for name in stage.values if name.removesuffix("_reference") not in stage.outputs}
+    if set(values) != declared:
+        raise ValueError(f"{stage.verb} returned the values {sorted(values)}, but declares {sorted(declared)}")
+
+
+def _check_replaceable(output: Path) -> None:
+    """Refuse to replace anything but nothing, an empty directory, or an artifact."""
+    if output.is_dir():
+        if any(output.iterdir()) and not (output / MANIFEST_NAME).is_file():
+            raise InputError(f"{output} holds files that no stage wrote; choose another output or empty it")
+    elif output.exists():
+        raise InputError(f"{output} is a file; an output is a directory")
+
+
+def _replace_directory(source: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    source.rename(target)
+
+
+def _deliver(outcome: Outcome, outputs: Mapping[str, Path], value_files: Mapping[str, Path], *, in_store: bool) -> None:
+    references = {}
+    for name, path in outputs.items():
+        manifest = outcome.manifests[name]
+        if in_store:
+            path.mkdir(parents=True, exist_ok=True)
+            write_manifest(path, manifest)
+        references[f"{name}_reference"] = manifest.uri or str(path.resolve())
+    values = {**outcome.values, **references}
+    for name, path in value_files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        value = values[name]
+        path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
+
+
+def _log(run: StageRun, outcome: Outcome) -> None:
+    run.log_metrics(outcome.metrics)
+    run.set_tag("storm.reused", str(outcome.reused).lower())
+    for name, manifest in outcome.manifests.items():
+        run.set_tag(f"storm.output.{name}.digest", manifest.digest)
+        run.set_tag(f"storm.output.{name}.uri", manifest.uri or "")

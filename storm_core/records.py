@@ -1,0 +1,139 @@
+"""One example of the recipe: id, source, messages, meta; and its Parquet form."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storm_core.errors import InputError
+
+ROLES = ("system", "user", "assistant", "tool")
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("meta", pa.string()),
+    ]
+)
+_ROWS_PER_GROUP = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One turn: a role of `ROLES` and its text."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A conversation to learn from.
+
+    Attributes:
+        id: content ID, SHA-256 in hex of the normalised messages; see `content_id`.
+        source: name of the data source it came from.
+        meta: what else the source says of it, as JSON-able values.
+    """
+
+    id: str
+    source: str
+    messages: tuple[Message, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_example(source: str, messages: Sequence[Message], meta: Mapping[str, Any] | None = None) -> Example:
+    """An example with its content ID.
+
+    Raises:
+        InputError: no messages, an unknown role, no text in any answer, or an order that chat models do not know.
+    """
+    check_messages(messages)
+    return Example(id=content_id(messages), source=source, messages=tuple(messages), meta=meta or {})
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Refuse what is not a conversation to learn from.
+
+    Raises:
+        InputError: says what is wrong with the messages.
+    """
+    if not messages:
+        raise InputError("no messages")
+    for position, message in enumerate(messages):
+        if message.role not in ROLES:
+            raise InputError(f"message {position} has role {message.role!r}, not one of {', '.join(ROLES)}")
+        if message.role == "system" and position > 0:
+            raise InputError(f"message {position} is a system message; only the first may be")
+        if not message.content.strip() and message.role != "system":
+            raise InputError(f"message {position} ({message.role}) is empty")
+    if messages[-1].role != "assistant":
+        raise InputError(f"the last message is from {messages[-1].role!r}, not from the assistant")
+    if all(message.role != "user" for message in messages):
+        raise InputError("no user message")
+
+
+def content_id(messages: Sequence[Message]) -> str:
+    """SHA-256, in hex, of the messages after Unicode NFC and collapsing white space: equal text, equal ID."""
+    normalised = [[m.role, " ".join(unicodedata.normalize("NFC", m.content).split())] for m in messages]
+    return hashlib.sha256(json.dumps(normalised, ensure_ascii=True).encode()).hexdigest()
+
+
+def write_examples(path: Path, examples: Iterable[Example]) -> int:
+    """Write examples to one Parquet file, in row groups; returns how many."""
+    count = 0
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        for group in _groups(examples):
+            writer.write_table(pa.Table.from_pylist([_to_row(example) for example in group], schema=SCHEMA))
+            count += len(group)
+    return count
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """The examples of one Parquet file, streamed a row group at a time.
+
+    Raises:
+        InputError: the file is not Parquet with the columns of `SCHEMA`.
+    """
+    try:
+        with pq.ParquetFile(path) as parquet:
+            for batch in parquet.iter_batches(batch_size=_ROWS_PER_GROUP, columns=SCHEMA.names):
+                yield from (_from_row(row) for row in batch.to_pylist())
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise InputError(f"{path} is not a Parquet file of examples: {str(error).splitlines()[0]}") from error
+
+
+def _groups(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    group: list[Example] = []
+    for example in examples:
+        group.append(example)
+        if len(group) == _ROWS_PER_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _to_row(example: Example) -> dict[str, Any]:
+    return {
+        "id": example.id,
+        "source": example.source,
+        "messages": [{"role": message.role, "content": message.content} for message in example.messages],
+        "meta": json.dumps(example.meta, ensure_ascii=False, sort_keys=True),
+    }
+
+
+def _from_row(row: Mapping[str, Any]) -> Example:
+    return Example(
+        id=row["id"],
+        source=row["source"],
+        messages=tuple(Message(role=m["role"], content=m["content"]) for m in row["messages"]),
+        meta=json.loads(row["meta"]),
+    )

@@ -1,0 +1,89 @@
+"""MLflow: one run a stage, with config as parameters, metrics, and lineage digests as tags.
+
+Nothing is tracked unless `MLFLOW_TRACKING_URI` is set. KFP 2.17 injects `MLFLOW_RUN_ID`: that run is used. Otherwise a
+run is made, nested under `STORM_PARENT_RUN_ID` where the pipeline sets it.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from storm_core.config import StageConfig
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PARENT_RUN_VARIABLE = "STORM_PARENT_RUN_ID"
+TASK_NAME_VARIABLE = "STORM_TASK_NAME"
+
+
+class StageRun:
+    """The MLflow run of one stage, or nothing at all where MLflow is not configured."""
+
+    def __init__(self, client: "MlflowClient | None" = None, run_id: str = "") -> None:
+        self.client = client
+        self.run_id = run_id
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log each metric once."""
+        if self.client:
+            for name, value in metrics.items():
+                self.client.log_metric(self.run_id, name, float(value))
+
+    def set_tag(self, name: str, value: str) -> None:
+        """Set one tag."""
+        if self.client:
+            self.client.set_tag(self.run_id, name, value)
+
+    def log_config(self, config: StageConfig) -> None:
+        """Log every option of `config` as a parameter."""
+        if self.client:
+            for name, value in dataclasses.asdict(config).items():
+                text = json.dumps(value) if isinstance(value, tuple | bool) else str(value)
+                self.client.log_param(self.run_id, name, text)
+
+
+@contextlib.contextmanager
+def track(verb: str, config: StageConfig, inputs: Mapping[str, list[str]]) -> Iterator[StageRun]:
+    """A run for one stage, ended FINISHED, or FAILED when the body raises."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        yield StageRun()
+        return
+    run, owned = _open_run(os.environ.get(TASK_NAME_VARIABLE, verb))
+    run.log_config(config)
+    run.set_tag("storm.stage", verb)
+    for name, digests in inputs.items():
+        run.set_tag(f"storm.input.{name}", ",".join(digests))
+    status = "FAILED"
+    try:
+        yield run
+        status = "FINISHED"
+    finally:
+        if owned and run.client:
+            run.client.set_terminated(run.run_id, status)
+
+
+def _open_run(name: str) -> tuple[StageRun, bool]:
+    """The injected run, or a new one and True."""
+    # MLflow takes two seconds to import; a stage that is not tracked does not pay for it.
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    injected = os.environ.get("MLFLOW_RUN_ID")
+    if injected:
+        return StageRun(client, injected), False
+    parent = os.environ.get(PARENT_RUN_VARIABLE)
+    tags = {"mlflow.parentRunId": parent} if parent else {}
+    run = client.create_run(_experiment_id(client), run_name=name, tags=tags)
+    return StageRun(client, run.info.run_id), True
+
+
+def _experiment_id(client: "MlflowClient") -> str:
+    if injected := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return injected
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "storm")
+    experiment = client.get_experiment_by_name(name)
+    return experiment.experiment_id if experiment else client.create_experiment(name)
