@@ -141,13 +141,21 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def open_directory(directory: Path) -> Artifact:
-    """Open the artifact in `directory`, verified; a directory without manifest is hashed as it is, with kind `""`.
+    """Open the artifact in `directory`, verified.
+
+    A directory without manifest, or a single file, is hashed as it is and gets the kind `""`, which fits any input.
 
     Raises:
         InputError: the directory does not exist or is empty, or a listed file is missing or altered.
     """
+    if directory.is_file():
+        entry = FileEntry(path=directory.name, size=directory.stat().st_size, sha256=hash_file(directory))
+        files = (entry,)
+        return Artifact(
+            path=directory.parent, manifest=Manifest(kind="", files=files, digest=content_digest("", files))
+        )
     if not directory.is_dir():
-        raise InputError(f"{directory} is not a directory; give a directory, a manifest file or a store URI")
+        raise InputError(f"{directory} does not exist; give a directory, a manifest file or a store URI")
     if not (directory / MANIFEST_NAME).is_file():
         files = list_files(directory, follow_links=True)
         if not files:

@@ -1,0 +1,90 @@
+"""Shared parts of the tests: a tiny random Llama with a tokenizer and a chat template of its own."""
+
+import os
+from pathlib import Path
+
+# Nothing may reach for a hub, and two cores are shared by everything that runs here.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CORPUS = [
+    "The quick brown fox jumps over the lazy dog. How easy, medium or hard is it to learn from this example?",
+    "Rate the educational value from 1 to 5. Answer 1, 2, 3, 4 or 5. system user assistant tool",
+    '<tool_call>{"tool_name": "get_weather", "tool_arguments": {"city": "Paris"}}</tool_call>',
+]
+
+
+@pytest.fixture(autouse=True)
+def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own store or MLflow server never takes part in a test."""
+    for name in ("STORM_STORE", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "STORM_PARENT_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level BPE tokenizer with ChatML control tokens, saved."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS * 10, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", bos_token="<|im_start|>"
+    )
+    wrapped.chat_template = CHAT_TEMPLATE
+    directory = tmp_path_factory.mktemp("tokenizer")
+    wrapped.save_pretrained(directory)
+    return directory
+
+
+def make_tiny_llama(directory: Path, tokenizer_directory: Path, *, seed: int = 0, hidden_size: int = 64) -> Path:
+    """Save a random two-layer Llama in bfloat16 with its tokenizer into `directory`."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_directory)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config).to(torch.bfloat16)
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_directory: Path) -> Path:
+    """A model directory: random two-layer Llama, hidden size 64, bfloat16, tied embeddings. Read only."""
+    return make_tiny_llama(tmp_path_factory.mktemp("tiny_llama"), tiny_tokenizer_directory)
+
+
+@pytest.fixture(scope="session")
+def other_tiny_llama(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_directory: Path) -> Path:
+    """Another random model of the same shapes. Read only."""
+    return make_tiny_llama(tmp_path_factory.mktemp("other_tiny_llama"), tiny_tokenizer_directory, seed=1)
