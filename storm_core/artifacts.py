@@ -150,20 +150,21 @@ def open_directory(directory: Path) -> Artifact:
     """
     if directory.is_file():
         entry = FileEntry(path=directory.name, size=directory.stat().st_size, sha256=hash_file(directory))
-        files = (entry,)
-        return Artifact(
-            path=directory.parent, manifest=Manifest(kind="", files=files, digest=content_digest("", files))
-        )
+        return _foreign(directory.parent, (entry,))
     if not directory.is_dir():
         raise InputError(f"{directory} does not exist; give a directory, a manifest file or a store URI")
     if not (directory / MANIFEST_NAME).is_file():
         files = list_files(directory, follow_links=True)
         if not files:
             raise InputError(f"{directory} is empty; was the stage that writes it interrupted?")
-        return Artifact(path=directory, manifest=Manifest(kind="", files=files, digest=content_digest("", files)))
+        return _foreign(directory, files)
     manifest = read_manifest(directory / MANIFEST_NAME)
     verify(directory, manifest)
     return Artifact(path=directory, manifest=replace(manifest, uri=None))
+
+
+def _foreign(directory: Path, files: tuple[FileEntry, ...]) -> Artifact:
+    return Artifact(path=directory, manifest=Manifest(kind="", files=files, digest=content_digest("", files)))
 
 
 def verify(directory: Path, manifest: Manifest) -> None:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any, get_type_hints
 from storm_core import __version__
 from storm_core.config import describe_type, parse_option
 from storm_core.errors import InputError
+from storm_core.executor_output import parse_executor_input, write_executor_output
 from storm_core.progress import report
 from storm_core.stage import Stage
+from storm_core.tracking import TASK_NAME_VARIABLE
 
 # Verb to the declaration of its stage, in the order of the recipe.
 STAGES = {
@@ -30,6 +33,8 @@ STAGES = {
     "register": "storm_core.registry.config:REGISTER",
     "report": "storm_core.reporting.config:REPORT",
 }
+
+EXECUTOR_INPUT = "--executor-input"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +76,8 @@ def flag(name: str) -> str:
 def flags_of(stage: Stage) -> set[str]:
     """Every flag that `storm <verb>` accepts for `stage`."""
     options = [field.name for field in dataclasses.fields(stage.config)]
-    return {flag(name) for name in [*stage.inputs, *options, *stage.outputs, *stage.values]}
+    names = [*stage.inputs, *options, *stage.outputs, *stage.values]
+    return {EXECUTOR_INPUT, *(flag(name) for name in names)}
 
 
 def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
@@ -91,6 +97,7 @@ def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
         )
     for name, text in stage.values.items():
         outputs.add_argument(flag(name), dest=name, metavar="FILE", help=f"file for {text}")
+    outputs.add_argument(EXECUTOR_INPUT, metavar="JSON", help="what KFP passes to learn of the outputs")
     _add_options(parser.add_argument_group("options"), stage)
 
 
@@ -109,9 +116,8 @@ def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
 
 def _describe(field: "dataclasses.Field[Any]", kind: Any) -> str:
     facts = [describe_type(kind)]
-    for name in ("unit", "minimum", "maximum"):
-        if field.metadata[name] not in (None, ""):
-            facts.append(f"{name} {field.metadata[name]}")
+    stated = {name: field.metadata[name] for name in ("unit", "minimum", "maximum")}
+    facts += [f"{name} {value}" for name, value in stated.items() if value not in (None, "")]
     if field.metadata["choices"]:
         facts.append("one of " + ", ".join(field.metadata["choices"]))
     if field.default is not dataclasses.MISSING:
@@ -124,6 +130,8 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     # Imported here: it reads the whole package to identify the code, which `--help` need not do.
     from storm_core.execution import execute
 
+    text = parsed.pop("executor_input")
+    executor_input = parse_executor_input(text) if text else None
     given = {field.name: parsed[field.name] for field in dataclasses.fields(stage.config)}
     options = {name: parse_option(stage.config, name, text) for name, text in given.items() if text is not None}
     outcome = execute(
@@ -133,9 +141,12 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
         outputs={name: Path(parsed[name]) for name in stage.outputs},
         value_files={name: Path(parsed[name]) for name in stage.values if parsed[name] is not None},
     )
+    if executor_input:
+        write_executor_output(executor_input, outcome.manifests, outcome.metrics)
     done = "reused an earlier result" if outcome.reused else f"done in {outcome.seconds:.1f} s"
     figures = "  ".join(f"{name}={value:.6g}" for name, value in outcome.metrics.items())
-    report(f"storm {stage.verb}: {done}  {figures}".rstrip())
+    task = os.environ.get(TASK_NAME_VARIABLE, f"storm {stage.verb}")
+    report(f"{task}: {done}  {figures}".rstrip())
 
 
 def _references(given: str | list[str] | None) -> list[str]:

@@ -60,5 +60,6 @@ def load_model(path: Path, dtype: torch.dtype, **options: Any) -> "PreTrainedMod
     model = AutoModelForCausalLM.from_pretrained(
         path, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
     )
-    loaded: PreTrainedModel = model.to(resolve_device()).eval()
+    loaded: PreTrainedModel = model.eval()
+    loaded.to(resolve_device())  # type: ignore[arg-type]  # transformers wraps `to` without its signature
     return loaded

@@ -2,4 +2,4 @@
 
 
 class InputError(ValueError):
-    """Bad input. The message is one line that says what, where, and what to do; `storm` prints it without a traceback."""
+    """Bad input. The message is one line that says what, where, and what to do; `storm` prints it and stops."""

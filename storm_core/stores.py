@@ -1,7 +1,7 @@
 """Where artifacts live when they outgrow an output directory: `STORM_STORE=file:///path`.
 
-An artifact is published to `<store>/<kind>/<digest>/`, an immutable directory with the real file names. Beside the kinds
-lies `.results/`, which remembers what each stage run produced, so that the same run again is answered without running.
+An artifact is published to `<store>/<kind>/<digest>/`, an immutable directory with the real file names. Beside the
+kinds lies `.results/`, which remembers what each stage run produced, so that the same run again need not run.
 """
 
 import json

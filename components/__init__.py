@@ -1,0 +1,1 @@
+"""One KFP container component a file: a signature and the command of its `storm` verb."""

@@ -1,0 +1,27 @@
+"""Component `evaluate`."""
+
+from kfp import dsl
+
+from components.command import storm
+from components.images import EVALUATION
+from storm_core.evaluation.config import EvaluateConfig
+
+
+@dsl.container_component
+def evaluate(
+    model: dsl.Input[dsl.Model],
+    data: str,
+    evaluation: dsl.Output[dsl.Artifact],
+    suite: str = EvaluateConfig.suite,
+    dtype: str = EvaluateConfig.dtype,
+) -> dsl.ContainerSpec:
+    """Measure a model on a suite of benchmarks: function calling by BFCL's rules, and lm-eval tasks."""
+    return storm(
+        "evaluate",
+        EVALUATION,
+        model=model.path,
+        data=data,
+        suite=suite,
+        dtype=dtype,
+        evaluation=evaluation.path,
+    )

@@ -1,0 +1,46 @@
+"""`python -m pipelines compile|run`: the two ways into the recipe's graph."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from storm_core.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compile or run a recipe; returns the exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        if parsed.command == "compile":
+            from pipelines.compilation import compile_recipe  # noqa: PLC0415 (each way in loads only what it needs)
+
+            compile_recipe(parsed.recipe, parsed.output, store=parsed.store, tracking_uri=parsed.tracking_uri)
+            print(f"wrote {parsed.output}")
+        else:
+            from pipelines.run import run_recipe  # noqa: PLC0415
+
+            run_recipe(parsed.recipe, parsed.runs_directory)
+    except InputError as error:
+        print(f"python -m pipelines {parsed.command}: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    compiler = commands.add_parser("compile", help="write the pipeline, with a recipe's arguments, as KFP YAML")
+    compiler.add_argument("--recipe", type=Path, required=True, help="YAML file of run arguments")
+    compiler.add_argument("--output", type=Path, required=True, help="file to write")
+    compiler.add_argument("--store", help="URI of the artifact store that every task uses (STORM_STORE)")
+    compiler.add_argument("--tracking-uri", help="MLflow server that every task logs to (MLFLOW_TRACKING_URI)")
+    runner = commands.add_parser("run", help="run a recipe on this machine")
+    runner.add_argument("--recipe", type=Path, required=True, help="YAML file of run arguments")
+    runner.add_argument("--engine", choices=["subprocess"], default="subprocess", help="what runs the tasks")
+    runner.add_argument("--runs-directory", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""The engine without containers: `kfp.local`, each component's command a subprocess of this Python.
+
+KFP's own subprocess handler refuses container components. The handler here fills that gap and nothing more: KFP still
+walks the graph, resolves placeholders, loops and passes artifacts.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp import dsl, local
+from kfp.local import config, status, subprocess_task_handler, task_handler_interface
+
+from storm_core.progress import BAR_VARIABLE
+from storm_core.tracking import TASK_NAME_VARIABLE
+
+# Stages share the cores and the memory of one machine, so loops run one task after another here.
+_ONE_AT_A_TIME = threading.Lock()
+LOG_DIRECTORY_VARIABLE = "STORM_LOG_DIRECTORY"
+
+
+def run_in_subprocesses(
+    pipeline: dsl.base_component.BaseComponent,
+    arguments: Mapping[str, Any],
+    *,
+    pipeline_root: Path,
+) -> dict[str, Any]:
+    """Run the pipeline on this machine; returns its outputs.
+
+    Args:
+        pipeline: the graph component.
+        arguments: run arguments by name.
+        pipeline_root: directory for what passes between tasks: manifests and small values.
+
+    Raises:
+        RuntimeError: a task failed.
+    """
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root), raise_on_error=True)
+    with _handler_for_containers(), _quiet_kfp():
+        return dict(pipeline(**arguments).outputs)
+
+
+class StageProcess(task_handler_interface.ITaskHandler):
+    """Runs the `storm` command of one container component with this interpreter; the image is ignored."""
+
+    def __init__(
+        self,
+        image: str,
+        full_command: list[str],
+        pipeline_root: str,
+        runner: config.SubprocessRunner,
+        env_vars: dict[str, str] | None = None,
+    ) -> None:
+        self.arguments = full_command[1:]
+        self.environment = env_vars or {}
+
+    def run(self) -> status.Status:
+        """Run the command; its standard error goes to the terminal and to a log file of its own."""
+        name = self.environment.get(TASK_NAME_VARIABLE, self.arguments[0])
+        log_path = Path(os.environ[LOG_DIRECTORY_VARIABLE]) / f"{name}.log"
+        with _ONE_AT_A_TIME, log_path.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "storm_core.cli", *self.arguments],
+                env={**os.environ, **_terminal(), **self.environment},
+                stdout=log,
+                stderr=subprocess.PIPE,
+            )
+            try:
+                _copy(process, log)
+            finally:
+                if process.poll() is None:  # interrupted: the stage must not go on alone
+                    process.terminate()
+                    process.wait()
+        return status.Status.SUCCESS if process.returncode == 0 else status.Status.FAILURE
+
+
+def _terminal() -> dict[str, str]:
+    """Settings that let a stage, whose standard error is a pipe, draw progress bars on our terminal."""
+    if not sys.__stderr__ or not sys.__stderr__.isatty():
+        return {}
+    return {BAR_VARIABLE: "bar", "COLUMNS": str(shutil.get_terminal_size().columns)}
+
+
+def _copy(process: "subprocess.Popen[bytes]", log: io.BufferedWriter) -> None:
+    """Copy what the process writes to standard error as it comes, so that bars move."""
+    stream = process.stderr
+    assert stream is not None and sys.__stderr__ is not None  # noqa: S101 (both are what Popen was given)
+    while block := stream.read1(65536):  # type: ignore[attr-defined]
+        log.write(block)
+        sys.__stderr__.buffer.write(block)
+        sys.__stderr__.flush()
+    process.wait()
+
+
+@contextlib.contextmanager
+def _handler_for_containers() -> Iterator[None]:
+    # kfp.local chooses the handler by the runner's exact type, and permits only its own runner types.
+    original = subprocess_task_handler.SubprocessTaskHandler
+    subprocess_task_handler.SubprocessTaskHandler = StageProcess
+    try:
+        yield
+    finally:
+        subprocess_task_handler.SubprocessTaskHandler = original
+
+
+@contextlib.contextmanager
+def _quiet_kfp() -> Iterator[None]:
+    """Keep KFP's own account of the run out of sight: the stages say one line each."""
+    logging.disable(logging.INFO)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,110 @@
+"""One run of a recipe on this machine: its directory, its MLflow parent run, and what it leaves for a person."""
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from pipelines.local import LOG_DIRECTORY_VARIABLE, run_in_subprocesses
+from pipelines.recipes import load_recipe
+from pipelines.storm import storm
+from storm_core.errors import InputError
+from storm_core.stores import STORE_VARIABLE, open_reference
+from storm_core.tracking import PARENT_RUN_VARIABLE
+
+REPORT_FILES = ("report.html", "results.json")
+
+
+def run_recipe(recipe_path: Path, runs_directory: Path) -> Path:
+    """Run the whole recipe and return its directory, `<runs_directory>/<recipe name>`.
+
+    The directory then holds `report.html`, `results.json`, `mlflow.db`, `artifacts/` (the store) and `logs/`. What an
+    earlier run left in the store is reused where code, options and inputs are the same.
+
+    Raises:
+        InputError: the recipe cannot work, or a stage said so.
+    """
+    arguments = load_recipe(recipe_path)
+    directory = (runs_directory / recipe_path.stem).resolve()
+    _make_directories(directory)
+    client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
+    _set_environment(directory, parent_run_id)
+    started = time.monotonic()
+    final_status = "FAILED"
+    try:
+        outputs = run_in_subprocesses(storm, arguments, pipeline_root=directory / "kfp")
+        _copy_report(outputs["Output"].path, directory, client, parent_run_id)
+        final_status = "FINISHED"
+    except RuntimeError as error:
+        raise InputError(f"the run stopped: {_one_line(error)}; logs are in {directory / 'logs'}") from error
+    finally:
+        client.set_terminated(parent_run_id, final_status)
+    _say_where_to_look(directory, time.monotonic() - started)
+    return directory
+
+
+def _make_directories(directory: Path) -> None:
+    for name in ("artifacts", "logs", "mlflow-artifacts"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    for name in ("kfp", "logs"):  # Only the last run's.
+        shutil.rmtree(directory / name, ignore_errors=True)
+        (directory / name).mkdir()
+    for name in REPORT_FILES:  # A failed run must not show the last one's report.
+        (directory / name).unlink(missing_ok=True)
+
+
+def _start_parent_run(directory: Path, recipe_path: Path, arguments: dict[str, Any]) -> tuple[MlflowClient, str]:
+    uri = f"sqlite:///{directory / 'mlflow.db'}"
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    client = MlflowClient(tracking_uri=uri)
+    name = recipe_path.stem
+    experiment = client.get_experiment_by_name(name)
+    location = (directory / "mlflow-artifacts").as_uri()
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, location)
+    run = client.create_run(experiment_id, run_name=f"storm-{name}", tags={"storm.recipe": recipe_path.name})
+    for argument, value in arguments.items():
+        client.log_param(run.info.run_id, argument, value)
+    os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
+    return client, run.info.run_id
+
+
+def _set_environment(directory: Path, parent_run_id: str) -> None:
+    """What every stage of the run inherits."""
+    os.environ[STORE_VARIABLE] = (directory / "artifacts").as_uri()
+    os.environ[PARENT_RUN_VARIABLE] = parent_run_id
+    os.environ[LOG_DIRECTORY_VARIABLE] = str(directory / "logs")
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    # Models and data are local; a stage that reached for a hub would be a mistake.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def _copy_report(report: str, directory: Path, client: MlflowClient, parent_run_id: str) -> None:
+    artifact = open_reference(report)
+    for name in REPORT_FILES:
+        shutil.copyfile(artifact.file(name), directory / name)
+        client.log_artifact(parent_run_id, str(directory / name))
+
+
+def _say_where_to_look(directory: Path, seconds: float) -> None:
+    shown = _relative(directory)
+    print(f"\nThe whole recipe ran in {seconds:.0f} s. Where to look:")
+    print(f"  report      {shown / 'report.html'}")
+    print(f"  numbers     {shown / 'results.json'}")
+    print(f"  models      {shown / 'artifacts' / 'model'}")
+    print(
+        f"  MLflow      {Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri sqlite:///{directory}/mlflow.db"
+    )
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

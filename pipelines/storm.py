@@ -1,0 +1,182 @@
+"""The graph of the recipe, the only definition of it.
+
+Curation (prepare, score, select) and the Spectrum scan both start from the base model; training needs both. The tuned
+model is merged with its sibling, the merge is quantized, five models are measured on one suite, and the gate's decision
+goes with the models into the registry.
+
+Arguments of a stage carry its verb as prefix; `components` and the stages' configs say what they mean.
+"""
+
+from kfp import dsl
+
+from components.evaluate import evaluate
+from components.fetch import fetch
+from components.gate import gate
+from components.merge import merge
+from components.prepare import prepare
+from components.quantize import quantize
+from components.register import register
+from components.report import report
+from components.scan import scan
+from components.select import select
+from components.train import train
+from pipelines.score_shards import score_shards
+from pipelines.tasks import named
+from storm_core.curation.config import ScoreConfig, SelectConfig
+from storm_core.evaluation.config import EvaluateConfig
+from storm_core.finetuning.config import TrainConfig
+from storm_core.merging.config import MergeConfig
+from storm_core.quantization.config import QuantizeConfig
+from storm_core.registry.config import GateConfig, RegisterConfig
+from storm_core.reporting.config import ReportConfig
+from storm_core.sources.config import FetchConfig, PrepareConfig
+from storm_core.spectrum.config import ScanConfig
+
+
+@dsl.pipeline(name="storm", description="Self-curation, Spectrum fine-tuning, SLERP, FP8, evaluation and promotion")
+def storm(
+    base_model: str,
+    sibling_model: str,
+    data: str,
+    prepare_sources: list,
+    fetch_dtype: str = FetchConfig.dtype,
+    prepare_held_out: list = list(PrepareConfig.held_out),
+    prepare_max_rejected_fraction: float = PrepareConfig.max_rejected_fraction,
+    prepare_max_characters: int = PrepareConfig.max_characters,
+    prepare_max_examples_per_source: int = PrepareConfig.max_examples_per_source,
+    prepare_shards: int = PrepareConfig.shards,
+    prepare_seed: int = PrepareConfig.seed,
+    score_batch_size: int = ScoreConfig.batch_size,
+    score_max_length: int = ScoreConfig.max_length,
+    score_dtype: str = ScoreConfig.dtype,
+    score_min_educational_value: float = ScoreConfig.min_educational_value,
+    select_min_educational_value: float = SelectConfig.min_educational_value,
+    select_educational_value_by: str = SelectConfig.educational_value_by,
+    select_difficulties: list = list(SelectConfig.difficulties),
+    select_validation_fraction: float = SelectConfig.validation_fraction,
+    select_seed: int = SelectConfig.seed,
+    scan_unfrozen_percent: float = ScanConfig.unfrozen_percent,
+    train_epochs: float = TrainConfig.epochs,
+    train_learning_rate: float = TrainConfig.learning_rate,
+    train_batch_size: int = TrainConfig.batch_size,
+    train_gradient_accumulation_steps: int = TrainConfig.gradient_accumulation_steps,
+    train_max_length: int = TrainConfig.max_length,
+    train_warmup_ratio: float = TrainConfig.warmup_ratio,
+    train_learning_rate_schedule: str = TrainConfig.learning_rate_schedule,
+    train_weight_decay: float = TrainConfig.weight_decay,
+    train_max_gradient_norm: float = TrainConfig.max_gradient_norm,
+    train_gradient_checkpointing: bool = TrainConfig.gradient_checkpointing,
+    train_dtype: str = TrainConfig.dtype,
+    train_evaluations: int = TrainConfig.evaluations,
+    train_seed: int = TrainConfig.seed,
+    merge_t: float = MergeConfig.t,
+    quantize_scheme: str = QuantizeConfig.scheme,
+    quantize_ignore: list = list(QuantizeConfig.ignore),
+    evaluate_suite: str = EvaluateConfig.suite,
+    evaluate_dtype: str = EvaluateConfig.dtype,
+    gate_standard_errors: float = GateConfig.standard_errors,
+    gate_quantized_tolerance: float = GateConfig.quantized_tolerance,
+    register_registered_model_name: str = RegisterConfig.registered_model_name,
+    report_title: str = ReportConfig.title,
+) -> dsl.Artifact:
+    """The recipe from a base model and raw data to registered models and a report."""
+    base = named(fetch(source=base_model, dtype=fetch_dtype), "fetch-base").outputs["model"]
+    sibling = named(fetch(source=sibling_model, dtype=fetch_dtype), "fetch-sibling").outputs["model"]
+    prepared = prepare(
+        data=data,
+        sources=prepare_sources,
+        held_out=prepare_held_out,
+        max_rejected_fraction=prepare_max_rejected_fraction,
+        max_characters=prepare_max_characters,
+        max_examples_per_source=prepare_max_examples_per_source,
+        shards=prepare_shards,
+        seed=prepare_seed,
+    )
+    named(prepared, "prepare")
+    scanned = named(scan(model=base, unfrozen_percent=scan_unfrozen_percent), "scan").outputs["scan"]
+    verdicts = score_shards(
+        model=base,
+        examples=prepared.outputs["examples"],
+        shard_indices=prepared.outputs["shard_indices"],
+        batch_size=score_batch_size,
+        max_length=score_max_length,
+        dtype=score_dtype,
+        min_educational_value=score_min_educational_value,
+    ).output
+    selection = select(
+        examples=prepared.outputs["examples"],
+        verdicts=verdicts,
+        min_educational_value=select_min_educational_value,
+        educational_value_by=select_educational_value_by,
+        difficulties=select_difficulties,
+        validation_fraction=select_validation_fraction,
+        seed=select_seed,
+    )
+    named(selection, "select")
+    trained = train(
+        model=base,
+        selection=selection.outputs["selection"],
+        scan=scanned,
+        epochs=train_epochs,
+        learning_rate=train_learning_rate,
+        batch_size=train_batch_size,
+        gradient_accumulation_steps=train_gradient_accumulation_steps,
+        max_length=train_max_length,
+        warmup_ratio=train_warmup_ratio,
+        learning_rate_schedule=train_learning_rate_schedule,
+        weight_decay=train_weight_decay,
+        max_gradient_norm=train_max_gradient_norm,
+        gradient_checkpointing=train_gradient_checkpointing,
+        dtype=train_dtype,
+        evaluations=train_evaluations,
+        seed=train_seed,
+    )
+    # A GPU does not add in the same order twice: a cached training run is not the run that was asked for.
+    named(trained, "train").set_caching_options(False)
+    tuned = trained.outputs["tuned_model"]
+    merged = named(merge(base_model=tuned, other_model=sibling, t=merge_t), "merge").outputs["merged_model"]
+    quantized = quantize(
+        model=merged,
+        scheme=quantize_scheme,
+        ignore=quantize_ignore,
+    )
+    fp8 = named(quantized, "quantize").outputs["quantized_model"]
+    evaluations = {
+        f"{name}_evaluation": named(
+            evaluate(model=model, data=data, suite=evaluate_suite, dtype=evaluate_dtype), f"evaluate-{name}"
+        ).outputs["evaluation"]
+        for name, model in {
+            "base": base,
+            "sibling": sibling,
+            "tuned": tuned,
+            "merged": merged,
+            "quantized": fp8,
+        }.items()
+    }
+    decided = gate(
+        standard_errors=gate_standard_errors,
+        quantized_tolerance=gate_quantized_tolerance,
+        **evaluations,
+    )
+    decision = named(decided, "gate").outputs["decision"]
+    registered = register(
+        merged_model=merged,
+        quantized_model=fp8,
+        merged_evaluation=evaluations["merged_evaluation"],
+        quantized_evaluation=evaluations["quantized_evaluation"],
+        decision=decision,
+        registered_model_name=register_registered_model_name,
+    )
+    # The registry may have changed since.
+    named(registered, "register").set_caching_options(False)
+    written = report(
+        selection=selection.outputs["selection"],
+        verdicts=verdicts,
+        scan=scanned,
+        training=trained.outputs["training"],
+        decision=decision,
+        registration=registered.outputs["registration"],
+        title=report_title,
+        **evaluations,
+    )
+    return named(written, "report").outputs["report"]

@@ -1,0 +1,98 @@
+"""The judge: a causal language model that answers with the next token's probabilities.
+
+A batch of contexts is read once; each question then reuses the keys and values of that one prefill.
+
+Shapes. B: examples of a batch, T: context tokens after padding, Q: question tokens, L: labels, V: vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from storm_core.curation.prompts import Question
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Masked everywhere, so any token of any vocabulary does.
+_PADDING_ID = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Contexts that a judge has read.
+
+    Attributes:
+        cache: keys and values of the contexts; questions are appended and cut off again.
+        mask_BT: 1 where a context token stands, 0 at the padding on the left.
+    """
+
+    model: "PreTrainedModel"
+    cache: DynamicCache
+    mask_BT: Tensor
+
+    def keep(self, rows: Sequence[int]) -> "Reading":
+        """The same reading for these rows alone. The one it is taken from must not be asked any more."""
+        index = torch.tensor(rows, device=self.mask_BT.device)
+        self.cache.batch_select_indices(index)
+        return Reading(model=self.model, cache=self.cache, mask_BT=self.mask_BT[index])
+
+
+def read_contexts(model: "PreTrainedModel", contexts: Sequence[Sequence[int]]) -> Reading:
+    """One forward pass over the token ids of some contexts, padded on the left."""
+    width = max(len(context) for context in contexts)
+    ids_BT = torch.tensor([[_PADDING_ID] * (width - len(ids)) + list(ids) for ids in contexts], device=model.device)
+    mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in contexts], device=model.device)
+    # Without a config the cache keeps every position in every layer, sliding windows included, so that a question can be
+    # cut off again; the model's masks still apply the windows.
+    cache = DynamicCache()
+    positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
+    with torch.inference_mode():
+        model(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            position_ids=positions_BT,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+    return Reading(model=model, cache=cache, mask_BT=mask_BT)
+
+
+def ask(reading: Reading, question: Question) -> list[tuple[tuple[float, ...], float]]:
+    """For each context the probability of each label, and the labels' share of the whole vocabulary."""
+    rows = reading.mask_BT.shape[0]
+    device = reading.mask_BT.device
+    ids_BQ = torch.tensor(question.ids, device=device).expand(rows, -1)
+    mask_BTQ = torch.cat([reading.mask_BT, torch.ones_like(ids_BQ)], dim=1)
+    positions_BQ = reading.mask_BT.sum(dim=1, keepdim=True) + torch.arange(len(question.ids), device=device)
+    with torch.inference_mode():
+        output = reading.model(
+            input_ids=ids_BQ,
+            attention_mask=mask_BTQ,
+            position_ids=positions_BQ,
+            past_key_values=reading.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+    reading.cache.crop(-len(question.ids))
+    probabilities_BL, mass_B = label_probabilities(output.logits[:, -1], question.label_ids)
+    return [
+        (tuple(probabilities), mass)
+        for probabilities, mass in zip(probabilities_BL.tolist(), mass_B.tolist(), strict=True)
+    ]
+
+
+def label_probabilities(logits_BV: Tensor, label_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Probabilities over the labels (B, L), summing to 1, and the labels' share of the whole vocabulary (B).
+
+    The softmax over the vocabulary is taken in float32: bfloat16 has three digits, too few for small probabilities.
+    Renormalising is done on its logarithms in float64, so that labels of tiny mass still compare and rows sum to 1.
+    """
+    log_probabilities_BV = logits_BV.float().log_softmax(dim=-1)
+    labels_BL = log_probabilities_BV[:, list(label_ids)].double()
+    return labels_BL.softmax(dim=-1), labels_BL.exp().sum(dim=-1)

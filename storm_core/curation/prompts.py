@@ -1,0 +1,174 @@
+"""Token ids of what the judge reads: [chat control][head][example][tail][question][chat control].
+
+The example is data. Its pieces are tokenised apart from the chat template's control tokens, and in a way that never
+yields one, so whatever an example says, it stays inside the user turn.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from storm_core.curation.rubrics import Framing, Rubric
+from storm_core.errors import InputError
+from storm_core.records import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Llama 3's template prints a date; a fixed one, its own default, keeps verdicts the same from day to day.
+_TEMPLATE_DATE = "26 Jul 2024"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What the judge reads before a question.
+
+    Attributes:
+        ids: token ids of chat control, head, example and tail.
+        tokens: tokens of the example alone, before any cut.
+        truncated: whether its middle was left out.
+    """
+
+    ids: tuple[int, ...]
+    tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One rubric as tokens.
+
+    Attributes:
+        ids: token ids of the question and of the chat control up to where the judge's answer starts.
+        label_ids: first token of each label's answer, in the rubric's order; all different.
+    """
+
+    rubric: Rubric
+    ids: tuple[int, ...]
+    label_ids: tuple[int, ...]
+
+
+class PromptBuilder:
+    """Turns examples and rubrics into token ids for one tokenizer.
+
+    Raises:
+        InputError: the chat template does not show a user message as it is, exactly once.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", framing: Framing) -> None:
+        self._tokenizer = tokenizer
+        self._framing = framing
+        prefix, self._suffix = _template_halves(tokenizer)
+        self._prefix_ids = _control_ids(tokenizer, prefix)
+        self._suffix_ids = _control_ids(tokenizer, self._suffix)
+        self._spelled = _spell_control_tokens(tokenizer, {*self._prefix_ids, *self._suffix_ids})
+        self._head_ids = self.plain_ids(framing.head)
+        self._tail_ids = self.plain_ids(framing.tail)
+        self._cut_ids = self.plain_ids(framing.cut)
+
+    def context(self, messages: Sequence[Message], max_length: int) -> Context:
+        """The tokens of one example; of one with more than `max_length`, the first and last `max_length` with the mark.
+
+        Both ends are kept because the request stands at the start and the answer at the end.
+        """
+        ids = self.plain_ids(self.text(messages))
+        kept = self._cut(ids, max_length)
+        return Context(
+            ids=(*self._prefix_ids, *self._head_ids, *kept, *self._tail_ids),
+            tokens=len(ids),
+            truncated=len(ids) > max_length,
+        )
+
+    def question(self, rubric: Rubric) -> Question:
+        """The tokens of one rubric.
+
+        Raises:
+            InputError: a label's first token is another label's too, or is not one of its own after the prompt.
+        """
+        label_ids: dict[int, str] = {}
+        for label in rubric.labels:
+            first = self._first_token(rubric, label)
+            if first in label_ids:
+                raise InputError(
+                    f"rubric {rubric.name}: the labels {label_ids[first]!r} and {label!r} start with the same token for "
+                    "this judge; choose labels with different first tokens"
+                )
+            label_ids[first] = label
+        ids = (*self.plain_ids(rubric.question), *self._suffix_ids)
+        return Question(rubric=rubric, ids=ids, label_ids=tuple(label_ids))
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """The example as plain text with its roles named."""
+        framing = self._framing
+        return "".join(framing.turn.format(role=framing.roles[m.role], content=m.content) for m in messages)
+
+    def plain_ids(self, text: str) -> list[int]:
+        """Token ids of `text` as text: control tokens written in it come out as the characters they are spelled with."""
+        ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        return [piece for token in ids for piece in self._spelled.get(token, (token,))]
+
+    def _cut(self, ids: list[int], max_length: int) -> list[int]:
+        if len(ids) <= max_length:
+            return ids
+        kept = max_length - len(self._cut_ids)
+        tail = kept // 2
+        return [*ids[: kept - tail], *self._cut_ids, *ids[len(ids) - tail :]]
+
+    def _first_token(self, rubric: Rubric, label: str) -> int:
+        ids = _control_ids(self._tokenizer, self._suffix + label)
+        start = len(self._suffix_ids)
+        if ids[:start] != self._suffix_ids or len(ids) == start or ids[start] in self._spelled:
+            raise InputError(
+                f"rubric {rubric.name}: the label {label!r} has no first token of its own after this judge's prompt; "
+                "choose another label"
+            )
+        return ids[start]
+
+
+def _template_halves(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
+    """What the chat template puts before and after the text of a single user message, the answer's start included."""
+    placeholder = uuid.uuid5(uuid.NAMESPACE_OID, "the example stands here").hex
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": placeholder}],
+        tokenize=False,
+        add_generation_prompt=True,
+        date_string=_TEMPLATE_DATE,
+    )
+    if not isinstance(rendered, str) or rendered.count(placeholder) != 1:
+        raise InputError("the judge's chat template does not show a user message exactly once; use an instruct model")
+    prefix, suffix = rendered.split(placeholder)
+    return prefix, suffix
+
+
+def _control_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """Token ids of text from the chat template, its control tokens as such."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+    return ids
+
+
+def _spell_control_tokens(tokenizer: "PreTrainedTokenizerBase", template_ids: set[int]) -> dict[int, tuple[int, ...]]:
+    """Every control token, with the ids that spell it as plain text.
+
+    Control tokens are those that the tokenizer calls special and the added ones that its template uses. A tokenizer may
+    find one in plain text in spite of `split_special_tokens`: the latter kind, or where its model has it as a word.
+    """
+    added = tokenizer.added_tokens_decoder
+    special = {token for token, entry in added.items() if entry.special} | set(tokenizer.all_special_ids)
+    control = special | (template_ids & set(added))
+    return {token: _spell(tokenizer, token, control) for token in sorted(control)}
+
+
+def _spell(tokenizer: "PreTrainedTokenizerBase", token: int, control: set[int]) -> tuple[int, ...]:
+    """The token's text in ids that are not control tokens: cut in two, or else character by character."""
+    text = tokenizer.convert_ids_to_tokens(token)
+    middle = len(text) // 2
+    for parts in ((text[:middle], text[middle:]), tuple(text)):
+        ids = [
+            piece
+            for part in parts
+            for piece in tokenizer(part, add_special_tokens=False, split_special_tokens=True).input_ids
+        ]
+        if ids and control.isdisjoint(ids):
+            return tuple(ids)
+    raise InputError(f"the judge's tokenizer has no plain spelling of its control token {text!r}")

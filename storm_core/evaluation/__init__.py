@@ -1,0 +1,1 @@
+"""Evaluation: one suite of benchmarks, the same code and settings for every model."""

@@ -1,0 +1,165 @@
+"""Tasks of lm-eval, EleutherAI's evaluation harness, on a model that is already loaded."""
+
+import contextlib
+import io
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+import torch
+
+from storm_core.errors import InputError
+from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
+from storm_core.evaluation.suite import LmEval, Seeds
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+def measure_task(
+    benchmark: LmEval,
+    documents: list[dict[str, Any]],
+    seeds: Seeds,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+) -> Measurement:
+    """Run one lm-eval task or group; `documents` are those of a local task, empty for one of lm-eval's own.
+
+    A group's score is over the questions of all its tasks together, which is how lm-eval weighs these groups.
+
+    Raises:
+        InputError: lm-eval has no such task or metric, or the task's data set cannot be had.
+    """
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    # Reading lm-eval's own 13,000 task files takes seconds; a local task needs none of them.
+    tasks = TaskManager(include_defaults=benchmark.questions is None)
+    if not benchmark.questions and benchmark.task not in tasks.all_tasks:
+        raise InputError(f"{benchmark.name}: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
+    with _quiet(benchmark.name):
+        wrapped = HFLM(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=benchmark.batch_size,
+            # In bfloat16 a log-likelihood keeps three digits, and different answers tie.
+            softmax_dtype=torch.float32,
+        )
+        try:
+            results = lm_eval.simple_evaluate(
+                model=wrapped,
+                tasks=[_local_task(benchmark, documents) if benchmark.questions else benchmark.task],
+                num_fewshot=benchmark.num_fewshot,
+                batch_size=benchmark.batch_size,
+                apply_chat_template=benchmark.apply_chat_template,
+                fewshot_as_multiturn=benchmark.fewshot_as_multiturn,
+                task_manager=tasks,
+                random_seed=seeds.random,
+                numpy_random_seed=seeds.numpy,
+                torch_random_seed=seeds.torch,
+                fewshot_random_seed=seeds.fewshot,
+            )
+        except (ConnectionError, FileNotFoundError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{benchmark.name}: the data of {benchmark.task} cannot be had: {reason}") from error
+    return _measurement(benchmark, results)
+
+
+def _local_task(benchmark: LmEval, documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """An lm-eval task over documents held in memory, so that nothing is looked up on a hub or cached on disk."""
+    from datasets import Dataset
+
+    def data(**_: Any) -> dict[str, Dataset]:
+        return {"test": Dataset.from_list(documents)}
+
+    assert benchmark.questions is not None
+    definition = dict(benchmark.questions.definition)
+    return {**definition, "task": benchmark.task, "custom_dataset": data, "test_split": "test"}
+
+
+def _measurement(benchmark: LmEval, results: Mapping[str, Any]) -> Measurement:
+    leaves = sorted(results["samples"])
+    samples = [_sample(leaf, entry, benchmark.metric) for leaf in leaves for entry in _entries(results, leaf)]
+    return Measurement(
+        metric=benchmark.metric,
+        score=_score(benchmark, results, leaves, benchmark.metric),
+        samples=tuple(samples),
+        others={metric: _score(benchmark, results, leaves, metric) for metric in benchmark.also},
+    )
+
+
+def _score(benchmark: LmEval, results: Mapping[str, Any], leaves: list[str], metric: str) -> Score:
+    scores = []
+    for leaf in leaves:
+        found = results["results"][leaf]
+        if f"{metric},none" not in found:
+            known = ", ".join(key.removesuffix(",none") for key in sorted(found) if key.endswith(",none"))
+            raise InputError(f"{benchmark.name}: {leaf} has no metric {metric!r}; it has {known}")
+        stderr = found[f"{metric}_stderr,none"]
+        scores.append(
+            Score(value=float(found[f"{metric},none"]), stderr=float(stderr) if stderr != "N/A" else None)
+        )
+    return pooled_mean(scores, [results["n-samples"][leaf]["effective"] for leaf in leaves])
+
+
+def _entries(results: Mapping[str, Any], leaf: str) -> list[Mapping[str, Any]]:
+    unfiltered = [entry for entry in results["samples"][leaf] if entry["filter"] == "none"]
+    return sorted(unfiltered, key=lambda entry: int(entry["doc_id"]))
+
+
+def _sample(leaf: str, entry: Mapping[str, Any], metric: str) -> Sample:
+    value = entry[metric]
+    parts = value if isinstance(value, list) else [value]
+    choices = [arguments[1] for arguments in entry["arguments"]]
+    chosen = all(isinstance(choice, str) for choice in choices)
+    target = entry["target"]
+    answer = choices[target] if chosen and isinstance(target, int) else target
+    return Sample(
+        id=f"{leaf}-{entry['doc_id']}",
+        prompt=entry["arguments"][0][0],
+        reply=_ranking(choices, entry["filtered_resps"]) if chosen else str(entry["filtered_resps"][0]),
+        score=float(sum(parts) / len(parts)),
+        reason=f"the answer is {answer}",
+    )
+
+
+def _ranking(choices: list[str], responses: list[tuple[float, bool]]) -> str:
+    """The choices with their log-likelihoods in nats, the likeliest first."""
+    ranked = sorted(zip(choices, responses, strict=True), key=lambda pair: -pair[1][0])
+    return "\n".join(f"{response[0]:.3f} {choice.strip()}" for choice, response in ranked)
+
+
+@contextlib.contextmanager
+def _quiet(description: str) -> Iterator[None]:
+    """Silence lm-eval's log below errors, and keep its bars to terminals; elsewhere they become a line now and then."""
+    logger = logging.getLogger("lm_eval")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    bars = sys.stderr if sys.stderr.isatty() else _BarsAsLines(sys.stderr, description)
+    try:
+        with contextlib.redirect_stderr(bars):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class _BarsAsLines(io.TextIOBase):
+    """A stand-in for standard error that passes the newest state of a progress bar on, every few seconds."""
+
+    def __init__(self, stream: TextIO, description: str) -> None:
+        self._stream = stream
+        self._description = description
+        self._last = time.monotonic()
+
+    def write(self, text: str, /) -> int:
+        now = time.monotonic()
+        if text.strip() and now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._stream.write(f"{self._description}: {text.strip()}\n")
+            self._stream.flush()
+            self._last = now
+        return len(text)

@@ -1,0 +1,143 @@
+"""`evaluate`: run a suite on one model; writes results.json and every prompt, reply and verdict."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storm_core.compute import load_model, load_tokenizer, resolve_dtype
+from storm_core.evaluation.config import EvaluateConfig
+from storm_core.evaluation.function_calling import draw_entries, measure_function_calling
+from storm_core.evaluation.harness import measure_task
+from storm_core.evaluation.questions import multiple_choice, read_pairs
+from storm_core.evaluation.scores import Measurement, Score
+from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Suite, load_suite
+from storm_core.progress import report
+from storm_core.stage import Inputs, Results
+from storm_core.toolcalls.prompts import prompt_sha256
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SAMPLES_SCHEMA = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("id", pa.string()),
+        ("prompt", pa.string()),
+        ("reply", pa.string()),
+        ("correct", pa.bool_()),
+        ("score", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
+    """Measure the model on every benchmark of the suite.
+
+    Raises:
+        InputError: an unusable suite, data that it names and that is not there, or a model that cannot be loaded.
+    """
+    suite = load_suite(config.suite, inputs["data"].path)
+    # All questions are read before the model, which takes longer, and before any of them is asked.
+    questions = {benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks}
+    tokenizer = load_tokenizer(inputs["model"].path)
+    dtype = suite.dtype if config.dtype == "auto" else config.dtype
+    model = load_model(inputs["model"].path, resolve_dtype(dtype))
+    measured = [
+        (benchmark, _measure(benchmark, questions[benchmark.name], suite, model, tokenizer))
+        for benchmark in suite.benchmarks
+    ]
+    _write_samples(outputs["evaluation"] / "samples.parquet", measured)
+    results = {
+        "suite": suite.name,
+        "suite_sha256": suite.sha256,
+        "model_digest": inputs["model"].digest,
+        "dtype": str(resolve_dtype(dtype)).removeprefix("torch."),
+        "benchmarks": [_describe(benchmark, measurement) for benchmark, measurement in measured],
+    }
+    text = json.dumps(results, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    (outputs["evaluation"] / "results.json").write_text(text, encoding="utf-8")
+    return Results(metrics=_metrics(measured))
+
+
+def _read_questions(benchmark: Benchmark, suite: Suite, data: Path) -> list[Any]:
+    """BFCL entries or local multiple-choice documents; nothing for a task of lm-eval's own."""
+    if isinstance(benchmark, FunctionCalling):
+        return draw_entries(benchmark, data, suite.seeds.sample)
+    local = benchmark.questions
+    if local is None:
+        return []
+    pairs = read_pairs(data / local.path)
+    return multiple_choice(pairs, samples=local.samples, distractors=local.distractors, seed=suite.seeds.sample)
+
+
+def _measure(
+    benchmark: Benchmark,
+    questions: list[Any],
+    suite: Suite,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+) -> Measurement:
+    started = time.monotonic()
+    if isinstance(benchmark, LmEval):
+        measurement = measure_task(benchmark, questions, suite.seeds, model, tokenizer)
+    else:
+        measurement = measure_function_calling(benchmark, questions, model, tokenizer)
+    seconds = time.monotonic() - started
+    score, stderr = measurement.score.value, measurement.score.stderr
+    spread = "" if stderr is None else f" +- {stderr:.3f}"
+    count = len(measurement.samples)
+    report(f"{benchmark.name}: {measurement.metric} {score:.3f}{spread} on {count} questions in {seconds:.1f} s")
+    return measurement
+
+
+def _write_samples(path: Path, measured: list[tuple[Benchmark, Measurement]]) -> None:
+    rows = [
+        {
+            "benchmark": benchmark.name,
+            "id": sample.id,
+            "prompt": sample.prompt,
+            "reply": sample.reply,
+            "correct": sample.correct,
+            "score": sample.score,
+            "reason": sample.reason,
+        }
+        for benchmark, measurement in measured
+        for sample in measurement.samples
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SAMPLES_SCHEMA), path)
+
+
+def _describe(benchmark: Benchmark, measurement: Measurement) -> dict[str, Any]:
+    described = {
+        "name": benchmark.name,
+        "title": benchmark.title,
+        "metric": measurement.metric,
+        "samples": len(measurement.samples),
+        **_numbers(measurement.score),
+        "others": {name: _numbers(score) for name, score in measurement.others.items()},
+    }
+    if isinstance(benchmark, FunctionCalling):
+        described["prompt_sha256"] = prompt_sha256(guidelines=benchmark.guidelines)
+    return described
+
+
+def _numbers(score: Score) -> dict[str, float | None]:
+    return {"value": score.value, "stderr": score.stderr}
+
+
+def _metrics(measured: list[tuple[Benchmark, Measurement]]) -> dict[str, float]:
+    """The scores under flat names: `<benchmark>`, `<benchmark>_stderr`, `<benchmark>_<other metric>`."""
+    metrics = {}
+    for benchmark, measurement in measured:
+        metrics[benchmark.name] = measurement.score.value
+        if measurement.score.stderr is not None:
+            metrics[f"{benchmark.name}_stderr"] = measurement.score.stderr
+        for name, score in measurement.others.items():
+            metrics[f"{benchmark.name}_{name}"] = score.value
+    return metrics

@@ -1,0 +1,1 @@
+"""Targeted supervised fine-tuning: loss on the assistant's tokens, Spectrum's modules trained, the rest frozen."""

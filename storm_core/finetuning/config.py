@@ -1,0 +1,50 @@
+"""The `train` stage: its options and what it reads and writes."""
+
+from dataclasses import dataclass
+
+from storm_core.config import StageConfig, option
+from storm_core.stage import Input, Output, Stage
+
+DTYPES = ("auto", "bfloat16", "float32")
+SCHEDULES = ("cosine", "linear", "constant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(StageConfig):
+    """Options of `storm train`. Four epochs are the article's; it gives none of the other numbers, so they are ours."""
+
+    epochs: float = option("passes over the training examples; may be a fraction", 4.0, unit="epochs", minimum=0.001)
+    learning_rate: float = option("peak learning rate of AdamW", 1e-5, minimum=0.0)
+    batch_size: int = option("examples a device takes at once", 4, unit="examples", minimum=1)
+    gradient_accumulation_steps: int = option("batches added up before each update", 1, unit="batches", minimum=1)
+    max_length: int = option("longest example trained on; longer ones are left out", 2048, unit="tokens", minimum=8)
+    warmup_ratio: float = option("share of the updates in which the rate rises from 0", 0.03, minimum=0.0, maximum=0.9)
+    learning_rate_schedule: str = option("how the rate falls after warm-up", "cosine", choices=SCHEDULES)
+    weight_decay: float = option("AdamW's decoupled weight decay; norms and biases have none", 0.0, minimum=0.0)
+    max_gradient_norm: float = option("gradients are scaled down to this norm", 1.0, minimum=0.0)
+    gradient_checkpointing: bool = option("recompute activations to save memory; about a fifth slower", False)
+    dtype: str = option(
+        "precision to compute in; weights are held and updated in float32, and auto is bfloat16 where the hardware "
+        "multiplies it",
+        "auto",
+        choices=DTYPES,
+    )
+    evaluations: int = option("validation passes spread over the run, besides the one before it", 4, minimum=1)
+    seed: int = option("order of the examples", 0, minimum=0)
+
+
+TRAIN = Stage(
+    verb="train",
+    summary="Fine-tune the modules that scan chose; the loss is on the assistant's tokens alone.",
+    config=TrainConfig,
+    inputs={
+        "model": Input(kind="model", help="the model to train"),
+        "selection": Input(kind="selection", help="train.parquet and validation.parquet"),
+        "scan": Input(kind="scan", help="unfrozen_parameters.yaml, or any Spectrum YAML: the parameters to train"),
+    },
+    outputs={
+        "tuned_model": Output(kind="model", help="the trained model, in the dtype of the one given"),
+        "training": Output(kind="training", help="loss history and the proof of what was frozen"),
+    },
+    run="storm_core.finetuning.stage:run",
+)

@@ -1,0 +1,100 @@
+"""The course of training: losses for `history.json`, progress for a person, validation passes at the right steps."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from storm_core.progress import report
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+def evaluation_steps(total_steps: int, evaluations: int) -> set[int]:
+    """The steps after which the validation loss is taken: evenly spread, the last step always among them."""
+    return {round(total_steps * part / evaluations) for part in range(1, evaluations + 1)} - {0}
+
+
+class History(TrainerCallback):  # type: ignore[misc]
+    """Records each logged loss and asks for a validation pass where `evaluation_steps` says."""
+
+    def __init__(self, evaluations: int) -> None:
+        self.train: list[dict[str, float]] = []
+        self.validation: list[dict[str, float]] = []
+        self._evaluations = evaluations
+
+    def on_step_end(
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **_: Any
+    ) -> "TrainerControl":
+        """Ask for a validation pass after this step where one is due."""
+        control.should_evaluate = state.global_step in evaluation_steps(state.max_steps, self._evaluations)
+        return control
+
+    def on_log(
+        self,
+        args: "TrainingArguments",
+        state: "TrainerState",
+        control: "TrainerControl",
+        logs: dict[str, float],
+        **_: Any,
+    ) -> None:
+        """Keep the training loss or the validation loss that the trainer logs."""
+        if "loss" in logs:
+            self.train.append(
+                {"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]}
+            )
+        if "eval_loss" in logs:
+            self.validation.append({"step": state.global_step, "loss": logs["eval_loss"]})
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """A bar on a terminal, a line now and then elsewhere, with the latest training loss."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._last = time.monotonic()
+        self._loss = ""
+
+    def on_train_begin(
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **_: Any
+    ) -> None:
+        """Open the bar, where there is a terminal to draw it on."""
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=state.max_steps, desc="train", unit="step", leave=False)
+
+    def on_log(
+        self,
+        args: "TrainingArguments",
+        state: "TrainerState",
+        control: "TrainerControl",
+        logs: dict[str, float],
+        **_: Any,
+    ) -> None:
+        """Remember the loss to show."""
+        if "loss" in logs:
+            self._loss = f"loss {float(logs['loss']):.3f}"
+
+    def on_step_end(
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **_: Any
+    ) -> None:
+        """Move the bar on, or write a line when it is time for one."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._loss, refresh=False)
+            self._bar.update()
+        elif time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+            report(f"train: {state.global_step} of {state.max_steps} steps  {self._loss}".rstrip())
+            self._last = time.monotonic()
+
+    def on_train_end(
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **_: Any
+    ) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,1 @@
+"""Merging two models that share an ancestor: SLERP, tensor by tensor."""

@@ -1,0 +1,102 @@
+"""Whether two checkpoints can be merged: the same architecture, tensors, shapes and vocabulary."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from storm_core.checkpoints import Checkpoint
+from storm_core.errors import InputError
+from storm_core.progress import report
+
+# Facts of the architecture that tensor shapes do not show. A merge of models that differ in them computes nonsense.
+_CONFIG_FACTS = ("num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "tie_word_embeddings")
+_MERGEABLE_DTYPES = ("F64", "F32", "F16", "BF16")
+
+
+def check_mergeable(base: Checkpoint, other: Checkpoint) -> None:
+    """Check that every tensor of `base` has its counterpart in `other` and that both mean the same by it.
+
+    Raises:
+        InputError: names what differs, and both directories.
+    """
+    _check_fact("model_type", base, other)
+    for checkpoint in (base, other):
+        _check_dtypes(checkpoint)
+    _check_tensors(base, other)
+    for name in _CONFIG_FACTS:
+        _check_fact(name, base, other)
+    _check_rope_theta(base, other)
+    check_vocabulary(base.path, other.path)
+
+
+def check_vocabulary(base: Path, other: Path) -> None:
+    """Check that both tokenizers give every token the same ID; row n of an embedding must mean the same token.
+
+    Raises:
+        InputError: they differ; names the first token that does.
+    """
+    base_vocabulary, other_vocabulary = _read_vocabulary(base), _read_vocabulary(other)
+    if base_vocabulary is None or other_vocabulary is None:
+        bare = base if base_vocabulary is None else other
+        report(f"no tokenizer.json in {bare}: the vocabularies of {base} and {other} were not compared")
+        return
+    differing = dict(set(base_vocabulary.items()) ^ set(other_vocabulary.items()))
+    if differing:
+        token = min(differing, key=lambda token: (differing[token], token))
+        ids = f"{base_vocabulary.get(token)} in {base} and {other_vocabulary.get(token)} in {other}"
+        raise InputError(f"the vocabularies differ in {len(differing)} tokens: {token!r} has ID {ids}")
+
+
+def _check_dtypes(checkpoint: Checkpoint) -> None:
+    if "quantization_config" in checkpoint.config:
+        raise InputError(f"{checkpoint.path} is quantised; merge the models first and quantise the result")
+    for name, tensor in checkpoint.tensors.items():
+        if tensor.dtype not in _MERGEABLE_DTYPES:
+            raise InputError(f"tensor {name!r} in {checkpoint.path} is {tensor.dtype}; merge floating-point weights")
+
+
+def _check_tensors(base: Checkpoint, other: Checkpoint) -> None:
+    for name, tensor in base.tensors.items():
+        if name in other.tensors and other.tensors[name].shape != tensor.shape:
+            shapes = f"{list(tensor.shape)} in {base.path} and {list(other.tensors[name].shape)} in {other.path}"
+            raise InputError(f"tensor {name!r} has shape {shapes}; merge models of the same architecture and size")
+    for here, there in ((base, other), (other, base)):
+        missing = sorted(here.tensors.keys() - there.tensors.keys())
+        if missing:
+            hint = "one ties its word embeddings" if missing == ["lm_head.weight"] else "the architectures differ"
+            count = f", nor {len(missing) - 1} others" if len(missing) > 1 else ""
+            raise InputError(f"no tensor {missing[0]!r} in {there.path}{count}, but in {here.path}; {hint}")
+
+
+def _check_fact(name: str, base: Checkpoint, other: Checkpoint) -> None:
+    # A fact that one config leaves to the architecture's default cannot be compared.
+    if name in base.config and name in other.config and base.config[name] != other.config[name]:
+        values = f"{base.config[name]!r} in {base.path} and {other.config[name]!r} in {other.path}"
+        raise InputError(f"{name} is {values}; merge models of the same architecture")
+
+
+def _check_rope_theta(base: Checkpoint, other: Checkpoint) -> None:
+    theirs = [_rope_theta(checkpoint.config) for checkpoint in (base, other)]
+    if None not in theirs and theirs[0] != theirs[1]:
+        raise InputError(f"rope_theta is {theirs[0]} in {base.path} and {theirs[1]} in {other.path}; they cannot merge")
+
+
+def _rope_theta(config: Mapping[str, Any]) -> Any:
+    """The base of the rotary frequencies, in the spelling of transformers 5 or 4; None where neither is there."""
+    return (config.get("rope_parameters") or {}).get("rope_theta", config.get("rope_theta"))
+
+
+def _read_vocabulary(path: Path) -> dict[str, int] | None:
+    """Token to ID, added tokens included, from `tokenizer.json`; None without that file."""
+    file = path / "tokenizer.json"
+    if not file.is_file():
+        return None
+    try:
+        tokenizer = json.loads(file.read_text(encoding="utf-8"))
+        listed = tokenizer["model"]["vocab"]
+        # Unigram models list [token, score] pairs in the order of their IDs; all others map tokens to IDs.
+        tokens = listed if isinstance(listed, dict) else {token: number for number, (token, _) in enumerate(listed)}
+        return {**tokens, **{added["content"]: added["id"] for added in tokenizer.get("added_tokens") or []}}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file} is not a readable tokenizer: {error!r}") from error

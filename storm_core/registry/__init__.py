@@ -1,0 +1,1 @@
+"""Promotion: the gate's written rules, and the model registry."""

@@ -1,0 +1,1 @@
+"""Where the recipe starts: a model made ready for every stage, and data sources turned into examples."""

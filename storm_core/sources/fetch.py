@@ -1,0 +1,86 @@
+"""`storm fetch`: one clean checkpoint from a model directory or a GGUF file."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from storm_core.artifacts import Artifact
+from storm_core.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
+from storm_core.compute import load_tokenizer, resolve_dtype
+from storm_core.errors import InputError
+from storm_core.progress import progress
+from storm_core.sources.config import FetchConfig
+from storm_core.sources.gguf_file import convert_gguf
+from storm_core.stage import Inputs, Results
+
+# Where a saved model or tokenizer remembers how it was loaded: a path of some machine, never part of the model.
+_LOADING_KEYS = ("_name_or_path", "_model_name_or_path", "name_or_path", "is_local", "local_files_only")
+
+
+def run(config: FetchConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
+    """Write the checkpoint and read it back.
+
+    Raises:
+        InputError: no safetensors (pickles are never loaded), a LoRA adapter, code from a hub, no tokenizer or no chat
+            template, or a GGUF file that transformers cannot turn into a whole model.
+    """
+    source, directory = inputs["source"], outputs["model"]
+    gguf = _gguf_file(source)
+    if gguf:
+        convert_gguf(gguf, directory, resolve_dtype(config.dtype))
+    else:
+        _copy_model(source.path, directory)
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        _tidy(directory / name)
+    for file in directory.iterdir():
+        file.chmod(0o644)  # save_pretrained keeps weights to their owner; a model is for other users too.
+    return Results(metrics=_metrics(_check_model(directory)))
+
+
+def _gguf_file(source: Artifact) -> Path | None:
+    """The GGUF file, where the artifact is a single one."""
+    names = [entry.path for entry in source.manifest.files]
+    if len(names) == 1 and names[0].endswith(".gguf"):
+        return source.file(names[0])
+    return None
+
+
+def _copy_model(source: Path, directory: Path) -> None:
+    """Copy weights tensor by tensor, and tokenizer and configs, in the precision they have."""
+    if (source / "adapter_config.json").is_file():
+        raise InputError(f"{source} is a LoRA adapter; merge it into its base model first")
+    ggufs = sorted(source.glob("*.gguf"))
+    if ggufs and not (source / "config.json").is_file():
+        raise InputError(f"{source} holds GGUF files; name the one to convert, as in {ggufs[0]}")
+    checkpoint = _check_model(source)
+    names = progress(checkpoint.tensors, total=len(checkpoint.tensors), description="copy", unit="tensors")
+    write_checkpoint(directory, ((name, checkpoint.load(name)) for name in names), source=source)
+
+
+def _check_model(directory: Path) -> Checkpoint:
+    """Open the checkpoint in `directory`, whose tokenizer must be a plain one with a chat template."""
+    checkpoint = open_checkpoint(directory)
+    settings = directory / "tokenizer_config.json"
+    if settings.is_file() and "auto_map" in json.loads(settings.read_text(encoding="utf-8")):
+        raise InputError(f"{settings} has auto_map, which runs code from a hub; that is never done")
+    load_tokenizer(directory)
+    return checkpoint
+
+
+def _tidy(file: Path) -> None:
+    """Take traces of the machine that saved it out of a config file."""
+    if file.is_file():
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        for key in _LOADING_KEYS:
+            settings.pop(key, None)
+        file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _metrics(checkpoint: Checkpoint) -> dict[str, float]:
+    parameters = 0
+    for tensor in checkpoint.tensors.values():
+        count = 1
+        for length in tensor.shape:
+            count *= length
+        parameters += count
+    return {"tensors": len(checkpoint.tensors), "parameters": parameters}

@@ -1,0 +1,1 @@
+"""Spectrum: which weight matrices to train, by their signal-to-noise ratio."""

@@ -1,0 +1,88 @@
+"""The modules of a checkpoint: which tensors are weights, their type and their layer."""
+
+import re
+from dataclasses import dataclass
+
+from storm_core.checkpoints import Checkpoint
+from storm_core.errors import InputError
+
+EMBEDDING = "model.embed_tokens"
+_WEIGHT = ".weight"
+_LAYER = re.compile(r"(?:^|\.)(\d+)\.")
+_PLAIN_DTYPES = ("F64", "F32", "F16", "BF16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module:
+    """A module with a weight.
+
+    Attributes:
+        name: tensor name without `.weight`, such as `model.layers.3.mlp.up_proj`.
+        type: what stands after the layer number, such as `mlp.up_proj`; the whole name outside the layers.
+        layer: layer number, None outside the layers.
+        shape: of the weight: (out, in) of a linear module, one number of a norm.
+    """
+
+    name: str
+    type: str
+    layer: int | None
+    shape: tuple[int, ...]
+
+    @property
+    def weight(self) -> str:
+        """Name of the weight tensor."""
+        return self.name + _WEIGHT
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether a ratio is computed: matrices inside the layers. Norms, embeddings and head have none."""
+        return self.layer is not None and len(self.shape) == 2
+
+
+def list_modules(checkpoint: Checkpoint) -> list[Module]:
+    """Every module with a weight, by type and then by layer.
+
+    Raises:
+        InputError: the weights are quantised, have more than two dimensions, or are not named as in the Llama family.
+    """
+    _check_is_plain(checkpoint)
+    modules = [_describe(name, info.shape) for name, info in checkpoint.tensors.items() if name.endswith(_WEIGHT)]
+    for module in modules:
+        if len(module.shape) > 2:
+            raise InputError(f"{module.weight} in {checkpoint.path} has shape {module.shape}; scan takes matrices only")
+    if all(module.name != EMBEDDING for module in modules) or not any(module.is_scanned for module in modules):
+        raise InputError(
+            f"no {EMBEDDING}.weight, or no matrix in any layer, in {checkpoint.path}; scan reads checkpoints named as "
+            "the Llama family's are"
+        )
+    return sorted(modules, key=lambda module: (module.type, natural_order(module.name)))
+
+
+def module_type(name: str) -> str:
+    """What stands after the first number in a module name; the whole name where there is none."""
+    found = _LAYER.search(name)
+    return name[found.end() :] if found else name
+
+
+def natural_order(name: str) -> tuple[tuple[int, str], ...]:
+    """Sort key that puts layer 2 before layer 10."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in name.split("."))
+
+
+def _check_is_plain(checkpoint: Checkpoint) -> None:
+    if "quantization_config" in checkpoint.config:
+        raise InputError(
+            f"{checkpoint.path} is quantised (quantization_config in its config.json); give the model it was made from"
+        )
+    for name, info in checkpoint.tensors.items():
+        if info.dtype not in _PLAIN_DTYPES:
+            raise InputError(
+                f"{name} in {checkpoint.path} is {info.dtype}, not one of {', '.join(_PLAIN_DTYPES)}; "
+                "give the model before quantisation"
+            )
+
+
+def _describe(tensor: str, shape: tuple[int, ...]) -> Module:
+    name = tensor.removesuffix(_WEIGHT)
+    found = _LAYER.search(name)
+    return Module(name=name, type=module_type(name), layer=int(found[1]) if found else None, shape=shape)

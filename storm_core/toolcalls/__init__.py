@@ -1,0 +1,1 @@
+"""Function calling in the recipe's format: prompts, replies, BFCL's questions and its rules for a right answer."""

@@ -1,0 +1,102 @@
+"""The rows of BFCL's files: JSON lines, each checked to have the form that the AST check relies on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from storm_core.errors import InputError
+
+# The Python type of each type name in BFCL's function descriptions; a tuple arrives from JSON as a list.
+PYTHON_TYPES: Mapping[str, type] = {
+    "string": str,
+    "integer": int,
+    "float": float,
+    "boolean": bool,
+    "array": list,
+    "tuple": list,
+    "dict": dict,
+    "any": str,
+}
+# Those that declare the type of their elements, under `items`.
+LIST_TYPES = ("array", "tuple")
+
+
+def read_rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The objects of a JSON lines file, each with the place it stands at.
+
+    Raises:
+        InputError: no such file, or a line that is not a JSON object.
+    """
+    if not path.is_file():
+        raise InputError(f"no file {path}; name the data directory of bfcl-eval, which holds BFCL_v4_*.json")
+    # Not splitlines(): JSON may hold other line ends, such as U+2028, inside a string.
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [(f"{path}:{number}", _parse_row(f"{path}:{number}", line)) for number, line in enumerate(lines, 1) if line]
+
+
+def check_question(where: str, row: Mapping[str, Any]) -> None:
+    """Refuse a row that is not an id, a question of one turn, and functions.
+
+    Raises:
+        InputError: says where.
+    """
+    question, functions = row.get("question"), row.get("function")
+    turns = question if isinstance(question, list) else []
+    messages = turns[0] if len(turns) == 1 and isinstance(turns[0], list) else []
+    well_formed = (
+        isinstance(row.get("id"), str)
+        and messages
+        and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in messages)
+        and isinstance(functions, list)
+        and all(isinstance(function, dict) and "name" in function for function in functions)
+    )
+    if not well_formed:
+        raise InputError(f"{where} is not an entry with an id, a question of one turn, and functions")
+
+
+def check_answers(where: str, question: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
+    """Refuse possible answers that the question's functions cannot be checked against.
+
+    Raises:
+        InputError: no answer, another form than `[{function: {argument: [values]}}]`, or a function or type unknown.
+    """
+    if answer is None:
+        raise InputError(f"{where}: no possible answer; take both files from the same release of bfcl-eval")
+    calls = answer.get("ground_truth")
+    if not isinstance(calls, list) or not calls or not all(_is_possible_call(call) for call in calls):
+        raise InputError(f"{where}: ground_truth is not of the form [{{function: {{argument: [values]}}}}]")
+    functions = {function["name"]: function for function in question["function"]}
+    for name in (name for call in calls for name in call):
+        if name not in functions or not _is_checkable(functions[name].get("parameters")):
+            raise InputError(f"{where}: the question has no function {name!r} with parameters of known types")
+
+
+def _parse_row(where: str, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where} is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where} is not a JSON object")
+    return row
+
+
+def _is_possible_call(call: Any) -> bool:
+    if not isinstance(call, dict) or len(call) != 1:
+        return False
+    (allowed,) = call.values()
+    return isinstance(allowed, dict) and all(isinstance(values, list) for values in allowed.values())
+
+
+def _is_checkable(parameters: Any) -> bool:
+    """Whether the parameters name what is required and each argument's type, elements of lists included."""
+    if not isinstance(parameters, dict) or not isinstance(parameters.get("required"), list):
+        return False
+    properties = parameters.get("properties")
+    return isinstance(properties, dict) and all(
+        isinstance(schema, dict)
+        and schema.get("type") in PYTHON_TYPES
+        and (schema["type"] not in LIST_TYPES or schema.get("items", {}).get("type") in PYTHON_TYPES)
+        for schema in properties.values()
+    )

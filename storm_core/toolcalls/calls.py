@@ -1,0 +1,122 @@
+"""Tool calls as the recipe writes them: `<tool_call>{"tool_name": ..., "tool_arguments": {...}}</tool_call>`."""
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# A reply is a model's free text. These bounds are far above any real call; what passes them is cheap to parse and print.
+MAX_REPLY_CHARACTERS = 100_000
+MAX_DEPTH = 64
+
+_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+# Escaped inside a value, as JSON allows, so that a block ends where its closing tag stands.
+_ESCAPED_CLOSE = _CLOSE.replace("/", r"\/")
+
+
+class ToolCallError(ValueError):
+    """A reply does not follow the format; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call: the function's name and its arguments by name."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def render_tool_call(call: ToolCall) -> str:
+    """The call as one `<tool_call>` block with JSON inside, on one line.
+
+    Raises:
+        TypeError: an argument is of a type that JSON does not know.
+    """
+    content = {"tool_name": call.name, "tool_arguments": dict(call.arguments)}
+    return _OPEN + json.dumps(content, ensure_ascii=False).replace(_CLOSE, _ESCAPED_CLOSE) + _CLOSE
+
+
+def parse_tool_calls(reply: str) -> list[ToolCall]:
+    """The calls of a reply, in order; none when the reply is `[]`.
+
+    Each block holds one object, as JSON or as a Python dict with literal values (the article's own samples use single
+    quotes). Text outside the blocks is ignored, keys beside `tool_name` and `tool_arguments` too.
+
+    Raises:
+        ToolCallError: no block and not `[]`, a block without end, or a block that holds something else.
+    """
+    if len(reply) > MAX_REPLY_CHARACTERS:
+        raise ToolCallError(f"the reply has {len(reply)} characters, more than {MAX_REPLY_CHARACTERS}")
+    blocks = _split_blocks(reply)
+    if not blocks and re.fullmatch(r"\[\s*\]", reply.strip()) is None:
+        raise ToolCallError(f"no {_OPEN} block and not []")
+    return [_parse_block(block) for block in blocks]
+
+
+def _split_blocks(reply: str) -> list[str]:
+    """What stands between each opening tag and the closing tag after it."""
+    blocks = []
+    for text in reply.split(_OPEN)[1:]:
+        block, closing, _ = text.partition(_CLOSE)
+        if not closing:
+            raise ToolCallError(f"{_OPEN} without {_CLOSE}")
+        blocks.append(block.strip())
+    return blocks
+
+
+def _parse_block(block: str) -> ToolCall:
+    content = _parse_literal(block)
+    if not isinstance(content, dict):
+        raise ToolCallError(f"a {_OPEN} block holds {_kind(content)}, not an object")
+    for key in ("tool_name", "tool_arguments"):
+        if key not in content:
+            raise ToolCallError(f"a {_OPEN} block has no {key}")
+    name, arguments = content["tool_name"], content["tool_arguments"]
+    if not isinstance(name, str):
+        raise ToolCallError(f"tool_name is {_kind(name)}, not a string")
+    if not isinstance(arguments, dict):
+        raise ToolCallError(f"tool_arguments is {_kind(arguments)}, not an object")
+    if not all(isinstance(key, str) for key in arguments):
+        raise ToolCallError("tool_arguments has a name that is not a string")
+    return ToolCall(name, arguments)
+
+
+def _parse_literal(text: str) -> Any:
+    """The value that `text` spells in JSON, or else in Python's literal syntax."""
+    try:
+        value = _parse_json_or_python(text)
+    # All that hostile text makes the parsers raise: an unhashable key is a TypeError, nesting and chains exhaust them.
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ToolCallError(f"a {_OPEN} block is neither JSON nor a Python dict of JSON's values") from error
+    if _nests_deeper(value, MAX_DEPTH):
+        raise ToolCallError(f"a {_OPEN} block nests deeper than {MAX_DEPTH}")
+    return value
+
+
+def _parse_json_or_python(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        # A model may write '\d'; Python's opinion of that is not ours to print.
+        with warnings.catch_warnings(action="ignore"):
+            value = ast.literal_eval(text)
+    # Refuses what JSON cannot hold, such as a set or bytes, so that every parsed call can be written down again.
+    json.dumps(value)
+    return value
+
+
+def _nests_deeper(value: Any, depth: int) -> bool:
+    """Whether containers within containers go beyond `depth`."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_nests_deeper(child, depth - 1) for child in children)
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(
+        type(value), type(value).__name__
+    )
