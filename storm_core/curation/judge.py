@@ -33,7 +33,7 @@ class Reading:
 
     model: "PreTrainedModel"
     cache: DynamicCache
-    mask_BT: Tensor
+    mask_BT: Tensor  # noqa: N815 (shape suffix)
 
     def keep(self, rows: Sequence[int]) -> "Reading":
         """The same reading for these rows alone. The one it is taken from must not be asked any more."""
@@ -47,8 +47,8 @@ def read_contexts(model: "PreTrainedModel", contexts: Sequence[Sequence[int]]) -
     width = max(len(context) for context in contexts)
     ids_BT = torch.tensor([[_PADDING_ID] * (width - len(ids)) + list(ids) for ids in contexts], device=model.device)
     mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in contexts], device=model.device)
-    # Without a config the cache keeps every position in every layer, sliding windows included, so that a question can be
-    # cut off again; the model's masks still apply the windows.
+    # Without a config the cache keeps every position in every layer, even those with a sliding window, so that a
+    # question can be cut off again; the model's masks still apply the windows.
     cache = DynamicCache()
     positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
     with torch.inference_mode():

@@ -91,7 +91,7 @@ class PromptBuilder:
             first = self._first_token(rubric, label)
             if first in label_ids:
                 raise InputError(
-                    f"rubric {rubric.name}: the labels {label_ids[first]!r} and {label!r} start with the same token for "
+                    f"rubric {rubric.name}: the labels {label_ids[first]!r} and {label!r} start with the same token of "
                     "this judge; choose labels with different first tokens"
                 )
             label_ids[first] = label
@@ -104,7 +104,7 @@ class PromptBuilder:
         return "".join(framing.turn.format(role=framing.roles[m.role], content=m.content) for m in messages)
 
     def plain_ids(self, text: str) -> list[int]:
-        """Token ids of `text` as text: control tokens written in it come out as the characters they are spelled with."""
+        """Token ids of `text` as text: a control token written in it comes out as the characters that spell it."""
         ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         return [piece for token in ids for piece in self._spelled.get(token, (token,))]
 

@@ -19,8 +19,8 @@ from storm_core.records import Example
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# A batch is closed when one more example would make more than this share of its tokens padding. Small enough that a long
-# example does not make short ones expensive, large enough that mixed lengths still share a pass.
+# A batch is closed when one more example would make more than this share of its tokens padding: small enough that a
+# long example does not make short ones expensive, large enough that mixed lengths still share a pass.
 _MAX_PADDING_SHARE = 0.1
 
 
@@ -34,7 +34,7 @@ class Judge:
 
 
 def score_examples(judge: Judge, examples: Sequence[Example], config: ScoreConfig) -> list[Verdict]:
-    """One educational value verdict for each example, followed by its difficulty verdict where the label is high enough.
+    """The educational value verdict of each example, followed by its difficulty verdict if the label is high enough.
 
     Raises:
         InputError: the judge cannot be asked in this way, or its window is too short for `max_length`.

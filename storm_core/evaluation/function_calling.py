@@ -84,8 +84,7 @@ def judge(entry: BfclEntry, reply: str | None) -> tuple[bool, bool, str]:
 
 def _prompt(tokenizer: "PreTrainedTokenizerBase", entry: BfclEntry, *, guidelines: bool) -> str:
     messages = [
-        {"role": message.role, "content": message.content}
-        for message in prompt_messages(entry, guidelines=guidelines)
+        {"role": message.role, "content": message.content} for message in prompt_messages(entry, guidelines=guidelines)
     ]
     prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert isinstance(prompt, str)

@@ -40,9 +40,7 @@ def greedy_replies(
     return replies
 
 
-def _greedy(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_new_tokens: int
-) -> "GenerationConfig":
+def _greedy(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_new_tokens: int) -> "GenerationConfig":
     """Plain greedy search. What is named here overrides the model's own `generation_config.json`."""
     from transformers import GenerationConfig
 

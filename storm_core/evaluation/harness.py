@@ -101,9 +101,7 @@ def _score(benchmark: LmEval, results: Mapping[str, Any], leaves: list[str], met
             known = ", ".join(key.removesuffix(",none") for key in sorted(found) if key.endswith(",none"))
             raise InputError(f"{benchmark.name}: {leaf} has no metric {metric!r}; it has {known}")
         stderr = found[f"{metric}_stderr,none"]
-        scores.append(
-            Score(value=float(found[f"{metric},none"]), stderr=float(stderr) if stderr != "N/A" else None)
-        )
+        scores.append(Score(value=float(found[f"{metric},none"]), stderr=float(stderr) if stderr != "N/A" else None))
     return pooled_mean(scores, [results["n-samples"][leaf]["effective"] for leaf in leaves])
 
 

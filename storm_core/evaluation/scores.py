@@ -88,7 +88,9 @@ def pooled_mean(scores: Sequence[Score], sizes: Sequence[int]) -> Score:
     """
     total = sum(sizes)
     value = math.fsum(score.value * size for score, size in zip(scores, sizes, strict=True)) / total
-    variances = [None if score.stderr is None else score.stderr**2 * size for score, size in zip(scores, sizes, strict=True)]
+    variances = [
+        None if score.stderr is None else score.stderr**2 * size for score, size in zip(scores, sizes, strict=True)
+    ]
     known = [variance for variance in variances if variance is not None]
     if len(known) < len(variances) or total == len(sizes):
         return Score(value=value, stderr=None)

@@ -44,7 +44,9 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
     """
     suite = load_suite(config.suite, inputs["data"].path)
     # All questions are read before the model, which takes longer, and before any of them is asked.
-    questions = {benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks}
+    questions = {
+        benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks
+    }
     tokenizer = load_tokenizer(inputs["model"].path)
     dtype = suite.dtype if config.dtype == "auto" else config.dtype
     model = load_model(inputs["model"].path, resolve_dtype(dtype))

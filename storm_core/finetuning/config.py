@@ -14,7 +14,7 @@ class TrainConfig(StageConfig):
     """Options of `storm train`. Four epochs are the article's; it gives none of the other numbers, so they are ours."""
 
     epochs: float = option("passes over the training examples; may be a fraction", 4.0, unit="epochs", minimum=0.001)
-    learning_rate: float = option("peak learning rate of AdamW", 1e-5, minimum=0.0)
+    learning_rate: float = option("peak learning rate of AdamW", 1e-5, minimum=1e-9)
     batch_size: int = option("examples a device takes at once", 4, unit="examples", minimum=1)
     gradient_accumulation_steps: int = option("batches added up before each update", 1, unit="batches", minimum=1)
     max_length: int = option("longest example trained on; longer ones are left out", 2048, unit="tokens", minimum=8)

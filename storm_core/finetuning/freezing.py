@@ -1,8 +1,9 @@
 """Which parameters are trained, and the proof that no other changed."""
 
 import hashlib
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import yaml
 from torch import Tensor
 
 from storm_core.artifacts import Artifact
-from storm_core.checkpoints import Checkpoint
+from storm_core.checkpoints import Checkpoint, TensorInfo
 from storm_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,51 +97,41 @@ def trained_names(model: "PreTrainedModel") -> set[str]:
     return {name for name, parameter in named if parameter.requires_grad}
 
 
-def check_same_tensors(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
-    """Make sure that the model is the checkpoint, no weight renamed, left out or made up.
+def prove_freezing(
+    before: Mapping[str, str], after: Mapping[str, str], trained: set[str], tensors: Mapping[str, TensorInfo]
+) -> dict[str, Any]:
+    """The content of `freezing.json`, from the SHA-256 of each tensor as stored before and after training.
+
+    A trained tensor whose update was too small for the stored dtype has equal hashes; they are counted.
 
     Raises:
-        InputError: names a tensor that is in one of them only.
-    """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    stored = set(checkpoint.tensors)
-    for name in sorted(stored - set(parameters)):
-        raise InputError(f"tensor {name} in {checkpoint.path} is no parameter of {type(model).__name__} once loaded")
-    loaded = {id(parameters[name]) for name in stored}
-    for name, parameter in parameters.items():
-        if id(parameter) not in loaded:
-            raise InputError(f"{type(model).__name__} needs {name}, which is not in {checkpoint.path}")
-
-
-def prove_freezing(before: Mapping[str, str], after: Mapping[str, str], trained: set[str], sizes: Mapping[str, int]) -> dict[str, Any]:
-    """The content of `freezing.json`: SHA-256 of each tensor before and after, and counts of trained and frozen.
-
-    Raises:
-        RuntimeError: a tensor is missing, or a frozen one changed.
+        RuntimeError: a tensor appeared or vanished, or a frozen one changed.
     """
     if set(before) != set(after):
         raise RuntimeError(f"tensors appeared or vanished in training: {sorted(set(before) ^ set(after))}")
     changed = [name for name in before if name not in trained and before[name] != after[name]]
     if changed:
         raise RuntimeError(f"{len(changed)} frozen tensors changed in training, the first is {changed[0]}")
-    groups = {"trained": [name for name in before if name in trained]}
-    groups["frozen"] = [name for name in before if name not in trained]
-    counts = {
-        group: {"tensors": len(names), "parameters": sum(sizes[name] for name in names)}
-        for group, names in groups.items()
+    unchanged = sum(name in trained and before[name] == after[name] for name in before)
+    return {
+        "trained": {**_count(tensors, before.keys() & trained), "unchanged_by_rounding": unchanged},
+        "frozen": _count(tensors, before.keys() - trained),
+        "tensors": {
+            name: {"trained": name in trained, "sha256_before": before[name], "sha256_after": after[name]}
+            for name in before
+        },
     }
-    tensors = {
-        name: {"trained": name in trained, "sha256_before": before[name], "sha256_after": after[name]} for name in before
-    }
-    return {**counts, "tensors": tensors}
 
 
-def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
+def hash_tensors(checkpoint: Checkpoint) -> dict[str, str]:
     """SHA-256, in hex, of the bytes of every tensor as stored."""
-    return {name: hash_tensor(checkpoint.load(name)) for name in checkpoint.tensors}
+    return {name: _hash(checkpoint.load(name)) for name in checkpoint.tensors}
 
 
-def hash_tensor(tensor: Tensor) -> str:
-    """SHA-256, in hex, of the tensor's bytes, row by row."""
-    raw = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
-    return hashlib.sha256(raw.numpy().data).hexdigest()
+def _hash(tensor: Tensor) -> str:
+    stored_bytes = tensor.contiguous().view(-1).view(torch.uint8).numpy()
+    return hashlib.sha256(stored_bytes.data).hexdigest()
+
+
+def _count(tensors: Mapping[str, TensorInfo], names: Set[str]) -> dict[str, int]:
+    return {"tensors": len(names), "parameters": sum(math.prod(tensors[name].shape) for name in names)}

@@ -20,7 +20,7 @@ def evaluation_steps(total_steps: int, evaluations: int) -> set[int]:
     return {round(total_steps * part / evaluations) for part in range(1, evaluations + 1)} - {0}
 
 
-class History(TrainerCallback):  # type: ignore[misc]
+class History(TrainerCallback):
     """Records each logged loss and asks for a validation pass where `evaluation_steps` says."""
 
     def __init__(self, evaluations: int) -> None:
@@ -29,30 +29,24 @@ class History(TrainerCallback):  # type: ignore[misc]
         self._evaluations = evaluations
 
     def on_step_end(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **_: Any
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> "TrainerControl":
         """Ask for a validation pass after this step where one is due."""
         control.should_evaluate = state.global_step in evaluation_steps(state.max_steps, self._evaluations)
         return control
 
     def on_log(
-        self,
-        args: "TrainingArguments",
-        state: "TrainerState",
-        control: "TrainerControl",
-        logs: dict[str, float],
-        **_: Any,
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
         """Keep the training loss or the validation loss that the trainer logs."""
+        logs = kwargs["logs"]
         if "loss" in logs:
-            self.train.append(
-                {"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]}
-            )
+            self.train.append({"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]})
         if "eval_loss" in logs:
             self.validation.append({"step": state.global_step, "loss": logs["eval_loss"]})
 
 
-class Progress(TrainerCallback):  # type: ignore[misc]
+class Progress(TrainerCallback):
     """A bar on a terminal, a line now and then elsewhere, with the latest training loss."""
 
     def __init__(self) -> None:
@@ -61,7 +55,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._loss = ""
 
     def on_train_begin(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **_: Any
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
         """Open the bar, where there is a terminal to draw it on."""
         if sys.stderr.isatty():
@@ -70,19 +64,14 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             self._bar = tqdm(total=state.max_steps, desc="train", unit="step", leave=False)
 
     def on_log(
-        self,
-        args: "TrainingArguments",
-        state: "TrainerState",
-        control: "TrainerControl",
-        logs: dict[str, float],
-        **_: Any,
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
         """Remember the loss to show."""
-        if "loss" in logs:
-            self._loss = f"loss {float(logs['loss']):.3f}"
+        if "loss" in kwargs["logs"]:
+            self._loss = f"loss {kwargs['logs']['loss']:.3f}"
 
     def on_step_end(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **_: Any
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
         """Move the bar on, or write a line when it is time for one."""
         if self._bar is not None:
@@ -93,7 +82,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             self._last = time.monotonic()
 
     def on_train_end(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **_: Any
+        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
         """Close the bar."""
         if self._bar is not None:

@@ -103,9 +103,7 @@ def check_control_tokens(example: Example, tokenizer: "PreTrainedTokenizerBase")
 
 def control_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
     """Spelling and ID of every token that stands for no text of its own."""
-    return {
-        token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special
-    }
+    return {token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
 
 
 def _render(messages: list[dict[str, str]], tokenizer: "PreTrainedTokenizerBase", *, prompt: bool) -> list[int]:

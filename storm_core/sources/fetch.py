@@ -1,8 +1,10 @@
 """`storm fetch`: one clean checkpoint from a model directory or a GGUF file."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from storm_core.artifacts import Artifact
 from storm_core.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
@@ -60,27 +62,33 @@ def _copy_model(source: Path, directory: Path) -> None:
 def _check_model(directory: Path) -> Checkpoint:
     """Open the checkpoint in `directory`, whose tokenizer must be a plain one with a chat template."""
     checkpoint = open_checkpoint(directory)
-    settings = directory / "tokenizer_config.json"
-    if settings.is_file() and "auto_map" in json.loads(settings.read_text(encoding="utf-8")):
-        raise InputError(f"{settings} has auto_map, which runs code from a hub; that is never done")
+    if "auto_map" in _read_settings(directory / "tokenizer_config.json"):
+        raise InputError(f"tokenizer_config.json in {directory} has auto_map, which runs code from a hub; never done")
     load_tokenizer(directory)
     return checkpoint
 
 
 def _tidy(file: Path) -> None:
     """Take traces of the machine that saved it out of a config file."""
-    if file.is_file():
+    settings = _read_settings(file)
+    if any(key in settings for key in _LOADING_KEYS):
+        kept = {key: value for key, value in settings.items() if key not in _LOADING_KEYS}
+        file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    """The JSON object in a config file; empty where there is no file."""
+    if not file.is_file():
+        return {}
+    try:
         settings = json.loads(file.read_text(encoding="utf-8"))
-        for key in _LOADING_KEYS:
-            settings.pop(key, None)
-        file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{file} does not hold a JSON object")
+    return settings
 
 
 def _metrics(checkpoint: Checkpoint) -> dict[str, float]:
-    parameters = 0
-    for tensor in checkpoint.tensors.values():
-        count = 1
-        for length in tensor.shape:
-            count *= length
-        parameters += count
+    parameters = sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values())
     return {"tensors": len(checkpoint.tensors), "parameters": parameters}

@@ -71,15 +71,15 @@ def _accepts(schema: Mapping[str, Any], allowed: list[Any], given: Any) -> bool:
     """Whether the value is one of the allowed ones and has their type or the declared one."""
     declared = PYTHON_TYPES[schema["type"]]
     element = PYTHON_TYPES[schema["items"]["type"]] if schema["type"] in LIST_TYPES else None
-    value: Any = _converted(schema["type"], given)
-    allowed_type = _type_of_first(allowed)
-    if type(value) is declared:
-        if element is not None and not any(_elements_fit(element, one, value) for one in allowed):
-            return False
-    elif type(value) is not allowed_type:
+    value = _converted(schema["type"], given)
+    value_type, allowed_type = type(value), _type_of_first(allowed)
+    as_declared = value_type is declared
+    if not as_declared and value_type is not allowed_type:
+        return False
+    if as_declared and element is not None and not any(_elements_fit(element, one, value) for one in allowed):
         return False
     # Allowed values of another type than the declared one (a variable's name, null) are compared as they stand.
-    if not isinstance(value, declared) or allowed_type not in (declared, None):
+    if not as_declared or allowed_type not in (declared, None):
         return value in allowed
     return any(_equals(one, value, element) for one in allowed)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A reply is a model's free text. These bounds are far above any real call; what passes them is cheap to parse and print.
+# A reply is a model's free text. These bounds are far above any real call; what passes is cheap to parse and print.
 MAX_REPLY_CHARACTERS = 100_000
 MAX_DEPTH = 64
 

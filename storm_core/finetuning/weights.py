@@ -1,0 +1,66 @@
+"""The trained weights between checkpoint and model: checked when they come in, cast back when they go out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from storm_core.checkpoints import Checkpoint, torch_dtype, write_checkpoint
+from storm_core.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Float32, in which training holds the weights, represents each of these exactly.
+_EXACT_DTYPES = ("F32", "F16", "BF16")
+
+
+def check_trainable(checkpoint: Checkpoint) -> None:
+    """Refuse weights that float32 cannot hold exactly or that are quantised.
+
+    Raises:
+        InputError: says which tensor, or that the config names a quantisation.
+    """
+    if "quantization_config" in checkpoint.config:
+        raise InputError(f"{checkpoint.path} is quantised (quantization_config); train the model it was made from")
+    for name, info in checkpoint.tensors.items():
+        if info.dtype not in _EXACT_DTYPES:
+            raise InputError(f"{name} in {checkpoint.path} is {info.dtype}; train takes {', '.join(_EXACT_DTYPES)}")
+
+
+def check_same_tensors(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
+    """Make sure that the model is the checkpoint: no weight renamed, left out or made up.
+
+    Raises:
+        InputError: names a tensor that only one of them has.
+    """
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name in checkpoint.tensors:
+        if name not in parameters:
+            raise InputError(
+                f"tensor {name} in {checkpoint.path} is no parameter of {type(model).__name__} once loaded"
+            )
+    loaded = {id(parameters[name]) for name in checkpoint.tensors}
+    for name, parameter in parameters.items():
+        if id(parameter) not in loaded:
+            raise InputError(f"{type(model).__name__} needs {name}, which is not in {checkpoint.path}")
+
+
+def write_weights(model: "PreTrainedModel", checkpoint: Checkpoint, directory: Path) -> None:
+    """Write the model's weights under the checkpoint's tensor names, each in the dtype it had there.
+
+    Raises:
+        RuntimeError: a parameter that was to be trained still has its old value.
+    """
+    write_checkpoint(directory, _cast_back(model, checkpoint), source=checkpoint.path)
+
+
+def _cast_back(model: "PreTrainedModel", checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name, info in checkpoint.tensors.items():
+        weight = parameters[name].detach().cpu()
+        # Compared in float32: a small change may well round back to the same stored value.
+        if parameters[name].requires_grad and weight.equal(checkpoint.load(name).float()):
+            raise RuntimeError(f"{name} was to be trained, but did not change")
+        yield name, weight.to(torch_dtype(info.dtype))

@@ -1,0 +1,142 @@
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from storm_core.artifacts import MANIFEST_NAME, open_directory
+from storm_core.config import StageConfig, option
+from storm_core.errors import InputError
+from storm_core.execution import Outcome, execute
+from storm_core.stage import Input, Inputs, Output, Results, Stage
+from storm_core.stores import open_reference
+
+RUNS: list[str] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyConfig(StageConfig):
+    suffix: str = option("what to append", "!")
+    fail: bool = option("fail halfway", False)
+
+
+def run_copy(config: CopyConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
+    RUNS.append(config.suffix)
+    text = inputs["text"].file("text.txt").read_text()
+    (outputs["copy"] / "text.txt").write_text(text + config.suffix)
+    if config.fail:
+        raise InputError("the text cannot be copied")
+    return Results(metrics={"length": len(text)}, values={"lines": [text]})
+
+
+COPY = Stage(
+    verb="copy",
+    summary="Copy a text.",
+    config=CopyConfig,
+    inputs={"text": Input(kind="text", help="what to copy")},
+    outputs={"copy": Output(kind="text", help="the copy")},
+    values={"lines": "the lines", "copy_reference": "where the copy is"},
+    run="storm_test_copy:run_copy",
+)
+
+
+@pytest.fixture(autouse=True)
+def stage_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    RUNS.clear()
+    monkeypatch.setitem(sys.modules, "storm_test_copy", sys.modules[__name__])
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    directory = tmp_path / "text"
+    directory.mkdir()
+    (directory / "text.txt").write_text("hello")
+    return directory
+
+
+def copy(text: Path, output: Path, config: CopyConfig = CopyConfig()) -> Outcome:
+    values = {name: output.parent / f"{output.name}-{name}" for name in COPY.values}
+    return execute(COPY, config, {"text": [str(text)]}, {"copy": output}, values)
+
+
+def test_without_a_store_the_output_directory_is_the_artifact(text: Path, tmp_path: Path) -> None:
+    copy(text, tmp_path / "out")
+    artifact = open_directory(tmp_path / "out")
+    assert artifact.file("text.txt").read_text() == "hello!"
+    assert artifact.manifest.inputs == {"text": [open_directory(text).digest]}
+    assert artifact.manifest.producer["config"] == {"suffix": "!", "fail": False}
+
+
+def test_with_a_store_the_output_holds_the_manifest_alone(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
+    copy(text, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [MANIFEST_NAME]
+    artifact = open_reference(str(tmp_path / "out"))
+    assert artifact.path == tmp_path / "store" / "text" / artifact.digest
+    assert (tmp_path / "out-copy_reference").read_text() == artifact.reference
+    assert (tmp_path / "out-lines").read_text() == '["hello"]'
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+def test_same_run_again_is_reused_and_another_is_not(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_store: bool
+) -> None:
+    if with_store:
+        monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
+    assert not copy(text, tmp_path / "out").reused
+    assert copy(text, tmp_path / "out").reused
+    assert (tmp_path / "out-lines").read_text() == '["hello"]'
+    assert not copy(text, tmp_path / "out", CopyConfig(suffix="?")).reused
+    (text / "text.txt").write_text("changed")
+    assert not copy(text, tmp_path / "out", CopyConfig(suffix="?")).reused
+    assert RUNS == ["!", "?", "?"]
+
+
+def test_damaged_result_is_made_again(text: Path, tmp_path: Path) -> None:
+    copy(text, tmp_path / "out")
+    (tmp_path / "out" / "text.txt").write_text("damaged")
+    assert not copy(text, tmp_path / "out").reused
+    assert open_directory(tmp_path / "out").file("text.txt").read_text() == "hello!"
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+def test_failed_stage_leaves_nothing(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_store: bool
+) -> None:
+    if with_store:
+        monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
+    with pytest.raises(InputError, match="cannot be copied"):
+        copy(text, tmp_path / "out", CopyConfig(fail=True))
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and text not in path.parents]
+    assert left == []
+
+
+def test_failed_rerun_keeps_the_earlier_output(text: Path, tmp_path: Path) -> None:
+    copy(text, tmp_path / "out")
+    with pytest.raises(InputError):
+        copy(text, tmp_path / "out", CopyConfig(fail=True))
+    assert open_directory(tmp_path / "out").file("text.txt").read_text() == "hello!"
+
+
+def test_foreign_files_at_the_output_are_not_replaced(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="files that no stage wrote"):
+        copy(text, tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+
+
+def test_input_of_another_kind_is_refused(text: Path, tmp_path: Path) -> None:
+    from storm_core.artifacts import seal
+
+    seal(text, "model", producer={}, inputs={}, metrics={})
+    with pytest.raises(InputError, match=r"text must be a text artifact, but .* is of kind 'model'"):
+        copy(text, tmp_path / "out")
+
+
+def test_missing_input_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="copy needs text: what to copy"):
+        execute(COPY, CopyConfig(), {}, {"copy": tmp_path / "out"}, {})

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from storm_core.artifacts import open_directory, read_manifest, seal, write_manifest
+from storm_core.errors import InputError
+from storm_core.stores import FileStore, file_uri_to_path, open_reference, store_from_environment
+
+
+def publish(store: FileStore, content: bytes) -> str:
+    directory = store.staging_directory()
+    (directory / "a.bin").write_bytes(content)
+    return store.publish(directory, seal(directory, "model", producer={}, inputs={}, metrics={}))
+
+
+def test_published_artifact_lies_under_kind_and_digest(tmp_path: Path) -> None:
+    uri = publish(FileStore(tmp_path), b"x")
+    artifact = open_reference(uri)
+    assert uri == (tmp_path / "model" / artifact.digest).as_uri()
+    assert artifact.reference == uri
+
+
+def test_same_content_is_kept_once(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    assert publish(store, b"x") == publish(store, b"x")
+    assert len(list((tmp_path / "model").iterdir())) == 1
+    assert not list((tmp_path / ".staging").iterdir())
+
+
+def test_manifest_that_travels_alone_leads_to_its_content(tmp_path: Path) -> None:
+    uri = publish(FileStore(tmp_path / "store"), b"x")
+    (tmp_path / "travelling").mkdir()
+    from dataclasses import replace
+
+    manifest = read_manifest(file_uri_to_path(uri) / "manifest.json")
+    write_manifest(tmp_path / "travelling", replace(manifest, uri=uri))
+    for reference in (tmp_path / "travelling", tmp_path / "travelling" / "manifest.json"):
+        assert open_reference(str(reference)).file("a.bin").read_bytes() == b"x"
+
+
+def test_manifest_that_points_at_other_content_is_refused(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    store = FileStore(tmp_path / "store")
+    one, other = publish(store, b"one"), publish(store, b"other")
+    (tmp_path / "travelling").mkdir()
+    write_manifest(tmp_path / "travelling", replace(open_reference(one).manifest, uri=other))
+    with pytest.raises(InputError, match="says digest"):
+        open_reference(str(tmp_path / "travelling"))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://bucket/x",
+        "http://host/x",
+        "file://host/x",
+        "file:///a/../b",
+        "file:///a/%2e%2e/b",
+        "file:///a%5cb",
+        "file:///a%00b",
+        "file:///a?x=1",
+        "file:///a#b",
+    ],
+)
+def test_uri_that_is_not_a_plain_local_path_is_refused(uri: str) -> None:
+    with pytest.raises(InputError):
+        open_reference(uri)
+
+
+def test_store_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store_from_environment() is None
+    monkeypatch.setenv("STORM_STORE", (tmp_path / "with space").as_uri())
+    store = store_from_environment()
+    assert store is not None
+    assert store.root == tmp_path / "with space"
+
+
+def test_damaged_stored_artifact_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    uri = publish(FileStore(tmp_path), b"x")
+    (file_uri_to_path(uri) / "a.bin").write_bytes(b"y")
+    with pytest.raises(InputError, match=r"a\.bin"):
+        open_reference(uri)
+
+
+def test_results_are_remembered_by_key(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    assert store.recall("key") is None
+    store.remember("key", {"outputs": {"model": "file:///x"}})
+    store.remember("key", {"outputs": {"model": "file:///y"}})
+    assert store.recall("key") == {"outputs": {"model": "file:///y"}}
+
+
+def test_directory_that_does_not_exist_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        open_directory(tmp_path / "nowhere")

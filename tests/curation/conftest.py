@@ -1,0 +1,72 @@
+"""Parts for the curation tests: a judge in float32, examples, and verdicts made by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from storm_core.compute import load_model, load_tokenizer
+from storm_core.curation.scoring import Judge
+from storm_core.curation.verdicts import Verdict
+from storm_core.records import Example, Message, make_example
+
+# A fixed number of threads: the order of additions, and so the last digit, depends on it.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_judge(tiny_llama: Path) -> Judge:
+    return Judge(model=load_model(tiny_llama, torch.float32), tokenizer=load_tokenizer(tiny_llama), digest="j" * 64)
+
+
+@pytest.fixture(scope="session")
+def examples() -> list[Example]:
+    """Nine examples of very different lengths from two sources, one of them with a system prompt and a tool result."""
+    chat = [
+        make_example(
+            "chat",
+            [
+                Message(role="user", content="What is a fox? " * (1 + 3 * number)),
+                Message(role="assistant", content=f"An animal, number {number}. " * (1 + number % 4)),
+            ],
+        )
+        for number in range(8)
+    ]
+    calls = make_example(
+        "tools",
+        [
+            Message(role="system", content='Tools: {"name": "get_weather"}'),
+            Message(role="user", content="Weather in Zürich? 天気"),
+            Message(role="assistant", content='<tool_call>{"tool_name": "get_weather"}</tool_call>'),
+            Message(role="tool", content='{"degrees": 7}'),
+            Message(role="assistant", content="Seven degrees."),
+        ],
+    )
+    return [*chat[:4], calls, *chat[4:]]
+
+
+MakeVerdict = Callable[..., Verdict]
+
+
+@pytest.fixture(scope="session")
+def make_verdict() -> MakeVerdict:
+    """Makes a verdict that says `label` of the example `id`; for numbers the expected value may be given apart."""
+
+    def make(id: str, rubric: str, label: str, *, expected_value: float | None = None, **changes: str) -> Verdict:
+        labels = ("1", "2", "3", "4", "5") if rubric == "educational_value" else ("easy", "medium", "hard")
+        value = float(labels.index(label) + 1) if expected_value is None else expected_value
+        return Verdict(
+            **{"source": "chat", "rubric_hash": "r" * 64 + rubric, "judge_digest": "j" * 64, **changes},
+            id=id,
+            rubric=rubric,
+            labels=labels,
+            probabilities=tuple(float(other == label) for other in labels),
+            label=label,
+            expected_value=value,
+            label_mass=0.5,
+            tokens=10,
+            truncated=False,
+        )
+
+    return make

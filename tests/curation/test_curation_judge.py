@@ -1,0 +1,93 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storm_core.curation.judge import ask, label_probabilities, read_contexts
+from storm_core.curation.prompts import PromptBuilder
+from storm_core.curation.rubrics import load_framing, load_rubric
+
+RUBRICS = ("educational_value", "difficulty")
+
+
+@pytest.fixture(scope="module")
+def contexts(tiny_judge, examples):
+    builder = PromptBuilder(tiny_judge.tokenizer, load_framing())
+    return [builder.context(example.messages, 512).ids for example in examples]
+
+
+@pytest.fixture(scope="module")
+def questions(tiny_judge):
+    builder = PromptBuilder(tiny_judge.tokenizer, load_framing())
+    return [builder.question(load_rubric(name)) for name in RUBRICS]
+
+
+def plain(model, context, question):
+    """Label probabilities and mass from a whole forward pass over one prompt: no cache, no padding, no batch."""
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*context, *question.ids]]), use_cache=False).logits[0, -1]
+    chosen = torch.softmax(logits.double(), dim=-1)[list(question.label_ids)]
+    return (chosen / chosen.sum()).tolist(), chosen.sum().item()
+
+
+def check_against_plain(model, contexts, answers, question):
+    assert len(answers) == len(contexts)
+    for context, (probabilities, mass) in zip(contexts, answers, strict=True):
+        expected, expected_mass = plain(model, context, question)
+        assert probabilities == pytest.approx(expected, abs=1e-5)
+        assert mass == pytest.approx(expected_mass, abs=1e-6)
+
+
+def test_answers_from_a_padded_batch_equal_a_plain_forward_pass(tiny_judge, contexts, questions):
+    assert max(map(len, contexts)) > 2 * min(map(len, contexts))
+    reading = read_contexts(tiny_judge.model, contexts)
+    # Asked twice in turn: a question must leave no trace in the cache.
+    for question in [*questions, *questions]:
+        check_against_plain(tiny_judge.model, contexts, ask(reading, question), question)
+
+
+def test_answers_after_keeping_some_rows_equal_a_plain_forward_pass(tiny_judge, contexts, questions):
+    reading = read_contexts(tiny_judge.model, contexts)
+    ask(reading, questions[0])
+    kept = [7, 0, 4]
+    answers = ask(reading.keep(kept), questions[1])
+    check_against_plain(tiny_judge.model, [contexts[row] for row in kept], answers, questions[1])
+
+
+def test_answers_of_a_judge_with_sliding_windows_equal_a_plain_forward_pass(tiny_judge, contexts, questions):
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=len(tiny_judge.tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=16,
+    )
+    model = MistralForCausalLM(config).eval()
+    reading = read_contexts(model, contexts)
+    for question in questions:
+        check_against_plain(model, contexts, ask(reading, question), question)
+
+
+@given(
+    logits=st.lists(st.floats(-200, 200, width=32), min_size=5, max_size=9),
+    label_ids=st.permutations(range(5)).map(lambda ids: ids[:3]),
+)
+def test_label_probabilities_sum_to_one_whatever_their_mass(logits, label_ids):
+    probabilities, mass = label_probabilities(torch.tensor([logits]), label_ids)
+    assert probabilities.sum().item() == pytest.approx(1, abs=1e-12)
+    assert 0 <= mass.item() <= 1 + 1e-5
+    weights = [math.exp(logits[token] - max(logits[other] for other in label_ids)) for token in label_ids]
+    assert probabilities[0].tolist() == pytest.approx([weight / sum(weights) for weight in weights], abs=1e-4)
+
+
+def test_all_labels_of_the_vocabulary_have_mass_one():
+    probabilities, mass = label_probabilities(torch.tensor([[0.0, math.log(3)]]), [1, 0])
+    assert probabilities[0].tolist() == pytest.approx([0.75, 0.25])
+    assert mass.item() == pytest.approx(1)

@@ -1,0 +1,145 @@
+import json
+
+import pytest
+
+from storm_core.artifacts import seal
+from storm_core.cli import main
+from storm_core.curation.config import SCORE, SELECT, ScoreConfig, SelectConfig
+from storm_core.curation.verdicts import read_verdicts
+from storm_core.errors import InputError
+from storm_core.execution import execute
+from storm_core.records import read_examples, write_examples
+
+
+@pytest.fixture
+def prepared(tmp_path, examples):
+    """Two shards of examples with a ledger, as prepare leaves them."""
+    directory = tmp_path / "examples"
+    directory.mkdir()
+    write_examples(directory / "shard-00000.parquet", examples[:5])
+    write_examples(directory / "shard-00001.parquet", examples[5:])
+    ledger = {
+        "chat": {"read": 10, "kept": 8, "dropped": {"duplicate": 2}},
+        "tools": {"read": 1, "kept": 1, "dropped": {"duplicate": 0}},
+    }
+    (directory / "ledger.json").write_text(json.dumps({"sources": ledger}))
+    seal(directory, "examples", producer={}, inputs={}, metrics={})
+    return directory
+
+
+def score(tiny_llama, prepared, output, **options):
+    return execute(
+        SCORE,
+        ScoreConfig(**{"dtype": "float32", "min_educational_value": 1.0, **options}),
+        inputs={"model": [str(tiny_llama)], "examples": [str(prepared)]},
+        outputs={"verdicts": output},
+        value_files={},
+    )
+
+
+def select(prepared, verdicts, output, **options):
+    return execute(
+        SELECT,
+        SelectConfig(**{"min_educational_value": 1.0, "difficulties": ("easy", "medium", "hard"), **options}),
+        inputs={"examples": [str(prepared)], "verdicts": [str(path) for path in verdicts]},
+        outputs={"selection": output},
+        value_files={},
+    )
+
+
+@pytest.fixture
+def scored(tmp_path, tiny_llama, prepared):
+    for shard in (0, 1):
+        score(tiny_llama, prepared, tmp_path / f"verdicts-{shard}", shard=shard)
+    return [tmp_path / "verdicts-0", tmp_path / "verdicts-1"]
+
+
+def test_score_writes_one_row_an_example_and_rubric(scored, examples):
+    verdicts = [verdict for path in scored for verdict in read_verdicts(path / "verdicts.parquet")]
+    assert [verdict.id for verdict in verdicts] == [example.id for example in examples for _ in range(2)]
+    manifest = json.loads((scored[0] / "manifest.json").read_text())
+    assert manifest["kind"] == "verdicts"
+    assert manifest["metrics"]["examples"] == 5
+    assert verdicts[0].judge_digest == manifest["inputs"]["model"][0]
+    assert sum(manifest["metrics"][f"educational_value_label_{label}"] for label in "12345") == 5
+
+
+def test_score_writes_the_same_bytes_again(tmp_path, tiny_llama, prepared, scored):
+    again = score(tiny_llama, prepared, tmp_path / "again", shard=0)
+    assert again.manifests["verdicts"].digest == json.loads((scored[0] / "manifest.json").read_text())["digest"]
+
+
+def test_score_of_a_shard_that_is_not_there_is_refused(tmp_path, tiny_llama, prepared):
+    with pytest.raises(InputError, match=r"no shard-00002\.parquet"):
+        score(tiny_llama, prepared, tmp_path / "none", shard=2)
+    assert not (tmp_path / "none").exists()
+
+
+def test_select_keeps_every_row_somewhere(tmp_path, prepared, scored, examples):
+    outcome = select(prepared, scored, tmp_path / "selection", validation_fraction=0.2)
+    train = list(read_examples(tmp_path / "selection" / "train.parquet"))
+    validation = list(read_examples(tmp_path / "selection" / "validation.parquet"))
+    assert len(validation) == 2
+    assert sorted(example.id for example in [*train, *validation]) == sorted(example.id for example in examples)
+    assert {example.id: example for example in [*train, *validation]} == {example.id: example for example in examples}
+    funnel = json.loads((tmp_path / "selection" / "funnel.json").read_text())
+    assert funnel["total"] == {
+        "read": 11,
+        "dropped": {"duplicate": 2, "low_educational_value": 0, "too_easy": 0},
+        "train": 7,
+        "validation": 2,
+    }
+    assert outcome.metrics["kept_fraction"] == pytest.approx(9 / 11)
+
+
+def test_select_takes_shards_of_verdicts_in_any_order(tmp_path, prepared, scored):
+    one = select(prepared, scored, tmp_path / "one")
+    other = select(prepared, scored[::-1], tmp_path / "other")
+    assert one.manifests["selection"].digest == other.manifests["selection"].digest
+
+
+def test_empty_selection_is_refused_with_counts_and_thresholds(tmp_path, prepared, scored):
+    with pytest.raises(
+        InputError, match=r"of 11 read; dropped: duplicate 2, .*min_educational_value 5.* by expected_value"
+    ):
+        select(
+            prepared,
+            scored,
+            tmp_path / "selection",
+            min_educational_value=5.0,
+            educational_value_by="expected_value",
+        )
+    assert not (tmp_path / "selection").exists()
+
+
+def test_select_without_every_shard_is_refused(tmp_path, prepared, scored):
+    with pytest.raises(InputError, match="4 examples have no educational value verdict"):
+        select(prepared, scored[:1], tmp_path / "selection")
+
+
+def test_select_with_verdicts_of_two_judges_is_refused(tmp_path, prepared, scored, other_tiny_llama):
+    score(other_tiny_llama, prepared, tmp_path / "other", shard=1)
+    with pytest.raises(InputError, match="2 different judges"):
+        select(prepared, [scored[0], tmp_path / "other"], tmp_path / "selection")
+
+
+def test_same_example_in_two_shards_is_refused(tmp_path, prepared, scored, examples):
+    write_examples(prepared / "shard-00001.parquet", [*examples[5:], examples[0]])
+    seal(prepared, "examples", producer={}, inputs={}, metrics={})
+    with pytest.raises(InputError, match="twice"):
+        select(prepared, scored, tmp_path / "selection")
+
+
+def test_both_stages_run_from_the_command_line(tmp_path, tiny_llama, prepared, capsys):
+    references = []
+    for shard in ("0", "1"):
+        output, value = tmp_path / f"cli-{shard}", tmp_path / f"reference-{shard}"
+        arguments = ["score", "--model", str(tiny_llama), "--examples", str(prepared), "--shard", shard]
+        arguments += ["--min-educational-value", "1", "--dtype", "float32", "--verdicts", str(output)]
+        assert main([*arguments, "--verdicts-reference", str(value)]) == 0
+        references.append(value.read_text())
+    arguments = ["select", "--examples", str(prepared), "--verdicts", json.dumps(references)]
+    arguments += ["--min-educational-value", "1", "--selection", str(tmp_path / "selection")]
+    assert main([*arguments, "--difficulties", '["easy", "medium", "hard"]']) == 0
+    assert main([*arguments, "--difficulties", '["tricky"]']) == 1
+    assert "difficulties must be one of easy, medium, hard, got 'tricky'" in capsys.readouterr().err

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.__main__ import main
+from pipelines.recipes import load_recipe
+from storm_core.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+SMOKE = ROOT / "recipes" / "smoke.yaml"
+
+
+def changed(tmp_path: Path, **arguments: object) -> Path:
+    recipe = {**yaml.safe_load(SMOKE.read_text()), **arguments}
+    path = tmp_path / "changed.yaml"
+    path.write_text(yaml.safe_dump({name: value for name, value in recipe.items() if value is not None}))
+    return path
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipe_is_valid(recipe: Path) -> None:
+    assert load_recipe(recipe)["base_model"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"train_learning_rat": 1e-4}, "unknown argument 'train_learning_rat'; did you mean train_learning_rate"),
+        ({"zzz": 1}, "unknown argument 'zzz'"),
+        ({"score_shard": 1}, "unknown argument 'score_shard'"),
+        ({"merge_t": 1.5}, "merge_t must be from 0.0 to 1.0, got 1.5"),
+        ({"merge_t": "half"}, "merge_t must be a number, got 'half'"),
+        ({"prepare_sources": "one"}, "prepare_sources must be a JSON list of strings"),
+        ({"base_model": 7}, "base_model must be a string, got 7"),
+        ({"base_model": None}, "base_model must be given"),
+    ],
+)
+def test_bad_argument_is_named_with_the_file(tmp_path: Path, arguments: dict[str, object], message: str) -> None:
+    path = changed(tmp_path, **arguments)
+    with pytest.raises(InputError, match=message) as raised:
+        load_recipe(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", "\x00", ""])
+def test_garbage_is_an_input_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "garbage.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"garbage\.yaml"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("command", [["run"], ["compile", "--output", "p.yaml"]])
+def test_unknown_argument_ends_the_command_before_anything_runs(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = changed(tmp_path, no_such_argument=1)
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--recipe", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "no_such_argument" in error
+    assert [left.name for left in tmp_path.iterdir()] == ["changed.yaml"]
+
+
+def test_output_that_kfp_cannot_read_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["compile", "--recipe", str(SMOKE), "--output", str(tmp_path / "p.json")]) == 1
+    assert "output must be a .yaml file" in capsys.readouterr().err
