@@ -23,7 +23,7 @@ def draw_entries(benchmark: FunctionCalling, data: Path, seed: int) -> list[Bfcl
     Raises:
         InputError: a category cannot be read or has fewer questions than asked for.
     """
-    drawn = []
+    drawn: list[BfclEntry] = []
     for category in benchmark.categories:
         entries = read_bfcl(data / benchmark.path, category)
         count = len(entries) if benchmark.samples is None else benchmark.samples
@@ -86,9 +86,7 @@ def _prompt(tokenizer: "PreTrainedTokenizerBase", entry: BfclEntry, *, guideline
     messages = [
         {"role": message.role, "content": message.content} for message in prompt_messages(entry, guidelines=guidelines)
     ]
-    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert isinstance(prompt, str)
-    return prompt
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def _by_category(entries: Sequence[BfclEntry], outcomes: Sequence[bool]) -> Mapping[str, Score]:

@@ -45,7 +45,7 @@ def _greedy(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_
     from transformers import GenerationConfig
 
     ends = stop_tokens(model, tokenizer)
-    return GenerationConfig(
+    return GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False,
         num_beams=1,
         temperature=1.0,
@@ -92,5 +92,4 @@ def _generate(
 def _text(tokenizer: "PreTrainedTokenizerBase", ids: list[int], ends: list[int]) -> str:
     end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
     # Special tokens stay: where <tool_call> is one, it is part of the answer.
-    text: str = tokenizer.decode(ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    return text
+    return str(tokenizer.decode(ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False))

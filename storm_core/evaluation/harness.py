@@ -12,7 +12,7 @@ import torch
 
 from storm_core.errors import InputError
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
-from storm_core.evaluation.suite import LmEval, Seeds
+from storm_core.evaluation.suite import LmEval, Questions, Seeds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,9 +38,10 @@ def measure_task(
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
+    local = benchmark.questions
     # Reading lm-eval's own 13,000 task files takes seconds; a local task needs none of them.
-    tasks = TaskManager(include_defaults=benchmark.questions is None)
-    if not benchmark.questions and benchmark.task not in tasks.all_tasks:
+    tasks = TaskManager(include_defaults=local is None)
+    if not local and benchmark.task not in tasks.all_tasks:
         raise InputError(f"{benchmark.name}: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
     with _quiet(benchmark.name):
         wrapped = HFLM(
@@ -53,7 +54,7 @@ def measure_task(
         try:
             results = lm_eval.simple_evaluate(
                 model=wrapped,
-                tasks=[_local_task(benchmark, documents) if benchmark.questions else benchmark.task],
+                tasks=[_local_task(benchmark.task, local, documents) if local else benchmark.task],
                 num_fewshot=benchmark.num_fewshot,
                 batch_size=benchmark.batch_size,
                 apply_chat_template=benchmark.apply_chat_template,
@@ -70,16 +71,14 @@ def measure_task(
     return _measurement(benchmark, results)
 
 
-def _local_task(benchmark: LmEval, documents: list[dict[str, Any]]) -> dict[str, Any]:
+def _local_task(task: str, local: Questions, documents: list[dict[str, Any]]) -> dict[str, Any]:
     """An lm-eval task over documents held in memory, so that nothing is looked up on a hub or cached on disk."""
     from datasets import Dataset
 
     def data(**_: Any) -> dict[str, Dataset]:
         return {"test": Dataset.from_list(documents)}
 
-    assert benchmark.questions is not None
-    definition = dict(benchmark.questions.definition)
-    return {**definition, "task": benchmark.task, "custom_dataset": data, "test_split": "test"}
+    return {**local.definition, "task": task, "custom_dataset": data, "test_split": "test"}
 
 
 def _measurement(benchmark: LmEval, results: Mapping[str, Any]) -> Measurement:

@@ -162,11 +162,10 @@ def _parse_benchmarks(raw: Any, where: str) -> tuple[Benchmark, ...]:
 
 
 def _parse_benchmark(raw: Any, where: str) -> Benchmark:
-    kind = raw.get("kind") if isinstance(raw, dict) else None
-    if kind not in _KINDS:
-        raise InputError(f"{where}: kind must be one of {', '.join(_KINDS)}, got {kind!r}")
+    if not isinstance(raw, dict) or raw.get("kind") not in _KINDS:
+        raise InputError(f"{where} must be a mapping with the kind {' or '.join(_KINDS)}, got {raw!r}")
     settings = {key: value for key, value in raw.items() if key != "kind"}
-    benchmark = build(_KINDS[kind], settings, where)
+    benchmark = build(_KINDS[raw["kind"]], settings, where)
     if not _NAME.fullmatch(benchmark.name):
         raise InputError(f"{where}: name must be of lower-case letters, digits and _, got {benchmark.name!r}")
     _check_sizes(benchmark, where)

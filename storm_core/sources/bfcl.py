@@ -1,6 +1,7 @@
 """The `bfcl` adapter: function-calling examples made of BFCL's questions and possible answers."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
@@ -22,7 +23,8 @@ def read(data: Artifact, path: str) -> Iterator[Row]:
         raise InputError(f"bfcl:{path} names no categories; write DIRECTORY#CATEGORY+CATEGORY, as in data#live_simple")
     for category in listed.split("+"):
         for entry in read_bfcl(data.path / directory, category):
-            yield _to_row(f"{directory}/BFCL_v4_{category}.json:{entry.id}", entry)
+            file = PurePosixPath(directory, f"BFCL_v4_{category}.json")
+            yield _to_row(f"{file}:{entry.id}", entry)
 
 
 def _to_row(place: str, entry: BfclEntry) -> Row:

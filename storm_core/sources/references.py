@@ -59,7 +59,8 @@ def parse_reference(name: str, text: str) -> Source:
     adapter, colon, path = text.partition(":")
     if not colon or adapter not in ADAPTERS:
         raise InputError(f"{text!r} must be ADAPTER:PATH, ADAPTER one of {', '.join(ADAPTERS)}")
-    pure = PurePosixPath(path)
-    if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
+    # A `#` ends the directory of a bfcl path, so `..#category` would climb too.
+    climbs = ".." in re.split("[/#]", path)
+    if not path or path.startswith("/") or climbs or "\\" in path or "\0" in path:
         raise InputError(f"{text!r}: the path must be relative to the data directory, without '..' or a backslash")
-    return Source(name=name, adapter=adapter, path=pure.as_posix())
+    return Source(name=name, adapter=adapter, path=PurePosixPath(path).as_posix())

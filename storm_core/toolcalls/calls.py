@@ -117,6 +117,5 @@ def _nests_deeper(value: Any, depth: int) -> bool:
 
 
 def _kind(value: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(
-        type(value), type(value).__name__
-    )
+    words = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
+    return words.get(type(value), type(value).__name__)

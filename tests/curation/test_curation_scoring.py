@@ -1,5 +1,4 @@
 import dataclasses
-import random
 
 import pytest
 from hypothesis import given
@@ -38,8 +37,7 @@ def test_a_verdict_is_consistent_with_its_probabilities(tiny_judge, examples):
 
 
 def test_order_of_rows_does_not_show_in_a_verdict(tiny_judge, examples):
-    shuffled = list(examples)
-    random.Random(3).shuffle(shuffled)
+    shuffled = [examples[row] for row in (3, 8, 0, 5, 1, 7, 2, 6, 4)]
     one = {(v.id, v.rubric): v for v in score_examples(tiny_judge, examples, config())}
     other = {(v.id, v.rubric): v for v in score_examples(tiny_judge, shuffled, config())}
     assert one == other

@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storm_core.artifacts import open_directory
+from storm_core.errors import InputError
+from storm_core.records import Message
+from storm_core.sources.chat_messages import messages_of, read
+from storm_core.sources.rows import Rejected, Row
+
+QUESTION, ANSWER = Message(role="user", content="Why?"), Message(role="assistant", content="Because.")
+SHAPES = {
+    "messages": {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]},
+    "conversations": {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]},
+    "chosen": {
+        "chosen": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}],
+        "rejected": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "No idea."}],
+        "instruction": "Why?",
+    },
+    "instruction": {"instruction": "Why?", "input": "", "output": "Because."},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_published_shape_gives_the_same_conversation(shape: str) -> None:
+    assert messages_of(SHAPES[shape]) == (QUESTION, ANSWER)
+
+
+def test_input_follows_the_instruction_after_a_blank_line() -> None:
+    question, _ = messages_of({"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"})
+    assert question.content == "Translate.\n\nGuten Tag"
+
+
+def test_sharegpt_roles_become_ours() -> None:
+    turns = [{"from": role, "value": "x"} for role in ("system", "human", "function_call", "observation", "gpt")]
+    roles = [message.role for message in messages_of({"conversations": turns})]
+    assert roles == ["system", "user", "assistant", "tool", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"text": "Why?"}, "no messages"),
+        ({"messages": None}, "no messages"),
+        ({"messages": "Why?"}, "messages is not a list"),
+        ({"messages": ["Why?"]}, "messages[0] is not a role and a text"),
+        ({"messages": [{"content": "Why?"}]}, "the role of messages[0] is missing"),
+        ({"messages": [{"role": "user", "content": None}]}, "the content of messages[0] is missing"),
+        ({"chosen": [{"role": "user", "content": ["Why?"]}]}, "the content of chosen[0] is not text"),
+        ({"instruction": "Why?"}, "output is missing"),
+    ],
+)
+def test_malformed_row_says_what_is_wrong(row: dict[str, object], reason: str) -> None:
+    with pytest.raises(InputError) as caught:
+        messages_of(row)
+    assert reason in str(caught.value)
+
+
+def test_jsonl_rows_carry_file_and_line_and_spoil_only_themselves(tmp_path: Path) -> None:
+    good = json.dumps(SHAPES["messages"]).encode()
+    lines = [good, b"", b"{broken", b"\xff\xfe", b"[1, 2]", b"[" * 100_000, good]
+    (tmp_path / "chat.jsonl").write_bytes(b"\n".join(lines))
+    rows = list(read(open_directory(tmp_path), "chat.jsonl"))
+    assert [row.place for row in rows] == [f"chat.jsonl:{line}" for line in (1, 3, 4, 5, 6, 7)]
+    assert [type(row) for row in rows] == [Row, Rejected, Rejected, Rejected, Rejected, Row]
+
+
+def test_parquet_rows_are_read_like_json_rows(tmp_path: Path) -> None:
+    rows = [SHAPES["messages"], SHAPES["conversations"], {}]
+    pq.write_table(pa.Table.from_pylist(rows, schema=_union_schema()), tmp_path / "chat.parquet", row_group_size=1)
+    first, second, third = read(open_directory(tmp_path), ".")
+    assert isinstance(first, Row)
+    assert isinstance(second, Row)
+    assert first.messages == second.messages == (QUESTION, ANSWER)
+    assert isinstance(third, Rejected)
+    assert [row.place for row in (first, second, third)] == [f"chat.parquet:{row}" for row in (1, 2, 3)]
+
+
+def test_parquet_file_without_any_known_column_rejects_every_row(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / "text.parquet")
+    rows = list(read(open_directory(tmp_path), "."))
+    assert [type(row) for row in rows] == [Rejected, Rejected]
+
+
+def test_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
+    (tmp_path / "chat.parquet").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"chat\.parquet is not a readable Parquet file"):
+        list(read(open_directory(tmp_path), "."))
+
+
+def test_directory_is_read_file_by_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    for name in ("chat/b.jsonl", "chat/deep/a.jsonl", "chat/readme.md", "chatter.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(SHAPES["messages"]) + "\n")
+    places = [row.place for row in read(open_directory(tmp_path), "chat")]
+    assert places == ["chat/b.jsonl:1", "chat/deep/a.jsonl:1"]
+
+
+def _union_schema() -> pa.Schema:
+    def turns(*names: str) -> pa.DataType:
+        return pa.list_(pa.struct([(name, pa.string()) for name in names]))
+
+    return pa.schema([("messages", turns("role", "content")), ("conversations", turns("from", "value"))])
