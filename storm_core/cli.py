@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(stage, parsed)
     except InputError as error:
-        report(f"storm {stage.verb}: error: {error}")
+        report(f"{_task_name(stage)}: error: {error}")
         return 1
     return 0
 
@@ -145,8 +145,12 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)
     done = "reused an earlier result" if outcome.reused else f"done in {outcome.seconds:.1f} s"
     figures = "  ".join(f"{name}={value:.6g}" for name, value in outcome.metrics.items())
-    task = os.environ.get(TASK_NAME_VARIABLE, f"storm {stage.verb}")
-    report(f"{task}: {done}  {figures}".rstrip())
+    report(f"{_task_name(stage)}: {done}  {figures}".rstrip())
+
+
+def _task_name(stage: Stage) -> str:
+    """What this run is called in its own lines: the pipeline's name for the task, else the command."""
+    return os.environ.get(TASK_NAME_VARIABLE, f"storm {stage.verb}")
 
 
 def _references(given: str | list[str] | None) -> list[str]:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from storm_core.config import StageConfig
@@ -46,6 +47,14 @@ class StageRun:
                 self.client.log_param(self.run_id, name, text)
 
 
+_current_run: ContextVar[StageRun | None] = ContextVar("current_run", default=None)
+
+
+def current_run() -> StageRun:
+    """The run of the stage that is being tracked; outside of `track`, or without MLflow, one that logs nothing."""
+    return _current_run.get() or StageRun()
+
+
 @contextlib.contextmanager
 def track(verb: str, config: StageConfig, inputs: Mapping[str, list[str]]) -> Iterator[StageRun]:
     """A run for one stage, ended FINISHED, or FAILED when the body raises."""
@@ -58,10 +67,12 @@ def track(verb: str, config: StageConfig, inputs: Mapping[str, list[str]]) -> It
     for name, digests in inputs.items():
         run.set_tag(f"storm.input.{name}", ",".join(digests))
     status = "FAILED"
+    token = _current_run.set(run)
     try:
         yield run
         status = "FINISHED"
     finally:
+        _current_run.reset(token)
         if owned and run.client:
             run.client.set_terminated(run.run_id, status)
 

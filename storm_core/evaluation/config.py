@@ -12,7 +12,7 @@ class EvaluateConfig(StageConfig):
 
     suite: str = option("suite of benchmarks: smoke, article, or the path of a YAML file inside the data", "smoke")
     dtype: str = option(
-        "precision to compute in; auto: the suite's own, and where that is auto too, bfloat16 on hardware that multiplies it",
+        "precision to compute in; auto: the suite's; if that is auto too, bfloat16 where the hardware multiplies it",
         "auto",
         choices=("auto", "bfloat16", "float32"),
     )

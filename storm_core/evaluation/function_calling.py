@@ -40,11 +40,7 @@ def measure_function_calling(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
 ) -> Measurement:
-    """Ask the model every question and check its calls.
-
-    The score is the mean of the categories' accuracies. `well_formed` is the mean share of replies that parse, right or
-    wrong; where there are several categories, each one's accuracy is listed too.
-    """
+    """Ask the model every question and check its calls."""
     prompts = [_prompt(tokenizer, entry, guidelines=benchmark.guidelines) for entry in entries]
     replies = greedy_replies(
         model,
@@ -54,6 +50,15 @@ def measure_function_calling(
         max_new_tokens=benchmark.max_new_tokens,
         description=benchmark.name,
     )
+    return score_replies(entries, prompts, replies)
+
+
+def score_replies(entries: Sequence[BfclEntry], prompts: Sequence[str], replies: Sequence[str | None]) -> Measurement:
+    """The measurement that the replies to `entries` amount to; a reply is None where there was no room for one.
+
+    The score is the mean of the categories' accuracies. `well_formed` is the mean share of replies that parse, right or
+    wrong; where there are several categories, each one's accuracy is listed too.
+    """
     verdicts = [judge(entry, reply) for entry, reply in zip(entries, replies, strict=True)]
     samples = [
         Sample(id=entry.id, prompt=prompt, reply=reply or "", score=float(correct), reason=reason)

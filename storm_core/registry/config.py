@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from storm_core.config import StageConfig, option
+from storm_core.errors import InputError
 from storm_core.stage import Input, Output, Stage
 
 
@@ -31,6 +32,13 @@ class RegisterConfig(StageConfig):
     """Where the models go in the registry."""
 
     registered_model_name: str = option("name of the registered model in MLflow", "storm")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = self.registered_model_name
+        # MLflow refuses / and : in the name of a model, and a search for it cannot quote the quotes.
+        if not name.strip() or any(character in name for character in "/:'`\""):
+            raise InputError(f"registered_model_name must be a name without / : or quotes, got {name!r}")
 
 
 GATE = Stage(

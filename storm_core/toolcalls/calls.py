@@ -57,13 +57,15 @@ def parse_tool_calls(reply: str) -> list[ToolCall]:
 
 
 def _split_blocks(reply: str) -> list[str]:
-    """What stands between each opening tag and the closing tag after it."""
+    """What stands between each opening tag and the next closing tag."""
     blocks = []
-    for text in reply.split(_OPEN)[1:]:
-        block, closing, _ = text.partition(_CLOSE)
+    _, opening, rest = reply.partition(_OPEN)
+    while opening:
+        block, closing, rest = rest.partition(_CLOSE)
         if not closing:
             raise ToolCallError(f"{_OPEN} without {_CLOSE}")
         blocks.append(block.strip())
+        _, opening, rest = rest.partition(_OPEN)
     return blocks
 
 

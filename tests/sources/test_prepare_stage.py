@@ -35,7 +35,7 @@ def read_rejected(directory: Path) -> list[dict[str, str]]:
 
 
 def test_every_row_is_kept_or_dropped_for_a_reason(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
 ) -> None:
     rows = [
         chat_row("One"),
@@ -90,7 +90,7 @@ def test_every_row_is_kept_or_dropped_for_a_reason(
 
 
 def test_ids_places_and_shards_of_what_is_kept(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
 ) -> None:
     write_jsonl("chat.jsonl", [chat_row(f"Question {number}") for number in range(10)])
     outcome = prepare("chat=messages:chat.jsonl", shards=3)
@@ -106,7 +106,7 @@ def test_ids_places_and_shards_of_what_is_kept(
 
 
 def test_shards_do_not_depend_on_the_order_of_rows(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
 ) -> None:
     rows = [chat_row(f"Question {number}") for number in range(20)]
     found = []
@@ -118,7 +118,7 @@ def test_shards_do_not_depend_on_the_order_of_rows(
 
 
 def test_fewer_examples_than_shards_leave_no_empty_shard(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
 ) -> None:
     write_jsonl("chat.jsonl", [chat_row("One"), chat_row("Two")])
     assert prepare("chat=messages:chat.jsonl", shards=8).values["shard_indices"] == [0, 1]
@@ -127,7 +127,7 @@ def test_fewer_examples_than_shards_leave_no_empty_shard(
 
 
 def test_row_without_messages_stops_with_file_and_line_and_leaves_nothing(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
 ) -> None:
     write_jsonl("chat.jsonl", [chat_row("One"), {"messages": []}])
     with pytest.raises(InputError, match=r"chat\.jsonl:2: no messages .*max_rejected_fraction"):
@@ -136,7 +136,7 @@ def test_row_without_messages_stops_with_file_and_line_and_leaves_nothing(
 
 
 def test_more_malformed_rows_than_allowed_stop_and_as_many_as_allowed_do_not(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare
+    write_jsonl: Callable[..., None], prepare: Prepare
 ) -> None:
     write_jsonl("chat.jsonl", [chat_row("One"), {}, chat_row("Two"), {}])
     with pytest.raises(InputError, match=r"chat\.jsonl:2.*2 of 4 rows"):
@@ -144,22 +144,20 @@ def test_more_malformed_rows_than_allowed_stop_and_as_many_as_allowed_do_not(
     assert prepare("chat=messages:chat.jsonl", max_rejected_fraction=0.5).metrics["dropped_malformed"] == 2
 
 
-def test_malformed_evaluation_data_stops_too(data: Path, write_jsonl: Callable[..., None], prepare: Prepare) -> None:
+def test_malformed_evaluation_data_stops_too(write_jsonl: Callable[..., None], prepare: Prepare) -> None:
     write_jsonl("chat.jsonl", [chat_row("One")])
     write_jsonl("evaluation.jsonl", [{}])
     with pytest.raises(InputError, match=r"evaluation\.jsonl:1"):
         prepare("chat=messages:chat.jsonl", held_out=("messages:evaluation.jsonl",))
 
 
-def test_half_a_surrogate_pair_is_a_malformed_row(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare
-) -> None:
+def test_half_a_surrogate_pair_is_a_malformed_row(write_jsonl: Callable[..., None], prepare: Prepare) -> None:
     write_jsonl("chat.jsonl", [chat_row("One"), chat_row("\ud83d")])
     with pytest.raises(InputError, match=r"chat\.jsonl:2: message 0 holds half a surrogate pair"):
         prepare("chat=messages:chat.jsonl")
 
 
-def test_nothing_left_is_an_error_that_says_why(data: Path, write_jsonl: Callable[..., None], prepare: Prepare) -> None:
+def test_nothing_left_is_an_error_that_says_why(write_jsonl: Callable[..., None], prepare: Prepare) -> None:
     write_jsonl("chat.jsonl", [chat_row("One"), chat_row("Two")])
     with pytest.raises(InputError, match="no example is left to learn from: 2 rows read, 2 held_out_question dropped"):
         prepare("chat=messages:chat.jsonl", held_out=("messages:chat.jsonl",))
@@ -172,17 +170,13 @@ def test_source_without_rows_is_an_error(data: Path, prepare: Prepare, content: 
         prepare("chat=messages:chat.jsonl")
 
 
-def test_missing_source_is_an_error_that_names_it(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare
-) -> None:
+def test_missing_source_is_an_error_that_names_it(write_jsonl: Callable[..., None], prepare: Prepare) -> None:
     write_jsonl("chat.jsonl", [chat_row("One")])
     with pytest.raises(InputError, match=r"no \.jsonl or \.parquet file at chats"):
         prepare("chat=messages:chats")
 
 
-def test_same_input_gives_the_same_bytes(
-    data: Path, write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
-) -> None:
+def test_same_input_gives_the_same_bytes(write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path) -> None:
     write_jsonl("chat.jsonl", [chat_row(f"Question {number}") for number in range(30)])
     for name in ("first", "second"):
         prepare("chat=messages:chat.jsonl", shards=4, name=name)
@@ -203,13 +197,14 @@ def test_real_data_keeps_no_question_or_tool_of_the_evaluation(tmp_path: Path) -
     assert {name: account["read"] for name, account in accounts.items()} == {"chat": 2026, "tools": 1311}
     for account in accounts.values():
         assert account["read"] == account["kept"] + sum(account["dropped"].values())
+    assert accounts["tools"]["dropped"]["no_right_answer"] == 4
     dropped: Counter[str] = Counter()
     for account in accounts.values():
         dropped.update(account["dropped"])
     assert Counter(row["reason"].split(":")[0] for row in read_rejected(output)) == dropped
 
     tools, questions = _evaluation_tools_and_questions()
-    for example in sum(read_shards(output), []):
+    for example in (example for shard in read_shards(output) for example in shard):
         assert tools.isdisjoint(example.meta.get("tools", ()))
         assert normalise_question(example.messages[-2].content) not in questions
 

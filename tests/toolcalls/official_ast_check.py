@@ -1,7 +1,8 @@
 """Judge cases with BFCL's official AST checker; run as a program of its own by the differential test.
 
-Arguments: the directory that holds the package `bfcl_eval`, a JSON lines file of cases `[category, id, calls]` with
-calls as `{name: arguments}`, and the file to write verdicts to, one a line: `true`, `false`, or the exception's type.
+Arguments: the directory that holds the package `bfcl_eval`, the directory of the entries in BFCL's files, a JSON lines
+file of cases `[category, id, calls]` with calls as `{name: arguments}`, and the file to write verdicts to, one a line:
+`true`, `false`, or the exception's type.
 
 The checker imports `bfcl_eval.constants.model_config`, which imports the client of every API it knows. It reads one
 thing from there: whether a model's name maps to a config that turns dots in function names into underscores. A stand-in
@@ -14,7 +15,7 @@ import sys
 import types
 from pathlib import Path
 
-package_root, cases_file, verdicts_file = (Path(argument) for argument in sys.argv[1:])
+package_root, data, cases_file, verdicts_file = (Path(argument) for argument in sys.argv[1:])
 MODEL = "prompted"
 stand_in = types.ModuleType("bfcl_eval.constants.model_config")
 stand_in.MODEL_CONFIG_MAPPING = {MODEL: types.SimpleNamespace(underscore_to_dot=False)}
@@ -42,7 +43,6 @@ def main():
 
 def read_entries(category):
     """Functions and possible answers by id, read without the code under test."""
-    data = package_root / "bfcl_eval" / "data"
     questions, answers = (
         [json.loads(line) for line in (directory / f"BFCL_v4_{category}.json").open()]
         for directory in (data, data / "possible_answer")

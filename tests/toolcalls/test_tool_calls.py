@@ -33,8 +33,8 @@ def test_rendered_calls_parse_to_themselves(expected: list[ToolCall], between: s
     assert parse_tool_calls(between.join(render_tool_call(call) for call in expected)) == expected
 
 
-def test_closing_tag_inside_a_value_does_not_end_the_block() -> None:
-    call = ToolCall("write", {"text": "a </tool_call> b"})
+def test_tags_inside_a_value_are_part_of_it() -> None:
+    call = ToolCall("write", {"text": "a <tool_call> and </tool_call> b"})
     assert render_tool_call(call).count("</tool_call>") == 1
     assert parse_tool_calls(render_tool_call(call)) == [call]
 
@@ -66,7 +66,7 @@ def test_empty_list_means_no_calls(reply: str) -> None:
         ("I cannot help with that.", "no <tool_call> block"),
         ('{"tool_name": "f", "tool_arguments": {}}', "no <tool_call> block"),
         ('<tool_call>{"tool_name": "f", "tool_arguments": {}}', "without </tool_call>"),
-        ('<tool_call>{"tool_name": "f", "tool_arguments": {}}<tool_call>{}</tool_call>', "without </tool_call>"),
+        ('<tool_call>{"tool_name": "f", "tool_arguments": {}}<tool_call>{}</tool_call>', "neither JSON nor"),
         ("<tool_call></tool_call>", "neither JSON nor a Python dict"),
         ("<tool_call>get_weather(city='Paris')</tool_call>", "neither JSON nor a Python dict"),
         ("<tool_call>{'tool_name': 'f', 'tool_arguments': {'a': {1, 2}}}</tool_call>", "neither JSON nor"),
@@ -107,13 +107,17 @@ def test_nothing_in_a_reply_is_executed(tmp_path: Path) -> None:
         "\0",
         "'\ud800'",
         "1if 1else 2",
-        "x" * 200_000,
     ],
     ids=lambda text: ascii(text[:12]),
 )
 def test_hostile_reply_is_refused(garbage: str) -> None:
     with pytest.raises(ToolCallError):
         parse_tool_calls(f"<tool_call>{garbage}</tool_call>")
+
+
+def test_overlong_reply_is_refused() -> None:
+    with pytest.raises(ToolCallError, match="200090 characters, more than 100000"):
+        parse_tool_calls(render_tool_call(WEATHER) + " " * (200_090 - len(render_tool_call(WEATHER))))
 
 
 @pytest.mark.parametrize("spell", [json.dumps, repr])

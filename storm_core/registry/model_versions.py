@@ -1,0 +1,103 @@
+"""A version of a registered model in MLflow: found by digest or created, then described with its scores.
+
+A version of MLflow's own open-source registry carries no metrics. So the scores go to three places: the description and
+the tags of the version, which its page shows, and the metrics of a logged model that is linked with the version, by
+which MLflow compares and draws models.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+DIGEST_TAG = "storm.digest"
+_LOGGED_MODEL_TAG = "storm.logged_model"
+# By this tag MLflow's pages lead from a logged model to its versions; its server sets it, its SQL client does not.
+_VERSIONS_TAG = "mlflow.modelVersions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """What the registry is told of one model.
+
+    Attributes:
+        role: `merged` or `quantized`.
+        source: URI of the artifact.
+        tags: everything else to be found by, text to text.
+        metrics: number by name.
+        description: Markdown.
+    """
+
+    role: str
+    digest: str
+    source: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    description: str
+
+
+def register_version(client: "MlflowClient", run_id: str, name: str, entry: ModelEntry) -> str:
+    """The version number of `entry` under the registered model `name`, created unless its digest is there already.
+
+    Either way tags, description and metrics are brought up to date, so that an interrupted registration is completed by
+    the next. Two registrations at the very same time may still both create one: MLflow has no unique tags.
+    """
+    _ensure_registered_model(client, name)
+    found = find_version(client, name, entry.digest) or _create_version(client, run_id, name, entry)
+    version = str(found.version)
+    for tag, text in sorted(entry.tags.items()):
+        client.set_model_version_tag(name, version, tag, text)
+    client.update_model_version(name, version, description=entry.description)
+    model_id = found.tags[_LOGGED_MODEL_TAG]
+    client.set_logged_model_tags(model_id, {_VERSIONS_TAG: json.dumps([{"name": name, "version": found.version}])})
+    for metric, value in sorted(entry.metrics.items()):
+        # A metric belongs to the run too, where the names of two models must not clash.
+        client.log_metric(run_id, f"{entry.role}/{metric}", value, model_id=model_id)
+    return version
+
+
+def find_version(client: "MlflowClient", name: str, digest: str) -> "ModelVersion | None":
+    """The version that carries the digest, the first one should there be several; None where there is none."""
+    query = f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'"
+    found = client.search_model_versions(query)
+    return min(found, key=lambda version: int(version.version)) if found else None
+
+
+def aliases_of(client: "MlflowClient", name: str, version: str) -> list[str]:
+    """The aliases of one version, sorted."""
+    return sorted(client.get_model_version(name, version).aliases)
+
+
+def _ensure_registered_model(client: "MlflowClient", name: str) -> None:
+    try:
+        client.create_registered_model(
+            name, description="Models made by the Storm recipe; each version is one artifact"
+        )
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+
+
+def _create_version(client: "MlflowClient", run_id: str, name: str, entry: ModelEntry) -> "ModelVersion":
+    experiment = client.get_run(run_id).info.experiment_id
+    logged = client.create_logged_model(
+        experiment,
+        name=f"{name}-{entry.role}",
+        source_run_id=run_id,
+        tags={DIGEST_TAG: entry.digest},
+        params={"source": entry.source},
+        model_type=entry.role,
+    )
+    client.finalize_logged_model(logged.model_id, "READY")
+    # The tags that a retry looks for come with the creation itself.
+    tags = {DIGEST_TAG: entry.digest, _LOGGED_MODEL_TAG: logged.model_id}
+    return client.create_model_version(
+        name, entry.source, run_id=run_id, tags=tags, description=entry.description, model_id=logged.model_id
+    )

@@ -1,0 +1,79 @@
+"""Greedy generation in batches."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from storm_core.compute import load_model, load_tokenizer
+from storm_core.errors import InputError
+from storm_core.evaluation.generation import greedy_replies, stop_tokens
+
+PROMPTS = ["short", "The quick brown fox jumps over the lazy dog.", "How easy is it to learn?", "a b c d e f g h i j"]
+
+
+@pytest.fixture
+def model(tiny_llama: Path) -> Any:
+    # float32: padding changes the last bits, and in bfloat16 those decide between tokens of a random model.
+    return load_model(tiny_llama, torch.float32)
+
+
+@pytest.fixture
+def tokenizer(tiny_llama: Path) -> Any:
+    return load_tokenizer(tiny_llama)
+
+
+def replies(model: Any, tokenizer: Any, prompts: list[str], **changes: Any) -> list[str | None]:
+    settings = {"batch_size": 3, "max_new_tokens": 12, "description": "test", **changes}
+    return greedy_replies(model, tokenizer, prompts, **settings)
+
+
+def test_a_batch_gives_what_each_prompt_gives_alone(model: Any, tokenizer: Any) -> None:
+    alone = [replies(model, tokenizer, [prompt])[0] for prompt in PROMPTS]
+    assert len(set(alone)) > 1
+    assert replies(model, tokenizer, PROMPTS) == alone
+    assert replies(model, tokenizer, PROMPTS[::-1], batch_size=2) == alone[::-1]
+
+
+def test_a_reply_is_the_greedy_continuation(model: Any, tokenizer: Any) -> None:
+    ids = tokenizer(PROMPTS[1], add_special_tokens=False)["input_ids"]
+    start = len(ids)
+    for _ in range(6):
+        ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    assert replies(model, tokenizer, [PROMPTS[1]], max_new_tokens=6) == [tokenizer.decode(ids[start:])]
+
+
+def test_a_reply_ends_before_an_end_of_turn_token(model: Any, tokenizer: Any) -> None:
+    (full,) = replies(model, tokenizer, [PROMPTS[0]])
+    first, second = tokenizer(full, add_special_tokens=False)["input_ids"][:2]
+    assert first != second
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, second]
+    assert replies(model, tokenizer, [PROMPTS[0]]) == [tokenizer.decode([first])]
+
+
+def test_the_models_own_sampling_settings_do_not_apply(model: Any, tokenizer: Any) -> None:
+    expected = replies(model, tokenizer, PROMPTS)
+    model.generation_config.update(do_sample=True, temperature=5.0, repetition_penalty=3.0, top_k=2, max_new_tokens=2)
+    assert replies(model, tokenizer, PROMPTS) == expected
+
+
+def test_a_prompt_without_room_for_a_reply_has_none(model: Any, tokenizer: Any) -> None:
+    model.config.max_position_embeddings = 20
+    long, short = replies(model, tokenizer, [PROMPTS[1] * 5, "short"])
+    assert long is None
+    assert short is not None
+
+
+def test_a_tokenizer_without_padding_token_will_do(model: Any, tokenizer: Any) -> None:
+    expected = replies(model, tokenizer, PROMPTS)
+    tokenizer.pad_token = None
+    assert replies(model, tokenizer, PROMPTS) == expected
+
+
+def test_a_model_without_end_of_turn_is_refused(model: Any, tokenizer: Any) -> None:
+    assert stop_tokens(model, tokenizer) == [tokenizer.eos_token_id]
+    tokenizer.eos_token = None
+    model.generation_config.eos_token_id = None
+    with pytest.raises(InputError, match="no eos_token_id"):
+        stop_tokens(model, tokenizer)

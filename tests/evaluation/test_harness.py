@@ -1,0 +1,105 @@
+"""lm-eval tasks over local documents, against a plain computation of the same numbers."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from storm_core.compute import load_model, load_tokenizer
+from storm_core.errors import InputError
+from storm_core.evaluation.harness import measure_task
+from storm_core.evaluation.suite import LmEval, Questions, Seeds
+
+SEEDS = Seeds(sample=0, random=0, numpy=1234, torch=1234, fewshot=1234)
+DOCUMENTS = [
+    {"question": f"What is {place}?", "choices": ["fox", "dog", "Paris city"], "answer": place % 3}
+    for place in range(7)
+]
+DEFINITION = {
+    "output_type": "multiple_choice",
+    "doc_to_text": "{{question}}",
+    "doc_to_choice": "{{choices}}",
+    "doc_to_target": "{{answer}}",
+    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+}
+
+
+def local_task(**changes: Any) -> LmEval:
+    settings = {
+        "name": "quiz",
+        "title": "Quiz",
+        "task": "storm_quiz",
+        "metric": "acc",
+        "apply_chat_template": True,
+        "fewshot_as_multiturn": False,
+        "batch_size": 4,
+        "num_fewshot": 0,
+        "questions": Questions(path="-", samples=7, distractors=2, definition=DEFINITION),
+    }
+    return LmEval(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def model(tiny_llama: Path) -> Any:
+    return load_model(tiny_llama, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_llama: Path) -> Any:
+    return load_tokenizer(tiny_llama)
+
+
+def log_likelihood(model: Any, tokenizer: Any, question: str, choice: str) -> float:
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
+    )
+    start = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    ids = torch.tensor(tokenizer(prompt + choice, add_special_tokens=False)["input_ids"])
+    with torch.inference_mode():
+        steps = model(ids[None]).logits[0].log_softmax(-1)
+    return float(sum(steps[place - 1, ids[place]] for place in range(start, len(ids))))
+
+
+def test_a_local_task_scores_what_the_log_likelihoods_say(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: Any) -> None:
+        raise AssertionError("a local task must not open a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    measurement = measure_task(local_task(), DOCUMENTS, SEEDS, model, tokenizer)
+    for document, sample in zip(DOCUMENTS, measurement.samples, strict=True):
+        numbers = [log_likelihood(model, tokenizer, document["question"], choice) for choice in document["choices"]]
+        assert sample.score == float(numbers.index(max(numbers)) == document["answer"])
+        best = sample.reply.splitlines()[0]
+        assert best.endswith(document["choices"][numbers.index(max(numbers))])
+        assert float(best.split()[0]) == pytest.approx(max(numbers), abs=2e-3)
+        assert document["question"] in sample.prompt
+        assert sample.reason == f"the answer is {document['choices'][document['answer']]}"
+    right = sum(sample.score for sample in measurement.samples)
+    share = right / 7
+    assert 0 < right < 7
+    assert measurement.score.value == pytest.approx(share)
+    assert measurement.score.stderr == pytest.approx((share * (1 - share) / 6) ** 0.5)
+
+
+def test_an_unknown_metric_is_refused_with_the_known_ones(model: Any, tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="no metric 'f2'; it has acc"):
+        measure_task(local_task(metric="f2"), DOCUMENTS, SEEDS, model, tokenizer)
+
+
+@pytest.mark.slow
+def test_an_unknown_task_is_refused(model: Any, tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="has no task 'leaderboard_vibes'"):
+        measure_task(local_task(task="leaderboard_vibes", questions=None), [], SEEDS, model, tokenizer)
+
+
+@pytest.mark.slow
+def test_a_data_set_that_is_not_there_is_refused(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    with pytest.raises(InputError, match="quiz: the data of arc_challenge cannot be had"):
+        measure_task(local_task(task="arc_challenge", questions=None), [], SEEDS, model, tokenizer)

@@ -1,0 +1,128 @@
+"""The whole graph, every stage for real, on a tiny random Llama."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+ROOT = Path(__file__).parents[2]
+BFCL = ROOT / ".data" / "bfcl_eval" / "data"
+TOPICS = ["rain", "bread", "glass", "copper", "tides", "yeast", "steel", "maps", "bees", "ink", "salt", "wool"]
+SUITE = {
+    "dtype": "float32",
+    "seeds": {"sample": 0, "random": 0, "numpy": 0, "torch": 0, "fewshot": 0},
+    "benchmarks": [
+        {
+            "name": "simple_python",
+            "title": "BFCL simple (Python)",
+            "kind": "function_calling",
+            "path": "bfcl",
+            "categories": ["simple_python"],
+            "samples": 3,
+            "guidelines": True,
+            "batch_size": 3,
+            "max_new_tokens": 4,
+        }
+    ],
+}
+
+
+def first_lines(source: Path, target: Path, count: int) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("".join(source.read_text(encoding="utf-8").splitlines(keepends=True)[:count]), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, other_tiny_llama: Path) -> Path:
+    workspace = tmp_path_factory.mktemp("workspace")
+    data = workspace / "data"
+    for category in ("simple_python", "live_simple"):
+        for folder in (".", "possible_answer"):
+            name = f"{folder}/BFCL_v4_{category}.json"
+            first_lines(BFCL / name, data / "bfcl" / name, 8)
+    rows = [
+        {"messages": [{"role": "user", "content": f"What is {t}?"}, {"role": "assistant", "content": f"It is {t}."}]}
+        for t in TOPICS
+    ]
+    (data / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (data / "suite.yaml").write_text(yaml.safe_dump(SUITE))
+    recipe = {
+        "base_model": str(tiny_llama),
+        "sibling_model": str(other_tiny_llama),
+        "data": str(data),
+        "prepare_sources": ["chat=messages:chats.jsonl", "tools=bfcl:bfcl#live_simple"],
+        "prepare_held_out": ["bfcl:bfcl#simple_python"],
+        "prepare_shards": 2,
+        "score_min_educational_value": 1.0,
+        "select_min_educational_value": 1.0,
+        "select_difficulties": ["easy", "medium", "hard"],
+        "select_validation_fraction": 0.2,
+        "train_epochs": 1.0,
+        "train_learning_rate": 1e-3,
+        "train_evaluations": 1,
+        "evaluate_suite": "suite.yaml",
+        "register_registered_model_name": "tiny",
+    }
+    (workspace / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    return workspace
+
+
+def run(workspace: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pipelines", "run", "--recipe", str(workspace / "tiny.yaml")]
+    command += ["--runs-directory", str(workspace / "runs")]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path) -> None:
+    finished = run(workspace)
+    assert finished.returncode == 0, finished.stderr
+    directory = workspace / "runs" / "tiny"
+    results = json.loads((directory / "results.json").read_text())
+    assert results
+    assert "<svg" in (directory / "report.html").read_text()
+    for told in ("report.html", "results.json", "mlflow ui --backend-store-uri sqlite:///"):
+        assert told in finished.stdout
+    client = MlflowClient(f"sqlite:///{directory}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [one for one in runs if "mlflow.parentRunId" not in one.data.tags]
+    assert [parent.info.run_name for parent in parents] == ["storm-tiny"]
+    nested = {one.info.run_name: one for one in runs if one.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id}
+    assert len(runs) == len(nested) + 2, "two score runs share a name, all others are one each"
+    assert {"fetch-base", "prepare", "score", "scan", "train", "merge", "quantize", "evaluate-merged", "gate"} <= set(nested)
+    assert nested["train"].data.params["learning_rate"] == "0.001"
+    assert nested["merge"].data.tags["storm.input.base_model"] == nested["train"].data.tags["storm.output.tuned_model.digest"]
+    check_registered(client, nested["merge"].data.tags["storm.output.merged_model.digest"])
+
+
+def check_registered(client: MlflowClient, merged_digest: str) -> None:
+    (model,) = client.search_registered_models()
+    candidate = client.get_model_version_by_alias(model.name, "candidate")
+    assert merged_digest in candidate.tags.values()
+    assert merged_digest in candidate.source
+    assert len(client.search_model_versions(f"name='{model.name}'")) == 2
+
+
+@pytest.mark.slow
+def test_stage_that_fails_stops_the_run_with_its_own_words(workspace: Path) -> None:
+    recipe = yaml.safe_load((workspace / "tiny.yaml").read_text())
+    (workspace / "broken").mkdir()
+    (workspace / "broken" / "config.json").write_text("{}")
+    recipe["base_model"] = str(workspace / "broken")
+    (workspace / "tiny.yaml").rename(workspace / "good.yaml")
+    try:
+        (workspace / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+        finished = run(workspace)
+    finally:
+        (workspace / "good.yaml").rename(workspace / "tiny.yaml")
+    assert finished.returncode == 1
+    assert "fetch-base: error: " in finished.stderr
+    assert "safetensors" in finished.stderr
+    assert "the run stopped" in finished.stderr
+    assert not (workspace / "runs" / "tiny" / "report.html").exists()

@@ -1,0 +1,67 @@
+"""Ratios in and out of JSON, the choice, and the YAML, against the published files."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storm_core.errors import InputError
+from storm_core.spectrum.ratios import format_ratios, ranked, read_ratios
+from storm_core.spectrum.selection import choose, format_yaml
+
+GOLDEN = Path(__file__).parent / "golden"
+PUBLISHED_JSON = GOLDEN / "snr_results_meta-llama-Meta-Llama-3.1-8B-Instruct.json"
+PUBLISHED_YAML = GOLDEN / "snr_results_meta-llama-Meta-Llama-3.1-8B-Instruct_unfrozenparameters_50percent.yaml"
+
+
+def test_published_ratios_at_50_percent_give_the_published_yaml() -> None:
+    yaml = format_yaml(choose(read_ratios(PUBLISHED_JSON), 50))
+    assert yaml.encode() == PUBLISHED_YAML.read_bytes()
+
+
+def test_published_ratios_are_written_back_byte_for_byte() -> None:
+    assert format_ratios(read_ratios(PUBLISHED_JSON)).encode() == PUBLISHED_JSON.read_bytes()
+
+
+def test_flat_form_reads_as_the_nested_one(tmp_path: Path) -> None:
+    nested = read_ratios(PUBLISHED_JSON)
+    flat = {name: {"snr": snr, "type": kind} for kind, entries in nested.items() for name, snr in entries.items()}
+    file = tmp_path / "flat.json"
+    file.write_text(json.dumps(flat))
+    assert read_ratios(file) == nested
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", "{", '{"a": 1}', '{"t": {"m": "high"}}', '{"t": {"m": NaN}}', '{"t": {"m": -1}}']
+)
+def test_json_in_neither_form_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "snr.json"
+    file.write_text(content)
+    with pytest.raises(InputError, match=r"snr\.json") as caught:
+        read_ratios(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_ties_are_in_layer_order_and_not_in_the_order_of_digits() -> None:
+    tied = {f"model.layers.{layer}.norm": math.inf for layer in (10, 2, 1, 11)}
+    assert ranked(tied) == [f"model.layers.{layer}.norm" for layer in (1, 2, 10, 11)]
+
+
+@given(
+    st.lists(st.floats(0, allow_nan=False) | st.just(math.inf), min_size=1, max_size=40),
+    st.floats(0, 100),
+)
+def test_choice_is_the_best_share_rounded_down(snr: list[float], percent: float) -> None:
+    ratios = {f"model.layers.{layer}.x": value for layer, value in enumerate(snr)}
+    chosen = choose({"x": ratios}, percent)["x"]
+    left = ratios.keys() - set(chosen)
+    assert len(chosen) == int(len(snr) * percent / 100)
+    assert min((ratios[name] for name in chosen), default=math.inf) >= max((ratios[name] for name in left), default=0)
+
+
+def test_each_type_is_chosen_for_itself() -> None:
+    ratios = {"b": {"l.0.b": 9.0, "l.1.b": 8.0}, "a": {"l.0.a": 1.0, "l.1.a": 2.0}}
+    assert list(choose(ratios, 50).items()) == [("a", ["l.1.a"]), ("b", ["l.0.b"])]
