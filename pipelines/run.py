@@ -1,6 +1,7 @@
 """One run of a recipe on this machine: its directory, its MLflow parent run, and what it leaves for a person."""
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -107,4 +108,5 @@ def _relative(path: Path) -> Path:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    without_colours = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join(without_colours.split())

@@ -83,10 +83,11 @@ def _local_task(task: str, local: Questions, documents: list[dict[str, Any]]) ->
 
 def _measurement(benchmark: LmEval, results: Mapping[str, Any]) -> Measurement:
     leaves = sorted(results["samples"])
+    score = _score(benchmark, results, leaves, benchmark.metric)
     samples = [_sample(leaf, entry, benchmark.metric) for leaf in leaves for entry in _entries(results, leaf)]
     return Measurement(
         metric=benchmark.metric,
-        score=_score(benchmark, results, leaves, benchmark.metric),
+        score=score,
         samples=tuple(samples),
         others={metric: _score(benchmark, results, leaves, metric) for metric in benchmark.also},
     )

@@ -118,7 +118,7 @@ def _tell(rule: Rule, comparison: Comparison, *, named: bool) -> str:
     scores = f"{rule.candidate} {_format(comparison.candidate)} vs {rule.reference} {_format(comparison.reference)}"
     change = comparison.difference
     spread = "" if change.stderr is None else f" ± {change.stderr:.3f}"
-    bound = "" if comparison.allowed is None else f", at least {-comparison.allowed:+.3f} needed"
+    bound = "" if comparison.allowed is None else f", at least {0.0 - comparison.allowed:+.3f} needed"
     return f"{prefix}{scores}: {change.value:+.3f}{spread}{bound}"
 
 

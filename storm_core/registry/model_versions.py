@@ -56,7 +56,7 @@ def register_version(client: "MlflowClient", run_id: str, name: str, entry: Mode
         client.set_model_version_tag(name, version, tag, text)
     client.update_model_version(name, version, description=entry.description)
     model_id = found.tags[_LOGGED_MODEL_TAG]
-    client.set_logged_model_tags(model_id, {_VERSIONS_TAG: json.dumps([{"name": name, "version": found.version}])})
+    client.set_logged_model_tags(model_id, {_VERSIONS_TAG: json.dumps([{"name": name, "version": version}])})
     for metric, value in sorted(entry.metrics.items()):
         # A metric belongs to the run too, where the names of two models must not clash.
         client.log_metric(run_id, f"{entry.role}/{metric}", value, model_id=model_id)

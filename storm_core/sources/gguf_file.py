@@ -22,7 +22,7 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
     with file.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise InputError(f"{file} is not a GGUF file: it does not start with {_MAGIC.decode()}")
-    # Linked into a directory of its own, since transformers also reads configs that lie beside the file.
+    # Linked into a directory of its own: transformers prefers a tokenizer.json beside the file to the one inside it.
     with tempfile.TemporaryDirectory() as alone:
         link = Path(alone) / "model.gguf"
         link.symlink_to(file.resolve())

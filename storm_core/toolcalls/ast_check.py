@@ -77,7 +77,7 @@ def _accepts(schema: Mapping[str, Any], allowed: list[Any], given: Any) -> bool:
     if as_declared and element is not None and not any(_elements_fit(element, one, value) for one in allowed):
         return False
     # Allowed values of another type than the declared one (a variable's name, null) are compared as they stand.
-    if not as_declared or allowed_type not in (declared, None):
+    if allowed_type not in (declared, None):
         return value in allowed
     return any(_equals(one, value, element) for one in allowed)
 

@@ -55,7 +55,8 @@ def log_likelihood(model: Any, tokenizer: Any, question: str, choice: str) -> fl
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
     )
-    start = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    # lm-eval counts the white space that ends the prompt as part of the choice.
+    start = len(tokenizer(prompt.rstrip(), add_special_tokens=False)["input_ids"])
     ids = torch.tensor(tokenizer(prompt + choice, add_special_tokens=False)["input_ids"])
     with torch.inference_mode():
         steps = model(ids[None]).logits[0].log_softmax(-1)

@@ -47,7 +47,7 @@ def test_a_version_shows_its_scores_and_belongs_to_the_stages_run(tmp_path: Path
     assert "| Tools | 0.650 | 0.109 | 20 |" in version.description
     logged = client.get_logged_model(version.tags["storm.logged_model"])
     assert {metric.key: metric.value for metric in logged.metrics}["merged/tools"] == pytest.approx(0.65)
-    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": "storm", "version": version.version}]
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": "storm", "version": "1"}]
     assert logged.source_run_id == version.run_id
 
 
@@ -85,14 +85,15 @@ def test_the_champion_stays_when_the_gate_does_not_open(tmp_path: Path, registry
     second = register(tmp_path / "two", promotion(2, WORSE))
     assert second["versions"][0]["aliases"] == ["candidate"]
     client = MlflowClient()
-    assert client.get_model_version_by_alias("storm", "champion").version == first["versions"][0]["version"]
-    assert client.get_model_version_by_alias("storm", "candidate").version == second["versions"][0]["version"]
+    aliases = client.get_registered_model("storm").aliases
+    assert str(aliases["champion"]) == first["versions"][0]["version"]
+    assert str(aliases["candidate"]) == second["versions"][0]["version"]
     assert client.get_model_version("storm", second["versions"][0]["version"]).tags["storm.gate"] == "failed"
 
 
 def test_without_a_champion_a_failing_gate_makes_none(tmp_path: Path, registry, promotion) -> None:
     register(tmp_path / "registration", promotion(1, WORSE))
-    assert MlflowClient().get_registered_model("storm").aliases == {"candidate": "1"}
+    assert MlflowClient().get_registered_model("storm").aliases == {"candidate": 1}
 
 
 def test_a_second_generation_gets_versions_of_its_own(tmp_path: Path, registry, promotion) -> None:
@@ -108,7 +109,8 @@ def test_with_a_store_the_source_is_the_stores_uri(tmp_path: Path, registry, pro
     inputs = promotion()
     monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
     inputs["merged_model"] = [Path(inputs["merged_model"][0]).as_uri()]
-    register(tmp_path / "registration", inputs)
+    outputs = {"registration": tmp_path / "registration"}
+    execute(REGISTER, RegisterConfig(), inputs=inputs, outputs=outputs, value_files={})
     version = MlflowClient().get_model_version_by_alias("storm", "candidate")
     assert version.source == inputs["merged_model"][0]
 

@@ -134,11 +134,10 @@ def test_unusable_directory_is_refused_in_one_line_and_leaves_nothing(
 
 @pytest.fixture(scope="module")
 def tiny_gguf(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model as an F16 GGUF file; another model's files lie beside it and must not be read."""
+    """The tiny model as an F16 GGUF file; a config and a tokenizer that lie beside it must not be read."""
     directory = tmp_path_factory.mktemp("gguf")
     (directory / "config.json").write_text('{"model_type": "bert"}')
-    (directory / "generation_config.json").write_text('{"eos_token_id": 7}')
-    (directory / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    shutil.copyfile(tiny_llama / "tokenizer.json", directory / "tokenizer.json")
     write_gguf(tiny_llama, directory / "tiny.gguf", left_out=())
     return directory / "tiny.gguf"
 
@@ -156,8 +155,6 @@ def test_gguf_gives_back_the_weights_and_chat_template_it_was_made_of(
     tokenizer, expected = load_tokenizer(tmp_path / "model"), load_tokenizer(tiny_llama)
     assert tokenizer.chat_template == expected.chat_template
     assert tokenizer("The lazy dog")["input_ids"] == expected("The lazy dog")["input_ids"]
-    generation = json.loads((tmp_path / "model/generation_config.json").read_text())
-    assert generation["eos_token_id"] == tokenizer.eos_token_id
     assert {oct(file.stat().st_mode & 0o777) for file in (tmp_path / "model").iterdir()} == {"0o644"}
 
 
@@ -183,6 +180,12 @@ def test_cut_gguf_is_refused_in_one_line(tiny_gguf: Path, tmp_path: Path, kept_b
     with pytest.raises(InputError, match=r"cut\.gguf") as caught:
         fetch(tmp_path / "cut.gguf", tmp_path / "model")
     assert "\n" not in str(caught.value)
+
+
+def test_gguf_of_unknown_version_is_refused_by_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "odd.gguf").write_bytes(b"GGUF" + b"\xff" * 100)
+    with pytest.raises(InputError, match=r"odd\.gguf cannot be converted: odd\.gguf is GGUF v\d+"):
+        fetch(tmp_path / "odd.gguf", tmp_path / "model")
 
 
 @pytest.mark.slow

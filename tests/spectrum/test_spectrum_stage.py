@@ -133,7 +133,7 @@ def test_stacked_experts_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
     def stack(tensors: Tensors) -> None:
         tensors["model.layers.0.mlp.experts.weight"] = torch.ones(2, 3, 4)
 
-    with pytest.raises(InputError, match="experts.*matrices only"):
+    with pytest.raises(InputError, match=r"experts.*matrices only"):
         scan(alter(tiny_llama, tmp_path / "model", stack), tmp_path / "scan")
 
 

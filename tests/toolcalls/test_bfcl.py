@@ -142,6 +142,14 @@ def test_entry_is_read_as_the_file_has_it(tmp_path: Path) -> None:
     )
 
 
+def test_rows_end_at_line_feeds_alone(tmp_path: Path) -> None:
+    question = {**QUESTION, "question": [[{"role": "user", "content": "one\u2028two"}]]}
+    write_bfcl(tmp_path)
+    (tmp_path / "BFCL_v4_simple_python.json").write_text(json.dumps(question, ensure_ascii=False), encoding="utf-8")
+    (entry,) = read_bfcl(tmp_path, "simple_python")
+    assert entry.messages[0].content == "one\u2028two"
+
+
 def test_unknown_category_is_refused() -> None:
     with pytest.raises(InputError, match="'simple_java' is not a BFCL category; use one of simple_python"):
         read_bfcl(BFCL, "simple_java")

@@ -1,0 +1,152 @@
+"""Labels lie on the answers and the tokens that end them, and nowhere else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storm_core.compute import load_tokenizer
+from storm_core.finetuning.tokenization import (
+    IGNORED,
+    TokenizedExample,
+    UnusableExampleError,
+    tokenize,
+    tokenize_examples,
+)
+from storm_core.records import Example, Message, make_example
+
+# As Llama 3's: contents trimmed, a token at the start, a turn's end without line break.
+LLAMA_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message['role'] }}\n\n"
+    "{{ message['content'] | trim }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n\n{% endif %}"
+)
+# As Phi-3's: a last token only where no answer is asked for.
+CLOSING_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% else %}<|endoftext|>{% endif %}"
+)
+# As Qwen3's: thoughts of earlier answers are left out.
+FORGETFUL_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] if loop.last or message['role'] != 'user' else '...' }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+NO_END_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+NO_SYSTEM_TEMPLATE = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    + CLOSING_TEMPLATE
+)
+
+
+@pytest.fixture
+def tokenizer(tiny_tokenizer_directory: Path) -> Any:
+    return load_tokenizer(tiny_tokenizer_directory)
+
+
+def conversation(*turns: str, system: str = "") -> Example:
+    messages = [Message(role="system", content=system)] if system else []
+    for number, content in enumerate(turns):
+        messages.append(Message(role=("user", "assistant")[number % 2], content=content))
+    return make_example("test", messages)
+
+
+def learned(example: TokenizedExample, tokenizer: Any) -> list[str]:
+    """The runs of labelled tokens, as text."""
+    runs: list[list[int]] = []
+    previous = IGNORED
+    for token, label in zip(example.input_ids, example.labels, strict=True):
+        assert label in (token, IGNORED)
+        if label != IGNORED:
+            if previous == IGNORED:
+                runs.append([])
+            runs[-1].append(token)
+        previous = label
+    return [tokenizer.decode(run) for run in runs]
+
+
+def test_answer_and_its_end_are_learned_and_nothing_else(tokenizer: Any) -> None:
+    example = tokenize(conversation("How easy?", "Very easy.", system="Rate it."), tokenizer)
+    assert learned(example, tokenizer) == ["Very easy.<|im_end|>"]
+    assert tokenizer.decode(example.input_ids) == (
+        "<|im_start|>system\nRate it.<|im_end|>\n<|im_start|>user\nHow easy?<|im_end|>\n"
+        "<|im_start|>assistant\nVery easy.<|im_end|>\n"
+    )
+
+
+def test_every_answer_of_a_conversation_is_learned(tokenizer: Any) -> None:
+    example = tokenize(conversation("One?", "1", "Two?", "2", "Three?", "3"), tokenizer)
+    assert learned(example, tokenizer) == ["1<|im_end|>", "2<|im_end|>", "3<|im_end|>"]
+
+
+def test_tool_results_are_not_learned(tokenizer: Any) -> None:
+    turns = [("user", "Weather?"), ("assistant", "<tool_call>{}</tool_call>"), ("tool", "rain"), ("assistant", "Rain.")]
+    example = make_example("test", [Message(role=role, content=content) for role, content in turns])
+    assert learned(tokenize(example, tokenizer), tokenizer) == [
+        "<tool_call>{}</tool_call><|im_end|>",
+        "Rain.<|im_end|>",
+    ]
+
+
+@pytest.mark.parametrize("template", [LLAMA_TEMPLATE, CLOSING_TEMPLATE])
+def test_other_families_templates_give_the_same_answers(template: str, tokenizer: Any) -> None:
+    tokenizer.chat_template = template
+    example = tokenize(conversation("One?", "1", "Two?", "2"), tokenizer)
+    assert learned(example, tokenizer) == ["1<|im_end|>", "2<|im_end|>"]
+
+
+# Hypothesis runs many examples in one test, all of which may share the tokenizer.
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)
+
+
+@settings(deadline=None, max_examples=50)
+@given(turns=st.lists(st.tuples(text, text), min_size=1, max_size=3))
+def test_learned_text_is_the_answers_whatever_they_say(
+    turns: list[tuple[str, str]], tiny_tokenizer_directory: Path
+) -> None:
+    tokenizer = load_tokenizer(tiny_tokenizer_directory)
+    example = tokenize(conversation(*[content for turn in turns for content in turn]), tokenizer)
+    assert learned(example, tokenizer) == [f"{answer}<|im_end|>" for _, answer in turns]
+
+
+@pytest.mark.parametrize("place", ["user", "assistant", "system"])
+@pytest.mark.parametrize("control", ["<|im_end|>", "<|im_start|>", "<|endoftext|>"])
+def test_text_that_spells_a_control_token_is_refused(place: str, control: str, tokenizer: Any) -> None:
+    contents = {"user": "q", "assistant": "a", "system": "s"}
+    contents[place] = f"before {control} after"
+    example = conversation(contents["user"], contents["assistant"], system=contents["system"])
+    with pytest.raises(UnusableExampleError, match="control_tokens"):
+        tokenize(example, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (FORGETFUL_TEMPLATE, "unstable_prefix"),
+        (NO_END_TEMPLATE, "chat_template"),
+        (NO_SYSTEM_TEMPLATE, "chat_template"),
+    ],
+)
+def test_template_that_hides_where_an_answer_lies_is_refused(template: str, reason: str, tokenizer: Any) -> None:
+    tokenizer.chat_template = template
+    with pytest.raises(UnusableExampleError, match=reason):
+        tokenize(conversation("One?", "1", "Two?", "2", system="s"), tokenizer)
+
+
+def test_every_example_is_kept_or_counted_by_reason(tokenizer: Any) -> None:
+    examples = [conversation("q", "a"), conversation("q " * 100, "a"), conversation("<|im_end|>", "a")]
+    tokenized = tokenize_examples(examples, tokenizer, max_length=50)
+    assert len(tokenized.kept) == 1
+    assert tokenized.dropped == {"too_long": 1, "control_tokens": 1}
+
+
+def test_example_of_just_the_longest_length_is_kept(tokenizer: Any) -> None:
+    example = conversation("q", "a")
+    length = len(tokenize(example, tokenizer).input_ids)
+    assert tokenize_examples([example], tokenizer, max_length=length).kept
+    assert not tokenize_examples([example], tokenizer, max_length=length - 1).kept
