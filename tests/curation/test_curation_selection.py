@@ -101,3 +101,11 @@ def test_split_differs_between_seeds_and_is_the_same_everywhere():
     assert validation == ["82", "36", "55", "5", "10"]
     assert split(kept, 0.05, 1) != (train, validation)
     assert train != sorted(train)
+
+
+def test_what_rounding_leaves_over_goes_to_the_largest_remainders():
+    kept = {
+        f"{source}{number}": source for source, count in {"chat": 1, "tools": 19}.items() for number in range(count)
+    }
+    _, validation = split(kept, 0.1, 0)
+    assert [kept[id] for id in validation] == ["tools", "tools"]

@@ -98,7 +98,7 @@ def test_proof_counts_trained_and_frozen() -> None:
 
 
 def test_changed_frozen_tensor_is_an_error_that_names_it() -> None:
-    with pytest.raises(RuntimeError, match="frozen tensors changed.*b"):
+    with pytest.raises(RuntimeError, match=r"frozen tensors changed.*b"):
         prove_freezing({"a": "1", "b": "2"}, {"a": "9", "b": "3"}, {"a"}, TENSORS)
 
 

@@ -86,7 +86,6 @@ def test_history_holds_every_update_and_the_validation_before_and_after(
     assert set(history["train"][0]) == {"step", "loss", "learning_rate"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_same_seed_gives_the_same_bytes(
     dtype: str, tiny_llama: Path, selection: Path, tiny_scan: Path, tmp_path: Path

@@ -1,0 +1,97 @@
+"""The curation funnel: what was read, what each reason took away, and what became of each source."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from storm_core.reporting.figures.drawing import DROPPED, INK, KEPT, KEPT_ASIDE, MUTED, RULE, hide_ticks, new_figure
+
+_ROW_INCHES = 0.3
+_FRAME_INCHES = 0.75
+# For the reasons, in order: warm, so that they read as one family beside what was kept.
+_REASON_COLORS = (
+    "#7f3b08",
+    "#b35806",
+    "#d55e00",
+    "#e69f00",
+    "#f0c05a",
+    "#a6761d",
+    "#8c6d8f",
+    "#b2798f",
+    "#c9a0a0",
+    "#8a8f96",
+)
+
+
+def draw_funnel(funnel: Mapping[str, Any]) -> Figure:
+    """Above: all sources together, step by step. Below: the share of each source that went where."""
+    reasons = [reason for reason, count in funnel["total"]["dropped"].items() if count]
+    rows = len(reasons) + 3
+    heights = [rows * _ROW_INCHES + _FRAME_INCHES, len(funnel["sources"]) * _ROW_INCHES + 1.6 * _FRAME_INCHES]
+    figure = new_figure(sum(heights))
+    steps, fates = figure.subplots(2, 1, height_ratios=heights)
+    _draw_steps(steps, funnel["total"], reasons)
+    _draw_fates(fates, funnel["sources"], reasons)
+    return figure
+
+
+def reason_in_words(reason: str) -> str:
+    """`low_educational_value` as `low educational value`."""
+    return reason.replace("_", " ")
+
+
+def _draw_steps(axes: Axes, total: Mapping[str, Any], reasons: Sequence[str]) -> None:
+    left = total["read"]
+    _bar(axes, 0, left, MUTED, f"{left:,}")
+    labels = ["read"]
+    for reason in reasons:
+        dropped = total["dropped"][reason]
+        left -= dropped
+        axes.barh(len(labels), left, color=RULE, height=0.68)
+        _bar(axes, len(labels), dropped, DROPPED, f"-{dropped:,}", start=left)
+        labels.append(reason_in_words(reason))
+    _bar(axes, len(labels), total["train"], KEPT, f"{total['train']:,}")
+    _bar(axes, len(labels) + 1, total["validation"], KEPT_ASIDE, f"{total['validation']:,}", start=total["train"])
+    labels += ["train", "validation"]
+    axes.set_title("All sources, step by step")
+    _finish(axes, labels)
+    axes.set_xlim(0, max(total["read"], 1) * 1.1)
+    axes.set_xlabel("examples")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+
+
+def _bar(axes: Axes, row: int, length: float, color: str, text: str, *, start: float = 0) -> None:
+    axes.barh(row, length, left=start, color=color, height=0.68)
+    axes.annotate(
+        text, (start + length, row), xytext=(4, 0), textcoords="offset points", va="center", color=INK, fontsize=8
+    )
+
+
+def _draw_fates(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons: Sequence[str]) -> None:
+    fates = {"train": KEPT, "validation": KEPT_ASIDE}
+    fates |= {reason: _REASON_COLORS[index % len(_REASON_COLORS)] for index, reason in enumerate(reasons)}
+    starts = [0.0] * len(sources)
+    for fate, color in fates.items():
+        shares = [_share(row, fate) for row in sources.values()]
+        axes.barh(range(len(sources)), shares, left=starts, color=color, height=0.68, label=reason_in_words(fate))
+        starts = [start + share for start, share in zip(starts, shares, strict=True)]
+    axes.set_title("Each source: the share that went where")
+    _finish(axes, [f"{name} ({row['read']:,})" for name, row in sources.items()])
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 / max(len(sources), 1) - 0.05), ncols=5)
+
+
+def _share(row: Mapping[str, Any], fate: str) -> float:
+    count = row[fate] if fate in ("train", "validation") else row["dropped"].get(fate, 0)
+    return float(count / row["read"]) if row["read"] else 0.0
+
+
+def _finish(axes: Axes, labels: Sequence[str]) -> None:
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    hide_ticks(axes)

@@ -1,0 +1,136 @@
+"""The report as one HTML page that needs nothing else: style and figures are in it, and no script is."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from storm_core.reporting.figures.benchmarks import draw_benchmarks
+from storm_core.reporting.figures.drawing import to_svg
+from storm_core.reporting.figures.funnel import draw_funnel, reason_in_words
+from storm_core.reporting.figures.loss import draw_loss
+from storm_core.reporting.figures.scores import draw_scores
+from storm_core.reporting.figures.snr import draw_snr
+from storm_core.reporting.scoreboard import MEAN, score_rows, shown_roles, sibling_is_base
+
+_SHORT_DIGEST = 12
+
+
+def render_page(results: Mapping[str, Any]) -> str:
+    """The HTML of the report on `results`, as `collect` returns them."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "percent": percent,
+        "count": lambda number: f"{number:,}",
+        "points": points,
+        "short": lambda digest: digest[:_SHORT_DIGEST],
+        "words": reason_in_words,
+        "parameters": parameters_in_words,
+        "commonest_label": commonest_label,
+    }
+    template = environment.from_string(_package_text("report.html.jinja"))
+    rows = score_rows(results["evaluations"], results["decision"])
+    return template.render(
+        **results,
+        # The style is a file of this package; escaping would turn its quotes into entities.
+        style=Markup(_package_text("report.css")),  # noqa: S704
+        figures=_figures(results, rows),
+        roles=shown_roles(results["evaluations"]),
+        sibling_is_base=sibling_is_base(results["evaluations"]),
+        rows=rows,
+        mean=rows[-1],
+        unscanned=[matrix for matrix in results["scan"]["matrices"] if matrix["layer"] is None],
+        scanned=[matrix for matrix in results["scan"]["matrices"] if matrix["layer"] is not None],
+        settings=settings(results),
+    )
+
+
+def percent(fraction: float) -> str:
+    """0.1234 as 12.3%."""
+    return f"{100 * fraction:.1f}%"
+
+
+def points(score: Mapping[str, Any]) -> str:
+    """A score in percent with its standard error: 41.2 ± 3.1."""
+    value = f"{100 * score['value']:.1f}"
+    return value if score["stderr"] is None else f"{value} ± {100 * score['stderr']:.1f}"
+
+
+def parameters_in_words(count: int) -> str:
+    """134515008 as 134.5M."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if count >= size:
+            return f"{count / size:.1f}{letter}"
+    return str(count)
+
+
+def commonest_label(numbers: Mapping[str, Any]) -> str:
+    """The label that most verdicts have, and its share: `medium, 61.0%`; the first of equals."""
+    label = max(numbers["labels"], key=lambda label: numbers["labels"][label])
+    return f"{label}, {percent(numbers['labels'][label] / numbers['verdicts'])}"
+
+
+def settings(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each stage among the producers of the inputs, once for each config, and the options it ran with."""
+    listed: list[dict[str, Any]] = []
+    for origins in results["lineage"].values():
+        for origin in origins:
+            # Which shard was scored is no setting, and there may be hundreds.
+            config = {name: value for name, value in origin["config"].items() if name != "shard"}
+            entry = {"verb": origin["verb"], "config": config}
+            if config and entry not in listed:
+                listed.append(entry)
+    return listed
+
+
+def _figures(results: Mapping[str, Any], rows: list[dict[str, Any]]) -> dict[str, Markup]:
+    matrices, total = results["scan"]["matrices"], results["funnel"]["total"]
+    benchmarks = [row for row in rows if row["name"] != MEAN]
+    return {
+        "funnel": to_svg(
+            lambda: draw_funnel(results["funnel"]),
+            name="funnel",
+            title="Curation funnel",
+            description=f"Of {total['read']:,} examples, {total['train']:,} are left for training and "
+            f"{total['validation']:,} for validation. The table below has every number.",
+        ),
+        "scores": to_svg(
+            lambda: draw_scores(results["verdicts"]["rubrics"], _thresholds(results)),
+            name="scores",
+            title="Scores of the judge by source",
+            description="Histograms of expected values and bars of labels. The table below has every number.",
+        ),
+        "snr": to_svg(
+            lambda: draw_snr(matrices),
+            name="snr",
+            title="Signal-to-noise ratio of each matrix, layer by module type",
+            description=f"{sum(m['unfrozen'] for m in matrices)} of {len(matrices)} matrices are trained: dots.",
+        ),
+        "loss": to_svg(
+            lambda: draw_loss(results["training"]["history"]),
+            name="loss",
+            title="Training and validation loss by step",
+            description="The table below has the validation losses.",
+        ),
+        "benchmarks": to_svg(
+            lambda: draw_benchmarks(benchmarks, shown_roles(results["evaluations"])),
+            name="benchmarks",
+            title="Score of every model on every benchmark",
+            description="Whiskers are one standard error. The table at the top has every number.",
+        ),
+    }
+
+
+def _thresholds(results: Mapping[str, Any]) -> dict[str, float]:
+    """Where `select` cut by expected value: its threshold."""
+    (selection,) = results["lineage"]["selection"]
+    config = selection["config"]
+    if config.get("educational_value_by") != "expected_value":
+        return {}
+    return {"educational_value": float(config["min_educational_value"])}
+
+
+def _package_text(name: str) -> str:
+    return files("storm_core.reporting").joinpath(name).read_text(encoding="utf-8")
