@@ -1,4 +1,4 @@
-"""Check what `make demo` left behind: `check_demo.py RUN_DIRECTORY [--second LOG]`. Exits with 1 and says what is wrong."""
+"""Check what `make demo` left: `check_demo.py RUN_DIRECTORY [--second LOG]`; exits with 1 and says what is wrong."""
 
 import argparse
 import json

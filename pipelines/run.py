@@ -1,5 +1,6 @@
 """One run of a recipe on this machine: its directory, its MLflow parent run, and what it leaves for a person."""
 
+import logging
 import os
 import re
 import shutil
@@ -59,6 +60,7 @@ def _make_directories(directory: Path) -> None:
 
 
 def _start_parent_run(directory: Path, recipe_path: Path, arguments: dict[str, Any]) -> tuple[MlflowClient, str]:
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     uri = f"sqlite:///{directory / 'mlflow.db'}"
     os.environ["MLFLOW_TRACKING_URI"] = uri
     client = MlflowClient(tracking_uri=uri)
@@ -82,7 +84,6 @@ def _set_environment(directory: Path, parent_run_id: str) -> None:
     # Models and data are local; a stage that reached for a hub would be a mistake.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def _copy_report(report: str, directory: Path, client: MlflowClient, parent_run_id: str) -> None:

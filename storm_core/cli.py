@@ -14,7 +14,7 @@ from storm_core import __version__
 from storm_core.config import describe_type, parse_option
 from storm_core.errors import InputError
 from storm_core.executor_output import parse_executor_input, write_executor_output
-from storm_core.progress import report
+from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
 from storm_core.tracking import TASK_NAME_VARIABLE
 
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     parsed = vars(parser.parse_args(arguments))
     stage = load_stage(parsed.pop("verb"))
+    _quieten_libraries()
     try:
         _run(stage, parsed)
     except InputError as error:
@@ -146,6 +147,14 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     done = "reused an earlier result" if outcome.reused else f"done in {outcome.seconds:.1f} s"
     figures = "  ".join(f"{name}={value:.6g}" for name, value in outcome.metrics.items())
     report(f"{_task_name(stage)}: {done}  {figures}".rstrip())
+
+
+def _quieten_libraries() -> None:
+    """Leave progress to the stages: the libraries' own bars would come between their lines."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not shows_bars():
+        os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def _task_name(stage: Stage) -> str:

@@ -60,6 +60,7 @@ def load_model(path: Path, dtype: torch.dtype, **options: Any) -> "PreTrainedMod
     model = AutoModelForCausalLM.from_pretrained(
         path, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
     )
-    loaded: PreTrainedModel = model.eval()
+    loaded: PreTrainedModel = model
     loaded.to(resolve_device())  # type: ignore[arg-type]  # transformers wraps `to` without its signature
+    loaded.train(False)
     return loaded

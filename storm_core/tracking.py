@@ -28,11 +28,11 @@ class StageRun:
         self.client = client
         self.run_id = run_id
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Log each metric once."""
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log each metric once, or as a point of its curve at `step`."""
         if self.client:
             for name, value in metrics.items():
-                self.client.log_metric(self.run_id, name, float(value))
+                self.client.log_metric(self.run_id, name, float(value), step=step)
 
     def set_tag(self, name: str, value: str) -> None:
         """Set one tag."""

@@ -1,12 +1,12 @@
 """The course of training: losses for `history.json`, progress for a person, validation passes at the right steps."""
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from storm_core.progress import report
+from storm_core.progress import report, shows_bars
+from storm_core.tracking import current_run
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -38,8 +38,11 @@ class History(TrainerCallback):
     def on_log(
         self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
-        """Keep the training loss or the validation loss that the trainer logs."""
+        """Keep the training loss or the validation loss that the trainer logs, and put it on MLflow's curve."""
         logs = kwargs["logs"]
+        points = {"loss": logs.get("loss"), "validation_loss": logs.get("eval_loss")}
+        curve = {name: loss for name, loss in points.items() if loss is not None}
+        current_run().log_metrics(curve, step=state.global_step)
         if "loss" in logs:
             self.train.append({"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]})
         if "eval_loss" in logs:
@@ -58,7 +61,7 @@ class Progress(TrainerCallback):
         self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
         """Open the bar, where there is a terminal to draw it on."""
-        if sys.stderr.isatty():
+        if shows_bars():
             from tqdm import tqdm
 
             self._bar = tqdm(total=state.max_steps, desc="train", unit="step", leave=False)

@@ -41,9 +41,10 @@ def check_vocabulary(base: Path, other: Path) -> None:
         bare = base if base_vocabulary is None else other
         report(f"no tokenizer.json in {bare}: the vocabularies of {base} and {other} were not compared")
         return
-    differing = dict(set(base_vocabulary.items()) ^ set(other_vocabulary.items()))
+    tokens = base_vocabulary.keys() | other_vocabulary.keys()
+    differing = [token for token in tokens if base_vocabulary.get(token) != other_vocabulary.get(token)]
     if differing:
-        token = min(differing, key=lambda token: (differing[token], token))
+        token = min(differing, key=lambda token: (base_vocabulary.get(token, other_vocabulary.get(token)), token))
         ids = f"{base_vocabulary.get(token)} in {base} and {other_vocabulary.get(token)} in {other}"
         raise InputError(f"the vocabularies differ in {len(differing)} tokens: {token!r} has ID {ids}")
 

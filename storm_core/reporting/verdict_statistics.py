@@ -65,7 +65,7 @@ def _read(path: Path) -> Iterable[pa.Table]:
 
 
 def _summarise_rubric(rubric: str, sources: dict[str, list[pa.Table]]) -> dict[str, Any]:
-    tables = {source: pa.concat_tables(parts) for source, parts in sources.items()}
+    tables = {source: pa.concat_tables(parts) for source, parts in sorted(sources.items())}
     everything = pa.concat_tables(tables.values())
     labels = _labels(rubric, everything)
     edges = _edges(everything["expected_value"].to_numpy(), len(labels))

@@ -93,11 +93,18 @@ def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path) ->
     runs = client.search_runs([experiment.experiment_id])
     parents = [one for one in runs if "mlflow.parentRunId" not in one.data.tags]
     assert [parent.info.run_name for parent in parents] == ["storm-tiny"]
-    nested = {one.info.run_name: one for one in runs if one.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id}
+    nested = {
+        one.info.run_name: one for one in runs if one.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id
+    }
     assert len(runs) == len(nested) + 2, "two score runs share a name, all others are one each"
-    assert {"fetch-base", "prepare", "score", "scan", "train", "merge", "quantize", "evaluate-merged", "gate"} <= set(nested)
+    assert {"fetch-base", "prepare", "score", "scan", "train", "merge", "quantize", "evaluate-merged", "gate"} <= set(
+        nested
+    )
     assert nested["train"].data.params["learning_rate"] == "0.001"
-    assert nested["merge"].data.tags["storm.input.base_model"] == nested["train"].data.tags["storm.output.tuned_model.digest"]
+    assert (
+        nested["merge"].data.tags["storm.input.base_model"]
+        == nested["train"].data.tags["storm.output.tuned_model.digest"]
+    )
     check_registered(client, nested["merge"].data.tags["storm.output.merged_model.digest"])
 
 

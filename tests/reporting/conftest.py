@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,16 @@ DROPPED = ("unreadable", "exact_duplicate", "held_out", "over_the_limit", "low_e
 def run_inputs(tmp_path: Path) -> dict[str, list[str]]:
     """References of the inputs of `report`."""
     return make_inputs(tmp_path / "inputs")
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., dict[str, list[str]]]:
+    """Makes the inputs of a run that is somehow special; see `make_inputs`."""
+
+    def make(**special: Any) -> dict[str, list[str]]:
+        return make_inputs(tmp_path / "special", **special)
+
+    return make
 
 
 def make_inputs(root: Path, *, sibling: str = "s" * 64, sources: Mapping[str, int] = SOURCES) -> dict[str, list[str]]:

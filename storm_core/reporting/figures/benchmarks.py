@@ -46,7 +46,7 @@ def draw_benchmarks(rows: Sequence[Mapping[str, Any]], roles: Mapping[str, str])
                 color=INK,
             )
     axes.set_yticks(centres, [row["title"] for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) * (len(roles) + _GAP_BARS) - _GAP_BARS, -1)
     axes.set_xlim(0, 1.06)
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")

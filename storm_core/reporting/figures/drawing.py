@@ -84,7 +84,8 @@ def to_svg(draw: Callable[[], Figure], *, name: str, title: str, description: st
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
     body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
-    body = body.replace("'DejaVu Sans', ", "").replace("DejaVu Sans", "sans-serif")
+    # The page's own font; Matplotlib's, by which it measured, is among the widest, so that nothing grows out of place.
+    body = body.replace("'DejaVu Sans'", "system-ui")
     for color, page_color in _PAGE_COLORS.items():
         body = body.replace(color, page_color)
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from storm_core.reporting.figures.drawing import DROPPED, INK, KEPT, KEPT_ASIDE, MUTED, RULE, hide_ticks, new_figure
 
 _ROW_INCHES = 0.3
-_FRAME_INCHES = 0.75
+_FRAME_INCHES = 0.7
+_LEGEND_INCHES = 0.5
 # For the reasons, in order: warm, so that they read as one family beside what was kept.
 _REASON_COLORS = (
     "#7f3b08",
@@ -29,11 +30,12 @@ def draw_funnel(funnel: Mapping[str, Any]) -> Figure:
     """Above: all sources together, step by step. Below: the share of each source that went where."""
     reasons = [reason for reason, count in funnel["total"]["dropped"].items() if count]
     rows = len(reasons) + 3
-    heights = [rows * _ROW_INCHES + _FRAME_INCHES, len(funnel["sources"]) * _ROW_INCHES + 1.6 * _FRAME_INCHES]
-    figure = new_figure(sum(heights))
+    heights = [rows * _ROW_INCHES + _FRAME_INCHES, len(funnel["sources"]) * _ROW_INCHES + _FRAME_INCHES]
+    figure = new_figure(sum(heights) + _LEGEND_INCHES)
     steps, fates = figure.subplots(2, 1, height_ratios=heights)
     _draw_steps(steps, funnel["total"], reasons)
     _draw_fates(fates, funnel["sources"], reasons)
+    figure.legend(*fates.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 
@@ -81,7 +83,6 @@ def _draw_fates(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons: S
     _finish(axes, [f"{name} ({row['read']:,})" for name, row in sources.items()])
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 / max(len(sources), 1) - 0.05), ncols=5)
 
 
 def _share(row: Mapping[str, Any], fate: str) -> float:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from storm_core.reporting.figures.drawing import INK, MUTED, ROLE_COLORS, hide_ticks, new_figure
 
-_ROW_INCHES = 1.35
-_FRAME_INCHES = 0.7
+_ROW_INCHES = 1.45
+_FRAME_INCHES = 0.6
 _COLORS = (ROLE_COLORS["tuned"], ROLE_COLORS["merged"], ROLE_COLORS["quantized"])
 
 
@@ -25,16 +25,16 @@ def draw_scores(rubrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> 
     grid = figure.subplots(len(sources), 2 * len(rubrics), squeeze=False, sharex="col", sharey="col")
     for column, (name, rubric) in enumerate(rubrics.items()):
         color = _COLORS[column % len(_COLORS)]
-        title = name.replace("_", " ").capitalize()
-        grid[0][2 * column].set_title(f"{title}: expected value")
-        grid[0][2 * column + 1].set_title("most probable label")
+        title = name.replace("_", " ")
+        grid[-1][2 * column].set_xlabel(f"{title}:\nexpected value")
+        grid[-1][2 * column + 1].set_xlabel(f"{title}:\nmost probable label")
         for row, source in enumerate(sources):
             expected, labels = grid[row][2 * column], grid[row][2 * column + 1]
             numbers = rubric["sources"].get(source)
             _draw_expected(expected, rubric["histogram_edges"], numbers, color, thresholds.get(name))
             _draw_labels(labels, rubric["labels"], numbers, color)
     for row, source in enumerate(sources):
-        grid[row][0].set_ylabel(source, color=INK, fontweight="bold")
+        grid[row][0].set_title(source)
     return figure
 
 

@@ -5,15 +5,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from storm_core.reporting.figures.drawing import MUTED, PAPER, hide_ticks, new_figure
 
 _ROW_INCHES = 0.34
-_FRAME_INCHES = 1.0
+_FRAME_INCHES = 0.7
+# So that the colour bar has room for its label.
+_LEAST_ROWS = 5
 # Above this many layers only some columns are numbered.
 _LABELLED_LAYERS = 32
+# A single extreme ratio would leave the others with one colour.
+_COLOR_PERCENTILES = (2, 98)
+# As many as an eye can tell apart; the bar is drawn with one shape for each.
+_COLORS = 48
 
 
 def draw_snr(matrices: Sequence[Mapping[str, Any]]) -> Figure:
@@ -24,12 +31,12 @@ def draw_snr(matrices: Sequence[Mapping[str, Any]]) -> Figure:
     snr_TL = np.full((len(types), len(layers)), np.nan)  # T: module types, L: layers
     for cell in cells:
         snr_TL[types.index(cell["type"]), layers.index(cell["layer"])] = snr_of(cell)
-    figure = new_figure(max(len(types), 1) * _ROW_INCHES + _FRAME_INCHES)
+    figure = new_figure(max(len(types), _LEAST_ROWS) * _ROW_INCHES + _FRAME_INCHES)
     axes = figure.subplots()
     image = axes.pcolormesh(
         np.ma.masked_invalid(np.clip(snr_TL, _floor(snr_TL), None)),
         norm=_norm(snr_TL),
-        cmap="viridis",
+        cmap=colormaps["viridis"].resampled(_COLORS),
         edgecolors=PAPER,
         linewidth=0.6,
     )
@@ -46,8 +53,10 @@ def draw_snr(matrices: Sequence[Mapping[str, Any]]) -> Figure:
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
     hide_ticks(axes)
-    bar = figure.colorbar(image, ax=axes, location="right", fraction=0.03, pad=0.01)
-    bar.set_label("signal-to-noise ratio (log scale)")
+    bar = figure.colorbar(image, ax=axes, location="right", fraction=0.03, pad=0.01, extend="both", format="%g")
+    bar.solids.set(rasterized=False, edgecolor="face")  # type: ignore[union-attr]
+    bar.ax.minorticks_off()
+    bar.set_label("ratio, log scale")
     bar.outline.set_visible(False)
     return figure
 
@@ -72,5 +81,5 @@ def _norm(snr_TL: np.ndarray) -> LogNorm:
     positive = _positive(snr_TL)
     if not positive.size:
         return LogNorm(vmin=0.1, vmax=10)
-    low, high = float(positive.min()), float(positive.max())
+    low, high = (float(bound) for bound in np.percentile(positive, _COLOR_PERCENTILES))
     return LogNorm(vmin=low, vmax=high) if low < high else LogNorm(vmin=low / 2, vmax=high * 2)
