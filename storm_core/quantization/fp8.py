@@ -64,10 +64,11 @@ def _quantize_block(weight_OI: Tensor) -> QuantizedWeight:
     largest_O1 = exact_OI.abs().amax(dim=1, keepdim=True)
     if not torch.isfinite(largest_O1).all():
         raise ValueError("NaN or infinity among the weights")
-    rounded_O1 = (largest_O1 / FP8_MAXIMUM).to(weight_OI.dtype)
-    # Zero also where the scale of a row of tiny weights underflows.
-    scale_O1 = torch.where(rounded_O1 == 0, torch.finfo(rounded_O1.dtype).eps, rounded_O1)
-    # A scale that was rounded down leaves quotients above 448, the last number before NaN.
+    limits = torch.finfo(weight_OI.dtype)
+    # Below its smallest normal number float16 is coarse enough to clip the row or to lose it.
+    rounded_O1 = (largest_O1 / FP8_MAXIMUM).to(weight_OI.dtype).clamp_min(limits.tiny)
+    scale_O1 = torch.where(largest_O1 == 0, limits.eps, rounded_O1)
+    # A scale that was rounded down leaves quotients above 448; the format has no infinity, past 464 comes NaN.
     scaled_OI = (exact_OI / scale_O1.to(torch.float32)).clamp_(-FP8_MAXIMUM, FP8_MAXIMUM)
     return QuantizedWeight(weight=scaled_OI.to(FP8_DTYPE), scale=scale_O1)
 

@@ -86,19 +86,6 @@ def test_merging_twice_gives_the_same_bytes(tiny_llama: Path, other_tiny_llama: 
     assert open_directory(tmp_path / "once").digest == open_directory(tmp_path / "again").digest
 
 
-def test_the_number_of_threads_does_not_change_the_bytes(
-    tiny_llama: Path, other_tiny_llama: Path, tmp_path: Path
-) -> None:
-    threads = torch.get_num_threads()
-    try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            merge(tiny_llama, other_tiny_llama, tmp_path / str(count))
-    finally:
-        torch.set_num_threads(threads)
-    assert open_directory(tmp_path / "1").digest == open_directory(tmp_path / "2").digest
-
-
 def test_opposite_tensors_stop_the_merge_with_their_name(tiny_llama: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(tiny_llama, tmp_path / "other"))
     tensors = tensors_of(other)

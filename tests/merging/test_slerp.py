@@ -166,6 +166,19 @@ def test_large_tensors_are_measured_across_chunks() -> None:
     assert not measure_arc(a, changed).identical
 
 
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
+    a, b = random_pair(8, 30 * CHUNK_WEIGHTS)
+    threads = torch.get_num_threads()
+    try:
+        cosines = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            cosines.append(measure_arc(a, b).cosine)
+    finally:
+        torch.set_num_threads(threads)
+    assert len(set(cosines)) == 1
+
+
 def test_inputs_are_left_as_they_were() -> None:
     a, b = random_pair(7, 64)
     kept_a, kept_b = a.clone(), b.clone()
