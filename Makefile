@@ -38,7 +38,7 @@ lock: ## resolve pyproject.toml into requirements/development.txt again; needs p
 		--output-file requirements/development.txt pyproject.toml
 
 clean: ## remove the environment, the data and all runs
-	rm -rf $(VENV) .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # PyTorch is installed by itself: which build is right depends on the machine, so its hash cannot be pinned here.
 $(VENV)/.installed: requirements/development.txt pyproject.toml

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from storm_core import __version__
 from storm_core.config import describe_type, parse_option
@@ -17,6 +17,9 @@ from storm_core.executor_output import parse_executor_input, write_executor_outp
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
 from storm_core.tracking import TASK_NAME_VARIABLE
+
+if TYPE_CHECKING:
+    from storm_core.execution import Outcome
 
 # Verb to the declaration of its stage, in the order of the recipe.
 STAGES = {
@@ -35,6 +38,7 @@ STAGES = {
 }
 
 EXECUTOR_INPUT = "--executor-input"
+_FIGURES_SHOWN = 6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,9 +148,16 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     )
     if executor_input:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)
-    done = "reused an earlier result" if outcome.reused else f"done in {outcome.seconds:.1f} s"
-    figures = "  ".join(f"{name}={value:.6g}" for name, value in outcome.metrics.items())
-    report(f"{_task_name(stage)}: {done}  {figures}".rstrip())
+    report(f"{_task_name(stage)}: {_summary(stage, outcome)}")
+
+
+def _summary(stage: Stage, outcome: "Outcome") -> str:
+    """What a person learns when the stage is over; the manifest and MLflow hold all of it."""
+    if outcome.reused:
+        return "nothing changed, reused an earlier result"
+    done = f"done in {outcome.seconds:.1f} s" + ("" if stage.reusable else " (runs every time)")
+    figures = [f"{name}={value:.4g}" for name, value in outcome.metrics.items() if value != 0]
+    return "  ".join([done, *figures[:_FIGURES_SHOWN]])
 
 
 def _quieten_libraries() -> None:

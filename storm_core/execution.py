@@ -22,6 +22,7 @@ from storm_core import __version__
 from storm_core.artifacts import MANIFEST_NAME, Manifest, read_manifest, seal, write_manifest
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
+from storm_core.progress import report
 from storm_core.stage import Inputs, Stage
 from storm_core.stores import FileStore, open_reference, store_from_environment
 from storm_core.tracking import StageRun, track
@@ -117,8 +118,9 @@ def _recall(stage: Stage, store: FileStore | None, key: str, outputs: Mapping[st
         return None
     try:
         manifests = {name: open_reference(entry["outputs"][name]).manifest for name in outputs}
-    except (InputError, KeyError):
-        return None  # The earlier content is gone or damaged; make it again.
+    except InputError as error:
+        report(f"{stage.verb}: runs again, the earlier result cannot be used: {error}")
+        return None
     return Outcome(manifests=manifests, metrics=entry["metrics"], values=entry["values"], reused=True, seconds=0.0)
 
 
