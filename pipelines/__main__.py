@@ -24,6 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"python -m pipelines {parsed.command}: error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(
+            f"python -m pipelines {parsed.command}: interrupted; run it again to go on from what is done",
+            file=sys.stderr,
+        )
+        return 130
     return 0
 
 

@@ -1,11 +1,14 @@
 """One run of a recipe on this machine: its directory, its MLflow parent run, and what it leaves for a person."""
 
+import contextlib
+import fcntl
 import logging
 import os
 import re
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,13 @@ def run_recipe(recipe_path: Path, runs_directory: Path) -> Path:
     """
     arguments = load_recipe(recipe_path)
     directory = (runs_directory / recipe_path.stem).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    with _only_run_in(directory):
+        _run(recipe_path, arguments, directory)
+    return directory
+
+
+def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path) -> None:
     _make_directories(directory)
     client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
     _set_environment(directory, parent_run_id)
@@ -46,12 +56,28 @@ def run_recipe(recipe_path: Path, runs_directory: Path) -> Path:
     finally:
         client.set_terminated(parent_run_id, final_status)
     _say_where_to_look(directory, time.monotonic() - started)
-    return directory
+
+
+@contextlib.contextmanager
+def _only_run_in(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock; the system frees it when the process ends, however it ends.
+
+    Raises:
+        InputError: another run holds it.
+    """
+    with (directory / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another run is under way in {directory}; wait for it or stop it") from None
+        yield
 
 
 def _make_directories(directory: Path) -> None:
-    for name in ("artifacts", "logs", "mlflow-artifacts"):
-        (directory / name).mkdir(parents=True, exist_ok=True)
+    for name in ("artifacts", "mlflow-artifacts"):
+        (directory / name).mkdir(exist_ok=True)
+    # What a killed run was about to publish; nobody else writes here while the lock is held.
+    shutil.rmtree(directory / "artifacts" / ".staging", ignore_errors=True)
     for name in ("kfp", "logs"):  # Only the last run's.
         shutil.rmtree(directory / name, ignore_errors=True)
         (directory / name).mkdir()

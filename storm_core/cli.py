@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import errno
 import importlib
 import json
 import os
@@ -39,6 +40,8 @@ STAGES = {
 
 EXECUTOR_INPUT = "--executor-input"
 _FIGURES_SHOWN = 6
+# What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only.
+_MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(stage, parsed)
     except InputError as error:
         report(f"{_task_name(stage)}: error: {error}")
+        return 1
+    except OSError as error:
+        if error.errno not in _MACHINE_ERRORS:
+            raise
+        report(f"{_task_name(stage)}: error: {error.strerror}: {error.filename or 'while writing an output'}")
         return 1
     return 0
 

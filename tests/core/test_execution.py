@@ -1,3 +1,4 @@
+import errno
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,3 +141,19 @@ def test_input_of_another_kind_is_refused(text: Path, tmp_path: Path) -> None:
 def test_missing_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="copy needs text: what to copy"):
         execute(COPY, CopyConfig(), {}, {"copy": tmp_path / "out"}, {})
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from storm_core import cli
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "out" / "text.txt"))
+
+    monkeypatch.setattr("storm_core.execution.seal", full_disk)
+    monkeypatch.setattr(cli, "STAGES", {"copy": f"{__name__}:COPY"})
+    monkeypatch.setattr(cli, "load_stage", lambda _: COPY)
+    assert cli.main(["copy", "--text", str(text), "--copy", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == f"storm copy: error: No space left on device: {tmp_path}/out/text.txt\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
