@@ -10,7 +10,7 @@ from kfp import compiler
 from pipelines.recipes import load_recipe
 from pipelines.storm import storm
 from storm_core.errors import InputError
-from storm_core.stores import STORE_VARIABLE
+from storm_core.stores.references import STORE_VARIABLE
 
 
 def compile_recipe(

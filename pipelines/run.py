@@ -18,7 +18,7 @@ from pipelines.local import LOG_DIRECTORY_VARIABLE, run_in_subprocesses
 from pipelines.recipes import load_recipe
 from pipelines.storm import storm
 from storm_core.errors import InputError
-from storm_core.stores import STORE_VARIABLE, open_reference
+from storm_core.stores.references import STORE_VARIABLE, open_reference
 from storm_core.tracking import PARENT_RUN_VARIABLE
 
 REPORT_FILES = ("report.html", "results.json")

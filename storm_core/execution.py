@@ -24,8 +24,11 @@ from storm_core.config import StageConfig
 from storm_core.errors import InputError
 from storm_core.progress import report
 from storm_core.stage import Inputs, Stage
-from storm_core.stores import FileStore, open_reference, store_from_environment
+from storm_core.stores.file_store import FileStore
+from storm_core.stores.parts import DirectoryParts, Parts
+from storm_core.stores.references import open_reference, store_from_environment
 from storm_core.tracking import StageRun, track
+from storm_core.workspace import Workspace
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,7 +146,8 @@ def _produce(
 ) -> Outcome:
     with contextlib.ExitStack() as stack:
         staged = {name: stack.enter_context(_staging(path, store)) for name, path in outputs.items()}
-        results = stage.load()(config, inputs, staged)
+        workspace = Workspace(run_key=key, open_parts=lambda name: _open_parts(name, stage, outputs, store))
+        results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))
         _check_results(stage, results.metrics, results.values)
         producer = {**_producer(stage, config), "key": key, "values": dict(results.values)}
         manifests = {
@@ -164,7 +168,17 @@ def _produce(
     if store and stage.reusable:
         references = {name: manifest.uri for name, manifest in manifests.items()}
         store.remember(key, {"outputs": references, "metrics": results.metrics, "values": results.values})
+    if stage.resumable:
+        workspace.of_run().clear()
     return Outcome(manifests=manifests, metrics=results.metrics, values=results.values, reused=False, seconds=0.0)
+
+
+def _open_parts(key: str, stage: Stage, outputs: Mapping[str, Path], store: FileStore | None) -> Parts:
+    """The parts under `key`: in the store, or hidden beside the stage's first output."""
+    if store:
+        return store.parts(key)
+    first = next(iter(outputs.values()))
+    return DirectoryParts(first.parent / f".{stage.verb}.parts" / key)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ Each room declares its stages in `config.py`, which imports the standard library
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from storm_core.artifacts import Artifact
@@ -41,6 +40,8 @@ class Stage:
         values: small JSON values the stage hands on besides artifacts, by name. `<output>_reference` is filled in with
             the reference of that output; every other one comes from `Results.values`.
         reusable: whether an earlier output for the same code, config and inputs may stand in for running again.
+        resumable: whether `run` takes a fourth argument, the `Workspace`, and goes on from the parts that an attempt
+            which was killed left there.
     """
 
     verb: str
@@ -51,13 +52,12 @@ class Stage:
     run: str
     values: Mapping[str, str] = field(default_factory=dict)
     reusable: bool = True
+    resumable: bool = False
 
-    def load(self) -> Callable[[Any, "Inputs", Mapping[str, Path]], "Results"]:
+    def load(self) -> Callable[..., "Results"]:
         """The function that `run` names."""
         module, _, function = self.run.partition(":")
-        loaded: Callable[[Any, Inputs, Mapping[str, Path]], Results] = getattr(
-            importlib.import_module(module), function
-        )
+        loaded: Callable[..., Results] = getattr(importlib.import_module(module), function)
         return loaded
 
 

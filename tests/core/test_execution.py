@@ -11,7 +11,7 @@ from storm_core.config import StageConfig, option
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.stage import Input, Inputs, Output, Results, Stage
-from storm_core.stores import open_reference
+from storm_core.stores.references import open_reference
 
 RUNS: list[str] = []
 

@@ -4,7 +4,9 @@ import pytest
 
 from storm_core.artifacts import open_directory, read_manifest, seal, write_manifest
 from storm_core.errors import InputError
-from storm_core.stores import FileStore, file_uri_to_path, open_reference, store_from_environment
+from storm_core.stores.file_store import FileStore
+from storm_core.stores.references import open_reference, store_from_environment
+from storm_core.stores.uris import file_uri_to_path
 
 
 def publish(store: FileStore, content: bytes) -> str:

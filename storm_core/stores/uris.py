@@ -1,0 +1,148 @@
+"""The URIs of stores, artifacts and hub repositories, parsed once and contained.
+
+A URI comes from outside: a flag, a manifest, a pipeline parameter. Whatever could lead out of the place it names, or
+carry a secret, is refused here, so no other module looks at a URI's text.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from storm_core.errors import InputError
+
+_MAX_LENGTH = 4096
+_REFUSED = ("\\", "?", "#", ";")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ESCAPE = re.compile(r"%(.{0,2})", re.DOTALL)
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]{0,254}(/[A-Za-z0-9][\w.-]*)*", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileLocation:
+    """`file:///path`: an absolute local path."""
+
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Location:
+    """`s3://bucket/key`: a place in a bucket; `key` has no slash at either end and may be empty."""
+
+    bucket: str
+    key: str
+
+    def below(self, *parts: str) -> "S3Location":
+        """The place of that name below this one."""
+        return S3Location(bucket=self.bucket, key="/".join(part for part in (self.key, *parts) if part))
+
+    @property
+    def uri(self) -> str:
+        """The location as a URI."""
+        return f"s3://{self.bucket}/{self.key}".rstrip("/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubLocation:
+    """`hf://org/name@revision`, or `hf://datasets/org/name@revision`; `revision` is None where none is given."""
+
+    repository: str
+    revision: str | None
+    is_dataset: bool
+
+    @property
+    def uri(self) -> str:
+        """The location as a URI."""
+        prefix = "hf://datasets/" if self.is_dataset else "hf://"
+        return prefix + self.repository + (f"@{self.revision}" if self.revision else "")
+
+
+Location = FileLocation | S3Location | HubLocation
+
+
+def parse_uri(uri: str) -> Location:
+    """What `uri` names.
+
+    Raises:
+        InputError: another scheme; a path that climbs; a query, fragment, backslash, control character or user info;
+            or a name that the scheme does not allow. Says which.
+    """
+    if len(uri) > _MAX_LENGTH:
+        raise InputError(f"a URI of {len(uri)} characters, starting {uri[:60]!r}, is too long; {_MAX_LENGTH} at most")
+    for character in uri:
+        if character in _REFUSED or ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0:
+            raise InputError(f"{_shown(uri)} holds {character!r}, which no store URI may; write the plain path")
+    scheme, separator, rest = uri.partition("://")
+    if separator and scheme == "file":
+        return _parse_file(uri, rest)
+    if separator and scheme == "s3":
+        return _parse_s3(uri, rest)
+    if separator and scheme == "hf":
+        return _parse_hub(uri, rest)
+    raise InputError(f"{_shown(uri)} is not a URI of a store: it must start with file:///, s3:// or hf://")
+
+
+def file_uri_to_path(uri: str) -> Path:
+    """The absolute local path that a `file:///` URI names.
+
+    Raises:
+        InputError: another scheme, or see `parse_uri`.
+    """
+    location = parse_uri(uri)
+    if not isinstance(location, FileLocation):
+        raise InputError(f"{_shown(uri)} is not a file:/// URI")
+    return location.path
+
+
+def _parse_file(uri: str, rest: str) -> FileLocation:
+    if not rest.startswith("/"):
+        raise InputError(f"{_shown(uri)} must be file:/// and an absolute path, without a host")
+    for escape in _ESCAPE.findall(rest):
+        if not re.fullmatch("[0-9a-fA-F]{2}", escape) or int(escape, 16) in b"\0\\/.%":
+            raise InputError(f"{_shown(uri)} holds the escape '%{escape}'; write that character plainly or not at all")
+    try:
+        path = unquote_to_bytes(rest).decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{_shown(uri)} does not spell a path in UTF-8") from None
+    _check_segments(uri, path.strip("/"))
+    if any(ord(character) < 0x20 for character in path):
+        raise InputError(f"{_shown(uri)} holds an escaped control character")
+    return FileLocation(path=Path(path))
+
+
+def _parse_s3(uri: str, rest: str) -> S3Location:
+    bucket, _, key = rest.partition("/")
+    if "@" in bucket:
+        raise InputError(f"{_shown(uri)} carries user information; credentials come from the AWS variables only")
+    if not _BUCKET.fullmatch(bucket):
+        raise InputError(f"{_shown(uri)} must be s3://bucket/prefix; {bucket!r} is not the name of a bucket")
+    if "%" in key:
+        raise InputError(f"{_shown(uri)} holds an escape (%); write the key plainly")
+    key = key.removesuffix("/")
+    _check_segments(uri, key)
+    return S3Location(bucket=bucket, key=key)
+
+
+def _parse_hub(uri: str, rest: str) -> HubLocation:
+    is_dataset = rest.startswith("datasets/")
+    repository, separator, revision = rest.removeprefix("datasets/").partition("@")
+    fits = _REPOSITORY.fullmatch(repository) and (not separator or _REVISION.fullmatch(revision))
+    if not fits or ".." in rest:
+        raise InputError(f"{_shown(uri)} must be hf://org/name@revision, or hf://datasets/org/name@revision")
+    return HubLocation(repository=repository, revision=revision or None, is_dataset=is_dataset)
+
+
+def _check_segments(uri: str, path: str) -> None:
+    for segment in path.split("/") if path else ():
+        if segment in ("", ".", ".."):
+            raise InputError(f"{_shown(uri)} has the path segment {segment!r}; write the plain path")
+
+
+def _shown(uri: str) -> str:
+    """The URI for a message, without what may be a password in front of an @ in the host."""
+    scheme, separator, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    if separator and scheme != "hf" and "@" in host:
+        host = "***@" + host.rpartition("@")[2]
+    return repr(scheme + separator + host + slash + path)

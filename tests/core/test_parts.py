@@ -1,0 +1,53 @@
+from pathlib import Path
+
+from storm_core.stores.parts import DirectoryParts
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_part_that_was_kept_is_fetched_as_it_was(tmp_path: Path) -> None:
+    parts = DirectoryParts(tmp_path / "parts")
+    parts.keep("step-40/weights.safetensors", write(tmp_path / "a", b"one"))
+    assert parts.names() == ("step-40/weights.safetensors",)
+    assert parts.fetch("step-40/weights.safetensors", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"one"
+
+
+def test_part_kept_again_replaces_the_earlier_one(tmp_path: Path) -> None:
+    parts = DirectoryParts(tmp_path / "parts")
+    parts.keep("a.parquet", write(tmp_path / "a", b"one"))
+    parts.keep("a.parquet", write(tmp_path / "a", b"two"))
+    assert parts.fetch("a.parquet", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"two"
+    assert len(list((tmp_path / "parts").iterdir())) == 1
+
+
+def test_altered_part_counts_as_absent(tmp_path: Path) -> None:
+    parts = DirectoryParts(tmp_path / "parts")
+    parts.keep("a.parquet", write(tmp_path / "a", b"one"))
+    (stored,) = (tmp_path / "parts").iterdir()
+    stored.write_bytes(b"two")
+    assert not parts.fetch("a.parquet", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_half_written_and_foreign_files_are_no_parts(tmp_path: Path) -> None:
+    parts = DirectoryParts(tmp_path / "parts")
+    assert parts.names() == ()
+    (tmp_path / "parts").mkdir()
+    write(tmp_path / "parts" / (".tmp." + "0" * 64), b"half")
+    write(tmp_path / "parts" / "readme.txt", b"foreign")
+    assert parts.names() == ()
+
+
+def test_dropped_and_cleared_parts_are_gone(tmp_path: Path) -> None:
+    parts = DirectoryParts(tmp_path / "parts")
+    for name in ("a", "b", "c"):
+        parts.keep(name, write(tmp_path / name, name.encode()))
+    parts.drop("b")
+    assert parts.names() == ("a", "c")
+    parts.clear()
+    assert parts.names() == ()
