@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from storm_core import __version__
 from storm_core.config import describe_type, parse_option
-from storm_core.errors import InputError
+from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, write_executor_output
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten_libraries()
     try:
         _run(stage, parsed)
-    except InputError as error:
+    except (InputError, StoreError) as error:
         report(f"{_task_name(stage)}: error: {error}")
         return 1
     except OSError as error:

@@ -3,10 +3,12 @@
 Where standard error is a pipe to a terminal, whoever reads the pipe sets `STORM_PROGRESS=bar`.
 """
 
+import contextlib
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,6 +30,37 @@ def progress(items: Iterable[T], *, total: int, description: str, unit: str) -> 
         if now - last >= _SECONDS_BETWEEN_LINES and done < total:
             report(f"{description}: {done} of {total} {unit}")
             last = now
+
+
+@contextlib.contextmanager
+def byte_progress(total: int, description: str) -> Iterator[Callable[[int], None]]:
+    """A function that threads tell of bytes done; shows how many of `total` on standard error."""
+    lock = threading.Lock()
+    if shows_bars():
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=description, unit="B", unit_scale=True, leave=False) as bar:
+
+            def update(count: int) -> None:
+                with lock:
+                    bar.update(count)
+
+            yield update
+        return
+    started = last = time.monotonic()
+    done = 0
+
+    def count_up(count: int) -> None:
+        nonlocal done, last
+        with lock:
+            done += count
+            now = time.monotonic()
+            if now - last >= _SECONDS_BETWEEN_LINES and done < total:
+                rate = done / (now - started)
+                report(f"{description}: {done / 1e9:.1f} of {total / 1e9:.1f} GB, {rate / 1e6:.0f} MB/s")
+                last = now
+
+    yield count_up
 
 
 def shows_bars() -> bool:

@@ -8,13 +8,14 @@ what unfinished runs have finished; and `.staging/`, where outputs are written.
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from storm_core.artifacts import MANIFEST_NAME, Manifest
+from storm_core.stores.inventory import Place, walk_directory
 from storm_core.stores.parts import DirectoryParts, Parts
+from storm_core.stores.staging import StagingArea
 
 
 class FileStore:
@@ -22,6 +23,7 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._staging = StagingArea(root / ".staging")
 
     @property
     def uri(self) -> str:
@@ -30,9 +32,7 @@ class FileStore:
 
     def staging_directory(self) -> Path:
         """A new empty directory on the store's own file system, for an output that will be published."""
-        staging = self.root / ".staging"
-        staging.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=staging))
+        return self._staging.new_directory()
 
     def publish(self, directory: Path, manifest: Manifest) -> str:
         """Move the sealed `directory` to its place and return the URI; content already there is kept as it is."""
@@ -66,3 +66,7 @@ class FileStore:
     def parts(self, key: str) -> Parts:
         """The parts of unfinished work under `key`."""
         return DirectoryParts(self.root / ".parts" / key)
+
+    def places(self) -> Iterator[Place]:
+        """Every artifact's place, sorted."""
+        return walk_directory(self.root)
