@@ -76,8 +76,6 @@ def _only_run_in(directory: Path) -> Iterator[None]:
 def _make_directories(directory: Path) -> None:
     for name in ("artifacts", "mlflow-artifacts"):
         (directory / name).mkdir(exist_ok=True)
-    # What a killed run was about to publish; nobody else writes here while the lock is held.
-    shutil.rmtree(directory / "artifacts" / ".staging", ignore_errors=True)
     for name in ("kfp", "logs"):  # Only the last run's.
         shutil.rmtree(directory / name, ignore_errors=True)
         (directory / name).mkdir()

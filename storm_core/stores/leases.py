@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Lease:
-    """A lock on a file, held until `release` or until this object is gone."""
+    """A lock on a file or directory, held until `release` or until this object is gone."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
@@ -39,6 +39,20 @@ def try_alone(path: Path) -> Lease | None:
 def wait_alone(path: Path) -> Lease:
     """Hold the lock alone; waits for everybody else."""
     return Lease(_locked(path, fcntl.LOCK_EX))
+
+
+def try_directory(path: Path) -> Lease | None:
+    """Hold the lock on the directory itself alone, or None where it is gone or anybody else holds it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    lease = Lease(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return lease
 
 
 @contextlib.contextmanager

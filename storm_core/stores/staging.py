@@ -4,36 +4,29 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from storm_core.stores.leases import Lease, try_alone
+from storm_core.stores.leases import Lease, alone, try_directory
 
 
 class StagingArea:
-    """Makes directories below `root`, each leased for as long as this object lives."""
+    """Makes directories below `root`, each locked for as long as this object lives."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._leases: list[Lease] = []
+        self._leases: list[Lease | None] = []
 
     def new_directory(self) -> Path:
         """An empty directory of this process alone."""
         self._root.mkdir(parents=True, exist_ok=True)
-        self._sweep()
-        directory = Path(tempfile.mkdtemp(dir=self._root))
-        lease = try_alone(_lock(directory))
-        if lease is None:
-            raise RuntimeError(f"{_lock(directory)} is locked although its directory is new")
-        self._leases.append(lease)
+        with alone(self._root.with_name(f"{self._root.name}.lock")):  # Nobody sweeps a directory between its making and its locking.
+            self._sweep()
+            directory = Path(tempfile.mkdtemp(dir=self._root))
+            self._leases.append(try_directory(directory))
         return directory
 
     def _sweep(self) -> None:
         """Remove the directories whose process is gone."""
-        for lock in self._root.glob("*.lock"):
-            lease = try_alone(lock)
+        for directory in self._root.iterdir():
+            lease = try_directory(directory)
             if lease is not None:
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                lock.unlink(missing_ok=True)
+                shutil.rmtree(directory, ignore_errors=True)
                 lease.release()
-
-
-def _lock(directory: Path) -> Path:
-    return directory.with_name(f"{directory.name}.lock")

@@ -54,7 +54,7 @@ def test_manifest_that_points_at_other_content_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "uri",
     [
-        "s3://bucket/x",
+        "gs://bucket/x",
         "http://host/x",
         "file://host/x",
         "file:///a/../b",
