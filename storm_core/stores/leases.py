@@ -11,13 +11,14 @@ class Lease:
     """A lock on a file or directory, held until `release` or until this object is gone."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
+        self.descriptor = descriptor
+        self._held = True
 
     def release(self) -> None:
         """Free the lock."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._held:
+            self._held = False
+            os.close(self.descriptor)
 
     def __del__(self) -> None:
         self.release()
@@ -44,15 +45,14 @@ def wait_alone(path: Path) -> Lease:
 def try_directory(path: Path) -> Lease | None:
     """Hold the lock on the directory itself alone, or None where it is gone or anybody else holds it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+        return _lock_directory(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (FileNotFoundError, NotADirectoryError, BlockingIOError):
         return None
-    lease = Lease(descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return None
-    return lease
+
+
+def wait_directory(path: Path) -> Lease:
+    """Hold the lock on the directory itself alone; waits for everybody else."""
+    return _lock_directory(path, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager
@@ -63,6 +63,12 @@ def alone(path: Path) -> Iterator[None]:
         yield
     finally:
         lease.release()
+
+
+def _lock_directory(path: Path, operation: int) -> Lease:
+    lease = Lease(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    fcntl.flock(lease.descriptor, operation)
+    return lease
 
 
 def _locked(path: Path, operation: int) -> int:

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from storm_core.stores.leases import Lease, alone, try_directory
+from storm_core.stores.leases import Lease, try_directory, wait_directory
 
 
 class StagingArea:
@@ -17,10 +17,12 @@ class StagingArea:
     def new_directory(self) -> Path:
         """An empty directory of this process alone."""
         self._root.mkdir(parents=True, exist_ok=True)
-        with alone(self._root.with_name(f"{self._root.name}.lock")):  # Nobody sweeps a directory between its making and its locking.
-            self._sweep()
-            directory = Path(tempfile.mkdtemp(dir=self._root))
-            self._leases.append(try_directory(directory))
+        # Nobody sweeps a directory between its making and its locking.
+        sweeping = wait_directory(self._root)
+        self._sweep()
+        directory = Path(tempfile.mkdtemp(dir=self._root))
+        self._leases.append(try_directory(directory))
+        sweeping.release()
         return directory
 
     def _sweep(self) -> None:
