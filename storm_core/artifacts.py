@@ -230,6 +230,13 @@ def verify(directory: Path, manifest: Manifest) -> None:
             raise InputError(f"{path} does not have the SHA-256 that its manifest lists; it was altered")
 
 
+def is_whole(directory: Path, entry: FileEntry) -> bool:
+    """Whether the listed file is there as it was written."""
+    path = directory / entry.path
+    there = path.is_file() and not _is_linked(directory, entry.path) and path.stat().st_size == entry.size
+    return there and hash_file(path) == entry.sha256
+
+
 def _is_linked(directory: Path, name: str) -> bool:
     """Whether a symbolic link, which could lead outside, lies on the way to the file."""
     path = PurePosixPath(name)

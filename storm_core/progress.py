@@ -68,6 +68,11 @@ def shows_bars() -> bool:
     return sys.stderr.isatty() or os.environ.get(BAR_VARIABLE) == "bar"
 
 
+def answer(line: str) -> None:
+    """Write one line of what was asked for to standard output."""
+    print(line, flush=True)
+
+
 def report(line: str) -> None:
     """Write one line to standard error."""
     print(line, file=sys.stderr, flush=True)

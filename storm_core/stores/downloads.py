@@ -85,6 +85,21 @@ class Downloader:
         partial.replace(path)
         self._observe("open.file_done")
 
+    def is_whole(self, source: S3Location, entry: FileEntry, advance: Callable[[int], None]) -> bool:
+        """Whether the object is there as it was written, after reading all of it.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
+        digest = hashlib.sha256()
+        try:
+            for content in self._ranges(source, entry, 0):
+                digest.update(content)
+                advance(len(content))
+        except InputError:
+            return False
+        return digest.hexdigest() == entry.sha256
+
     def _fetch_into(self, partial: Path, source: S3Location, entry: FileEntry, advance: Callable[[int], None]) -> str:
         """Write what is not yet in the file `partial`; returns the SHA-256 of the whole."""
         digest = hashlib.sha256()

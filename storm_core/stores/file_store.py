@@ -8,14 +8,25 @@ what unfinished runs have finished; and `.staging/`, where outputs are written.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from storm_core.artifacts import MANIFEST_NAME, Manifest
-from storm_core.stores.inventory import Place, walk_directory
+from storm_core.artifacts import (
+    MANIFEST_NAME,
+    Manifest,
+    check_relative_path,
+    is_whole,
+    read_manifest,
+    verify,
+    write_manifest,
+)
+from storm_core.errors import InputError
+from storm_core.stores.inventory import Leftover, Place, modified_at, walk_directory
 from storm_core.stores.parts import DirectoryParts, Parts
 from storm_core.stores.staging import StagingArea
+from storm_core.stores.uris import file_uri_to_path
 
 
 class FileStore:
@@ -47,6 +58,39 @@ class FileStore:
             shutil.rmtree(directory)
         return target.resolve().as_uri()
 
+    def publish_copy(self, directory: Path, manifest: Manifest) -> str:
+        """Publish the listed files of `directory`, which stays as it is, and return the URI."""
+        staged = self.staging_directory()
+        staged.chmod(0o755)
+        _copy_files(directory, manifest, staged)
+        write_manifest(staged, manifest)
+        verify(staged, manifest)
+        return self.publish(staged, manifest)
+
+    def pull(self, uri: str, directory: Path) -> Manifest:
+        """Copy the artifact at `uri`, verified, into the empty `directory`, without manifest; returns that."""
+        manifest = self.manifest(uri)
+        _copy_files(file_uri_to_path(uri), manifest, directory)
+        verify(directory, manifest)
+        return manifest
+
+    def manifest(self, uri: str) -> Manifest:
+        """The manifest of the artifact at `uri`; its files are not looked at.
+
+        Raises:
+            InputError: there is none.
+        """
+        path = file_uri_to_path(uri) / MANIFEST_NAME
+        if not path.is_file():
+            raise InputError(f"there is no artifact at {uri}: no {MANIFEST_NAME}")
+        return replace(read_manifest(path), uri=uri)
+
+    def damaged(self, uri: str) -> list[str]:
+        """Names of the listed files that are missing or altered, after reading all of them."""
+        directory = file_uri_to_path(uri)
+        manifest = self.manifest(uri)
+        return [entry.path for entry in manifest.files if not is_whole(directory, entry)]
+
     def recall(self, key: str) -> dict[str, Any] | None:
         """What `remember` kept under `key`, or None."""
         path = self.root / ".results" / f"{key}.json"
@@ -70,3 +114,31 @@ class FileStore:
     def places(self) -> Iterator[Place]:
         """Every artifact's place, sorted."""
         return walk_directory(self.root)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """The parts of unfinished runs. Staging directories of dead processes are swept when the next is made."""
+        for path in sorted((self.root / ".parts").glob("*")):
+            newest = max(modified_at(inner) for inner in (path, *path.rglob("*")))
+            yield Leftover(what=f"parts {path}", modified=newest, remove=DirectoryParts(path).clear)
+
+    def file_names(self, uri: str) -> list[str]:
+        """Names of all files in the place of the artifact at `uri`, listed in its manifest or not; sorted."""
+        directory = file_uri_to_path(uri)
+        return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+    def remove(self, uri: str, names: Sequence[str]) -> None:
+        """Remove these files of the artifact at `uri`, its manifest first, so that no reader sees a part of it."""
+        directory = file_uri_to_path(uri)
+        (directory / MANIFEST_NAME).unlink(missing_ok=True)
+        for name in names:
+            check_relative_path(name, uri)
+            (directory / name).unlink(missing_ok=True)
+        if not any(path.is_file() for path in directory.rglob("*")):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _copy_files(source: Path, manifest: Manifest, target: Path) -> None:
+    for entry in manifest.files:
+        place = target / entry.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / entry.path, place)

@@ -1,7 +1,7 @@
 """What lies in a store: every artifact's place, finished or not, from a listing alone."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,21 @@ class Place:
     finished: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """Something that unfinished work left: parts, an upload that was not completed, a staging directory.
+
+    Attributes:
+        what: kind and place of it, in words.
+        modified: when it was last written to, with time zone.
+        remove: removes it.
+    """
+
+    what: str
+    modified: datetime
+    remove: Callable[[], None]
+
+
 def group_objects(store: S3Location, objects: Iterable[Any]) -> Iterator[Place]:
     """The places among the `objects` that S3 lists below `store`, in the order of their keys."""
     start = len(store.key) + 1 if store.key else 0
@@ -43,11 +58,12 @@ def group_objects(store: S3Location, objects: Iterable[Any]) -> Iterator[Place]:
 def walk_directory(root: Path) -> Iterator[Place]:
     """The places in the file store at `root`, sorted."""
     paths = (path for path in sorted(root.glob("*/*/**/*")) if path.is_file())
-    rows = ((path.relative_to(root).as_posix(), path.stat().st_size, _modified(path)) for path in paths)
+    rows = ((path.relative_to(root).as_posix(), path.stat().st_size, modified_at(path)) for path in paths)
     return _group(rows, root.resolve().as_uri())
 
 
-def _modified(path: Path) -> datetime:
+def modified_at(path: Path) -> datetime:
+    """When the file or directory was last written to, with time zone."""
     return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
 
 

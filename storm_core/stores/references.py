@@ -28,6 +28,19 @@ def store_from_environment() -> Store | None:
     return open_store(uri) if uri else None
 
 
+def required_store(uri: str | None) -> Store:
+    """The store at `uri`, else the one of the environment.
+
+    Raises:
+        InputError: neither is given, or not the URI of a store.
+        StoreError: the AWS configuration cannot be used.
+    """
+    store = open_store(uri) if uri else store_from_environment()
+    if store is None:
+        raise InputError(f"no store: name one, as file:///directory or s3://bucket/prefix, or set {STORE_VARIABLE}")
+    return store
+
+
 def open_store(uri: str) -> Store:
     """The store at `uri`.
 
@@ -82,6 +95,25 @@ def check_reference(reference: str) -> Manifest:
     if isinstance(location, S3Location):
         return _s3_store(location).check(location)
     return open_reference(reference).manifest
+
+
+def reference_manifest(reference: str) -> Manifest:
+    """The manifest of the artifact that `reference` names; its files are not looked at where that can be avoided.
+
+    Raises:
+        InputError: see `open_reference`.
+        StoreError: the store cannot be used.
+    """
+    if "://" in reference:
+        uri = _without_manifest_name(reference)
+        location = parse_uri(uri)
+        is_in_store = isinstance(location, S3Location) or (
+            isinstance(location, FileLocation) and (location.path / MANIFEST_NAME).is_file()
+        )
+        return open_store(uri).manifest(uri) if is_in_store else open_reference(reference).manifest
+    path = Path(reference)
+    manifest_path = path if path.name == MANIFEST_NAME else path / MANIFEST_NAME
+    return read_manifest(manifest_path) if manifest_path.is_file() else open_directory(path).manifest
 
 
 def _open_uri(uri: str) -> Artifact:

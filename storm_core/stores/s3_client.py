@@ -126,6 +126,16 @@ def list_objects(client: "S3Client", location: S3Location) -> Iterator[Any]:
             yield from page.get("Contents", [])
 
 
+def delete_object(client: "S3Client", location: S3Location) -> None:
+    """Remove the object, if it is there.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    with errors_in_words(client, location):
+        client.delete_object(Bucket=location.bucket, Key=location.key)
+
+
 def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:
     code = code_of(error)
     if code == "NoSuchBucket":

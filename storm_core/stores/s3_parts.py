@@ -9,7 +9,7 @@ from storm_core.progress import report
 from storm_core.stores.downloads import Downloader
 from storm_core.stores.events import Observer
 from storm_core.stores.parts import parse_stored_name, stored_name
-from storm_core.stores.s3_client import errors_in_words, list_objects
+from storm_core.stores.s3_client import delete_object, list_objects
 from storm_core.stores.uploads import Uploader
 from storm_core.stores.uris import S3Location
 
@@ -39,7 +39,7 @@ class S3Parts:
             uploader.send_file(source, entry, target, lambda _: None)
         for old in earlier:
             if old.path != stored_name(name, entry.sha256):
-                self._delete(old.path)
+                delete_object(self._client, self._location.below(old.path))
 
     def fetch(self, name: str, target: Path) -> bool:
         """Copy the part to the file `target`; False, and no file, where it is absent or was altered."""
@@ -57,18 +57,13 @@ class S3Parts:
     def drop(self, name: str) -> None:
         """Remove the part, if it is there."""
         for stored in self._stored().get(name, []):
-            self._delete(stored.path)
+            delete_object(self._client, self._location.below(stored.path))
 
     def clear(self) -> None:
         """Remove every part under the key."""
         for stored in self._stored().values():
             for one in stored:
-                self._delete(one.path)
-
-    def _delete(self, name: str) -> None:
-        target = self._location.below(name)
-        with errors_in_words(self._client, target):
-            self._client.delete_object(Bucket=target.bucket, Key=target.key)
+                delete_object(self._client, self._location.below(one.path))
 
     def _stored(self) -> dict[str, list[FileEntry]]:
         """The stored files of every part, their `path` below the location; their hash is in their name."""

@@ -19,12 +19,20 @@ from storm_core.progress import byte_progress
 from storm_core.stores.cache import Cache
 from storm_core.stores.downloads import RANGE_BYTES, Downloader
 from storm_core.stores.events import Observer, ignore
-from storm_core.stores.inventory import Place, group_objects
+from storm_core.stores.inventory import Leftover, Place, group_objects
 from storm_core.stores.parts import Parts
-from storm_core.stores.s3_client import code_of, errors_in_words, is_missing, list_objects, reading_again
+from storm_core.stores.s3_client import (
+    code_of,
+    delete_object,
+    errors_in_words,
+    is_missing,
+    list_objects,
+    reading_again,
+)
+from storm_core.stores.s3_leftovers import part_leftovers, upload_leftovers
 from storm_core.stores.s3_parts import S3Parts
 from storm_core.stores.uploads import PART_BYTES, Uploader
-from storm_core.stores.uris import S3Location
+from storm_core.stores.uris import S3Location, parse_s3_uri
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -76,6 +84,18 @@ class S3Store:
         """
         check_relative_path(f"{manifest.kind}/{manifest.digest}", "the manifest")
         target = self.location.below(manifest.kind, manifest.digest)
+        self._publish_files(directory, manifest, target)
+        self._observe("publish.before_adopt")
+        self._cache.adopt(directory, manifest)
+        return target.uri
+
+    def publish_copy(self, directory: Path, manifest: Manifest) -> str:
+        """Publish the listed files of `directory`, which stays as it is, and return the URI; see `publish`."""
+        target = self.location.below(manifest.kind, manifest.digest)
+        self._publish_files(directory, manifest, target)
+        return target.uri
+
+    def _publish_files(self, directory: Path, manifest: Manifest, target: S3Location) -> None:
         self._observe("publish.begin")
         if self._find_manifest(target) is None:
             self._send_files(directory, manifest.files, target, manifest)
@@ -86,9 +106,6 @@ class S3Store:
         missing = self._missing_files(target, found)
         if missing:
             self._send_files(directory, missing, target, manifest)
-        self._observe("publish.before_adopt")
-        self._cache.adopt(directory, manifest)
-        return target.uri
 
     def open(self, location: S3Location) -> Artifact:
         """Fetch the artifact at `location` into the cache, verified.
@@ -119,6 +136,32 @@ class S3Store:
         if _DIGEST.fullmatch(digest) and digest != manifest.digest:
             raise InputError(f"{location.uri} holds the manifest of another artifact, {manifest.digest}")
         return manifest
+
+    def pull(self, uri: str, directory: Path) -> Manifest:
+        """Copy the artifact at `uri`, verified, into the empty `directory`, without manifest; returns that."""
+        location = parse_s3_uri(uri)
+        manifest = self.read_manifest(location)
+        self._fetch(location, manifest, directory)
+        return replace(manifest, uri=uri)
+
+    def manifest(self, uri: str) -> Manifest:
+        """The manifest of the artifact at `uri`; its files are not looked at."""
+        return replace(self.read_manifest(parse_s3_uri(uri)), uri=uri)
+
+    def damaged(self, uri: str) -> list[str]:
+        """Names of the listed files that are missing or altered, after reading all of them."""
+        location = parse_s3_uri(uri)
+        manifest = self.read_manifest(location)
+        total = sum(entry.size for entry in manifest.files)
+        with (
+            byte_progress(total, f"verifying {manifest.kind} {manifest.digest[:12]}") as advance,
+            Downloader(self.client, self._observe, self._range_bytes) as downloader,
+        ):
+            return [
+                entry.path
+                for entry in manifest.files
+                if not downloader.is_whole(location.below(entry.path), entry, advance)
+            ]
 
     def check(self, location: S3Location) -> Manifest:
         """The manifest of the artifact at `location`, whose files are all there with the right sizes.
@@ -159,6 +202,24 @@ class S3Store:
             StoreError: the store cannot be used.
         """
         return group_objects(self.location, list_objects(self.client, self.location))
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """The parts of unfinished runs, and the uploads that were not completed."""
+        yield from part_leftovers(self.client, self.location.below(_PARTS))
+        yield from upload_leftovers(self.client, self.location)
+
+    def file_names(self, uri: str) -> list[str]:
+        """Names of all files in the place of the artifact at `uri`, listed in its manifest or not; sorted."""
+        location = parse_s3_uri(uri)
+        return sorted(found["Key"][len(location.key) + 1 :] for found in list_objects(self.client, location))
+
+    def remove(self, uri: str, names: Sequence[str]) -> None:
+        """Remove these files of the artifact at `uri`, its manifest first, so that no reader sees a part of it."""
+        location = parse_s3_uri(uri)
+        delete_object(self.client, location.below(MANIFEST_NAME))
+        for name in names:
+            check_relative_path(name, uri)
+            delete_object(self.client, location.below(name))
 
     def _missing_files(self, target: S3Location, manifest: Manifest) -> list[FileEntry]:
         """The listed files that are not there with the right size."""

@@ -1,11 +1,11 @@
 """What every store can do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from storm_core.artifacts import Manifest
-from storm_core.stores.inventory import Place
+from storm_core.stores.inventory import Leftover, Place
 from storm_core.stores.parts import Parts
 
 
@@ -22,6 +22,18 @@ class Store(Protocol):
     def publish(self, directory: Path, manifest: Manifest) -> str:
         """Bring the sealed `directory` to its place, moving it away, and return the URI."""
 
+    def publish_copy(self, directory: Path, manifest: Manifest) -> str:
+        """Publish the listed files of `directory`, which stays as it is, and return the URI."""
+
+    def pull(self, uri: str, directory: Path) -> Manifest:
+        """Copy the artifact at `uri`, verified, into the empty `directory`, without manifest; returns that."""
+
+    def manifest(self, uri: str) -> Manifest:
+        """The manifest of the artifact at `uri`; its files are not looked at."""
+
+    def damaged(self, uri: str) -> list[str]:
+        """Names of the listed files that are missing or altered, after reading all of them."""
+
     def recall(self, key: str) -> dict[str, Any] | None:
         """What `remember` kept under `key`, or None."""
 
@@ -33,3 +45,12 @@ class Store(Protocol):
 
     def places(self) -> Iterator[Place]:
         """Every artifact's place, finished or not."""
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """What unfinished work has left beside the artifacts."""
+
+    def file_names(self, uri: str) -> list[str]:
+        """Names of all files in the place of the artifact at `uri`, listed in its manifest or not; sorted."""
+
+    def remove(self, uri: str, names: Sequence[str]) -> None:
+        """Remove these files of the artifact at `uri`, its manifest first, so that no reader sees a part of it."""

@@ -83,6 +83,18 @@ def parse_uri(uri: str) -> Location:
     raise InputError(f"{_shown(uri)} is not a URI of a store: it must start with file:///, s3:// or hf://")
 
 
+def parse_s3_uri(uri: str) -> S3Location:
+    """The place in a bucket that an `s3://` URI names.
+
+    Raises:
+        InputError: another scheme, or see `parse_uri`.
+    """
+    location = parse_uri(uri)
+    if not isinstance(location, S3Location):
+        raise InputError(f"{_shown(uri)} is not an s3:// URI")
+    return location
+
+
 def file_uri_to_path(uri: str) -> Path:
     """The absolute local path that a `file:///` URI names.
 
