@@ -32,7 +32,8 @@ from storm_core.stores.uris import S3Location
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PART_BYTES = 16 << 20
+# A part is in memory twice while it is sent, and eight are sent at a time: some 200 MB in all.
+PART_BYTES = 8 << 20
 _MAX_PARTS = 10_000
 # Files read and hashed at a time. One core hashes about as fast as a fast network takes.
 _FILES_AT_A_TIME = 3
