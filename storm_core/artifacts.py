@@ -19,6 +19,11 @@ from storm_core.errors import InputError
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 _BLOCK_BYTES = 1 << 20
+# A name on a file system has 255 bytes at most, less what marks a file that is being fetched; a key in S3 has 1024.
+_MAX_NAME_BYTES = 240
+_MAX_PATH_BYTES = 700
+# Backslash, control characters, and halves of surrogate pairs, which no encoding holds.
+_REFUSED_IN_NAMES = frozenset(["\\", *map(chr, range(0x20)), *map(chr, range(0xD800, 0xE000))])
 _FILES_HASHED_AT_A_TIME = 4
 
 
@@ -104,11 +109,12 @@ def seal(
 
     Raises:
         ValueError: the directory is empty.
-        InputError: it holds a symbolic link.
+        InputError: it holds a symbolic link, or a file whose name no store takes.
     """
     files = list_files(directory)
     if not files:
         raise ValueError(f"nothing was written to {directory}; an artifact needs at least one file")
+    _check_listed(files, directory)
     manifest = Manifest(
         kind=kind,
         files=files,
@@ -154,10 +160,8 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT_VERSION:
         raise InputError(f"{where} is not a Storm manifest of format {FORMAT_VERSION}")
     manifest = _manifest_of(raw, where)
-    for entry in manifest.files:
-        check_relative_path(entry.path, where)
-    if len({entry.path for entry in manifest.files}) != len(manifest.files):
-        raise InputError(f"{where} lists a file twice")
+    _check_kind(manifest.kind, where)
+    _check_listed(manifest.files, where)
     if content_digest(manifest.kind, manifest.files) != manifest.digest:
         raise InputError(f"{where} was altered: its digest does not match its list of files")
     return manifest
@@ -183,6 +187,29 @@ def _is_file_entry(entry: object) -> bool:
     is_size = isinstance(size, int) and not isinstance(size, bool) and size >= 0
     is_hash = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256) is not None
     return is_size and is_hash and isinstance(entry["path"], str)
+
+
+def _check_kind(kind: str, where: object) -> None:
+    if kind.startswith(".") or "/" in kind or any(character in _REFUSED_IN_NAMES for character in kind):
+        raise InputError(f"{where} says the kind {kind!r}, which is not a plain name")
+
+
+def _check_listed(files: Sequence[FileEntry], where: object) -> None:
+    """Refuse a list of files that could not lie together in one directory, or in any bucket."""
+    names = {entry.path for entry in files}
+    if len(names) != len(files):
+        raise InputError(f"{where} lists a file twice")
+    for name in (entry.path for entry in files):
+        check_relative_path(name, where)
+        path = PurePosixPath(name)
+        if name == MANIFEST_NAME or any(part.startswith(".") for part in path.parts):
+            raise InputError(
+                f"{where} lists the file {name!r}; hidden files and the manifest are not part of an artifact"
+            )
+        if len(name.encode()) > _MAX_PATH_BYTES or any(len(part.encode()) > _MAX_NAME_BYTES for part in path.parts):
+            raise InputError(f"{where} lists the file {name[:60]!r}..., whose name is too long")
+        if any(parent.as_posix() in names for parent in path.parents):
+            raise InputError(f"{where} lists {name!r} below another file")
 
 
 def open_directory(directory: Path) -> Artifact:
@@ -294,6 +321,6 @@ def check_relative_path(name: str, where: object) -> None:
         InputError: the name is absolute, empty, or holds `..`, a backslash or a control character.
     """
     path = PurePosixPath(name)
-    plain = bool(name) and not path.is_absolute() and path.as_posix() == name and not {".", ".."} & set(path.parts)
-    if not plain or "\\" in name or any(ord(character) < 0x20 for character in name):
+    plain = bool(path.parts) and not path.is_absolute() and path.as_posix() == name and ".." not in path.parts
+    if not plain or any(character in _REFUSED_IN_NAMES for character in name):
         raise InputError(f"{where} lists the file {name!r}, which is not a plain relative path")

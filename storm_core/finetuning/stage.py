@@ -95,11 +95,15 @@ def _train(
 ) -> dict[str, list[dict[str, float]]]:
     trainer = build_trainer(model, tokenizer, examples, config, scratch)
     started = time.monotonic()
-    resumed_from = train(
-        trainer, checkpoints, checkpoint_minutes=config.checkpoint_minutes, evaluations=config.evaluations
+    done_earlier = train(
+        trainer,
+        checkpoints,
+        scratch,
+        checkpoint_minutes=config.checkpoint_minutes,
+        evaluations=config.evaluations,
     )
     seconds = time.monotonic() - started
-    share = 1 - resumed_from / trainer.state.max_steps
+    share = 1 - done_earlier / trainer.state.max_steps
     tokens = share * config.epochs * sum(len(example.input_ids) for example in examples["train"])
     report(f"train: {tokens / seconds:.0f} tokens a second, validation included")
     return read_history(trainer.state)

@@ -6,7 +6,7 @@ Shapes: B batch, T tokens, A answer positions, V vocabulary.
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from datasets import Dataset
@@ -136,9 +136,9 @@ class AnswerTrainer(SFTTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the trained weights alone, in float32: the others are those of the model given."""
-        directory = Path(output_dir or self.args.output_dir)
-        directory.mkdir(parents=True, exist_ok=True)
-        named = self.model.named_parameters()
+        directory = Path(str(output_dir))
+        directory.mkdir()
+        named = cast("PreTrainedModel", self.model).named_parameters()
         trained = {name: parameter.detach().contiguous() for name, parameter in named if parameter.requires_grad}
         save_file(trained, directory / WEIGHTS_FILE, metadata={"format": "pt"})
 

@@ -59,9 +59,14 @@ class Cache:
         lease = share(self._lock(manifest, "use"))
         os.utime(self._lock(manifest, "use"))
         target = self._directory(manifest)
-        if self._is_good(target, manifest):
+        is_there = target.exists()
+        if is_there and self._is_good(target, manifest):
             return target, lease
         with self._filling(manifest):
+            # Another process may have put a good copy in the place of the damaged one meanwhile.
+            if is_there and target.exists() and not self._is_good(target, manifest):
+                report(f"{target} was damaged and is fetched again")
+                shutil.rmtree(target)
             if not target.exists():
                 self._fill(manifest, fill)
         return target, lease
@@ -115,15 +120,10 @@ class Cache:
             lease.release()
 
     def _is_good(self, target: Path, manifest: Manifest) -> bool:
-        """Whether the artifact is there as it was published; one that was damaged here is removed."""
-        if not target.exists():
-            return False
+        """Whether the copy in the cache is what was published."""
         try:
             verify(target, manifest)
-        except InputError as error:
-            report(f"the cached copy is fetched again: {error}")
-            with alone(self._lock(manifest, "fill")):
-                shutil.rmtree(target, ignore_errors=True)
+        except (InputError, FileNotFoundError):  # The latter where another process is removing a damaged copy.
             return False
         return True
 
