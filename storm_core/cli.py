@@ -16,9 +16,10 @@ from storm_core.artifact_commands.parser import add_artifact_parser, run_artifac
 from storm_core.config import describe_type, parse_option
 from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, write_executor_output
+from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
-from storm_core.tracking import TASK_NAME_VARIABLE
+from storm_core.stopping import EXIT_CODE, stop_in_order
 
 if TYPE_CHECKING:
     from storm_core.execution import Outcome
@@ -54,17 +55,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = os.environ.get(TASK_NAME_VARIABLE, f"storm {verb}")
     _quieten_libraries()
     try:
-        if verb == ARTIFACT:
-            return run_artifact_command(parsed)
-        _run(load_stage(verb), parsed)
+        configure_logs()
+        with stop_in_order():
+            if verb == ARTIFACT:
+                return run_artifact_command(parsed)
+            _run(load_stage(verb), parsed)
     except (InputError, StoreError) as error:
-        report(f"{name}: error: {error}")
+        report(f"{name}: error: {error}", "error")
         return 1
     except OSError as error:
         if error.errno not in _MACHINE_ERRORS:
             raise
-        report(f"{name}: error: {error.strerror}: {error.filename or 'while writing an output'}")
+        report(f"{name}: error: {error.strerror}: {error.filename or 'while writing an output'}", "error")
         return 1
+    except SystemExit as stop:
+        if stop.code == EXIT_CODE:
+            report(f"{name}: stopped (SIGTERM); nothing half-written is left, and the same command can be run again")
+        raise
     return 0
 
 

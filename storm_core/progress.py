@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from storm_core.log_lines import wants_json, write_line
+
 T = TypeVar("T")
 BAR_VARIABLE = "STORM_PROGRESS"
 _SECONDS_BETWEEN_LINES = 15.0
@@ -64,8 +66,8 @@ def byte_progress(total: int, description: str) -> Iterator[Callable[[int], None
 
 
 def shows_bars() -> bool:
-    """Whether standard error ends at a terminal."""
-    return sys.stderr.isatty() or os.environ.get(BAR_VARIABLE) == "bar"
+    """Whether standard error ends at a terminal, where a person reads it."""
+    return not wants_json() and (sys.stderr.isatty() or os.environ.get(BAR_VARIABLE) == "bar")
 
 
 def answer(line: str) -> None:
@@ -73,6 +75,6 @@ def answer(line: str) -> None:
     print(line, flush=True)
 
 
-def report(line: str) -> None:
-    """Write one line to standard error."""
-    print(line, file=sys.stderr, flush=True)
+def report(line: str, level: str = "info") -> None:
+    """Write one line to standard error, in the format of `storm_core.log_lines`."""
+    write_line(line, level)

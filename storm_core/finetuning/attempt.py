@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerState
 
 from storm_core.finetuning.history import validation_is_due
-from storm_core.finetuning.stopping import EXIT_CODE, StopRequest, listen_for_stop
 from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
 from storm_core.progress import report
+from storm_core.stopping import EXIT_CODE, StopRequest, listen_for_stop
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainingArguments

@@ -1,4 +1,4 @@
-"""Told to stop: SIGTERM becomes a request that training looks at between two steps."""
+"""Told to stop: SIGTERM ends a stage in an orderly way, or becomes a request that a stage looks at when it can."""
 
 import contextlib
 import signal
@@ -9,6 +9,27 @@ from types import FrameType
 
 # What a shell and Kubernetes report of a process that SIGTERM ended.
 EXIT_CODE = 128 + signal.SIGTERM
+
+
+@contextlib.contextmanager
+def stop_in_order() -> Iterator[None]:
+    """Let SIGTERM raise `SystemExit` with code 143, so that half-written outputs are removed and runs are closed.
+
+    A second SIGTERM ends the process at once.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise SystemExit(EXIT_CODE)
+
+    if threading.current_thread() is not threading.main_thread():  # Python hands signals to the main thread alone.
+        yield
+        return
+    earlier = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 @dataclass
