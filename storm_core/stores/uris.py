@@ -71,9 +71,8 @@ def parse_uri(uri: str) -> Location:
             or a name that the scheme does not allow. Says which.
     """
     if len(uri) > _MAX_LENGTH:
-        raise InputError(
-            f"a URI of {len(uri)} characters, starting {_shown(uri)[:60]}, is too long; {_MAX_LENGTH} at most"
-        )
+        start = _shown(uri)[:60]
+        raise InputError(f"a URI of {len(uri)} characters, starting {start}, is too long; {_MAX_LENGTH} at most")
     for character in uri:
         if character in _REFUSED or _CONTROL.fullmatch(character):
             raise InputError(f"{_shown(uri)} holds {character!r}, which no store URI may; write the plain path")

@@ -54,7 +54,7 @@ def digest_of(uri: str) -> str:
 
 def files_below(store: str, place: Any) -> list[str]:
     if store.startswith("s3://"):
-        keys: list[str] = place.keys()
+        keys: list[str] = place.list_keys()
         return keys
     root = Path(store.removeprefix("file://"))
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
