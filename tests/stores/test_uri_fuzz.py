@@ -88,11 +88,15 @@ def assert_plain(path: str) -> None:
 
 @fuzzed
 @given(suffix=uri_texts)
+@example("%5c")
+@example("a/%2e%2e/%2e%2e/b")
+@example("..%2f..")
 def test_what_is_appended_to_a_store_stays_below_it(suffix: str) -> None:
     inside_file = parse_or_refuse(f"file:///srv/store/{suffix}")
     if inside_file is not None:
         assert isinstance(inside_file, FileLocation)
         assert Path(os.path.normpath(inside_file.path)).is_relative_to("/srv/store")
+        assert_plain(inside_file.path.as_posix().lstrip("/"))
     inside_bucket = parse_or_refuse(f"s3://bucket/prefix/{suffix}")
     if inside_bucket is not None:
         assert isinstance(inside_bucket, S3Location)
