@@ -23,6 +23,7 @@ from storm_core.artifacts import (
     write_manifest,
 )
 from storm_core.errors import InputError
+from storm_core.progress import report
 from storm_core.stores.inventory import Leftover, Place, modified_at, walk_directory
 from storm_core.stores.parts import DirectoryParts, Parts
 from storm_core.stores.staging import StagingArea
@@ -46,7 +47,10 @@ class FileStore:
         return self._staging.new_directory()
 
     def publish(self, directory: Path, manifest: Manifest) -> str:
-        """Move the sealed `directory` to its place and return the URI; content already there is kept as it is."""
+        """Move the sealed `directory` to its place and return the URI.
+
+        The same content already there is kept, unless it was damaged; then it is replaced.
+        """
         target = self.root / manifest.kind / manifest.digest
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -55,7 +59,12 @@ class FileStore:
             # Renaming onto a directory that is not empty fails: the same content is there already.
             if not (target / MANIFEST_NAME).is_file():
                 raise
-            shutil.rmtree(directory)
+            if all(is_whole(target, entry) for entry in manifest.files):
+                shutil.rmtree(directory)
+            else:
+                report(f"{target} was damaged and is replaced")
+                target.rename(self.staging_directory() / "damaged")
+                directory.rename(target)
         return target.resolve().as_uri()
 
     def publish_copy(self, directory: Path, manifest: Manifest) -> str:
