@@ -3,6 +3,7 @@
 A file that was fetched in part is gone on with. Memory holds a fixed number of ranges, whatever the size of the files.
 """
 
+import contextlib
 import hashlib
 import threading
 from collections import deque
@@ -148,8 +149,9 @@ class Downloader:
     def _read_range(self, source: S3Location, entry: FileEntry, begin: int, end: int) -> bytes:
         def read() -> bytes:
             answer = self._client.get_object(Bucket=source.bucket, Key=source.key, Range=f"bytes={begin}-{end - 1}")
-            _check_size(source, entry, answer)
-            return answer["Body"].read()
+            with contextlib.closing(answer["Body"]) as body:
+                _check_size(source, entry, answer)
+                return body.read()
 
         with errors_in_words(self._client, source):
             try:

@@ -4,6 +4,7 @@ Laid out as the file store is: `<prefix>/<kind>/<digest>/` with the real file na
 manifest of an artifact is put last and only if there is none, so a reader finds the whole artifact or nothing.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -257,9 +258,10 @@ class S3Store:
     def _get(self, place: S3Location) -> bytes | None:
         def read() -> bytes:
             answer = self.client.get_object(Bucket=place.bucket, Key=place.key)
-            if answer["ContentLength"] > _MAX_MANIFEST_BYTES:
-                raise InputError(f"{place.uri} has {answer['ContentLength']} bytes, too many for what it should be")
-            return answer["Body"].read()
+            with contextlib.closing(answer["Body"]) as body:
+                if answer["ContentLength"] > _MAX_MANIFEST_BYTES:
+                    raise InputError(f"{place.uri} has {answer['ContentLength']} bytes, too many for what it should be")
+                return body.read()
 
         with errors_in_words(self.client, place):
             try:
