@@ -89,7 +89,7 @@ def _read_call(call: Any, name: str) -> ToolCall:
     function = next((call[key] for key in _NAMES if call.get(key) is not None), None)
     if not isinstance(function, str) or not function:
         raise InputError(f"{name} names no function")
-    arguments = next((call[key] for key in _ARGUMENTS if call.get(key) is not None), {})
+    arguments: Any = next((call[key] for key in _ARGUMENTS if call.get(key) is not None), {})
     if isinstance(arguments, str):
         arguments = parse_literal(arguments, f"the arguments of {function} in {name}") if arguments.strip() else {}
     if not isinstance(arguments, Mapping):

@@ -6,13 +6,14 @@ of theirs are left out: they cut the n-gram out of long web pages, where one con
 n-grams pass that more than ten training documents share, which would let a question leak that was copied often enough.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from storm_core.sources.words import Words, ngram_hashes
+from storm_core.sources.words import Words, join_hashes, ngram_hashes, ngram_hashes_by_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,24 +55,33 @@ class EvaluationNgrams:
                 self._lengths.add(length)
                 self._pending.append((np.unique(ngram_hashes(text.hashes, length)), item))
 
-    def find(self, texts: Iterable[Words]) -> list[Match]:
-        """For each evaluation that shares an n-gram with one of the texts, the first that it shares; by evaluation."""
+    def find(self, texts: Sequence[Words]) -> list[Match]:
+        """For each evaluation that shares an n-gram with the texts, taken as one, the longest and first; by name."""
         self._build()
         matches: dict[str, Match] = {}
-        for text in texts:
-            for length in sorted(self._lengths, reverse=True):
-                self._find_length(text, length, matches)
-        return sorted(matches.values(), key=lambda match: match.evaluation)
+        for length, hashes_N in ngram_hashes_by_length(join_hashes(texts), self._lengths):
+            # Filled from the shortest runs to the longest and from the last to the first: what stays is as promised.
+            for position in self._known_positions(hashes_N)[::-1]:
+                for evaluation, place in self._items_with(hashes_N[position]):
+                    words = chain.from_iterable(text.words for text in texts)
+                    ngram = " ".join(islice(words, position, position + length))
+                    matches[evaluation] = Match(evaluation=evaluation, place=place, text=ngram)
+        return [matches[evaluation] for evaluation in sorted(matches)]
 
-    def _find_length(self, text: Words, length: int, matches: dict[str, Match]) -> None:
-        hashes_N = ngram_hashes(text.hashes, length)
-        for position in np.flatnonzero(self._filter[_filter_bits(hashes_N)]):
-            start = np.searchsorted(self._known, hashes_N[position], side="left")
-            end = np.searchsorted(self._known, hashes_N[position], side="right")
-            for item in self._item_of[start:end]:
-                evaluation, place = self._items[item]
-                ngram = " ".join(text.words[position : position + length])
-                matches.setdefault(evaluation, Match(evaluation=evaluation, place=place, text=ngram))
+    def _known_positions(self, hashes_N: "NDArray[np.uint64]") -> list[int]:
+        """Where in the text the n-grams stand that some item has."""
+        likely = np.flatnonzero(self._filter[_filter_bits(hashes_N)])
+        if not len(likely):
+            return []
+        nearest = np.searchsorted(self._known, hashes_N[likely]).clip(max=len(self._known) - 1)
+        known: list[int] = likely[self._known[nearest] == hashes_N[likely]].tolist()
+        return known
+
+    def _items_with(self, ngram: np.uint64) -> list[tuple[str, str]]:
+        """The items that have the n-gram, the last one first."""
+        start = int(np.searchsorted(self._known, ngram, side="left"))
+        end = int(np.searchsorted(self._known, ngram, side="right"))
+        return [self._items[item] for item in self._item_of[start:end][::-1]]
 
     def _build(self) -> None:
         """Sort what was added since; equal n-grams stay in the order of their items."""

@@ -76,13 +76,15 @@ def _drop_duplicates(fates: Fates, facts: Facts) -> "NDArray[np.int64]":
     fates.reasons[by_id[repeats]] = _DUPLICATE
     fates.originals[by_id[repeats]] = first_of_group[repeats]
     unique = by_id[~repeats]
-    return unique[np.argsort(facts.sources[unique], kind="stable")]
+    ranked: NDArray[np.int64] = unique[np.argsort(facts.sources[unique], kind="stable")]
+    return ranked
 
 
 def _drop_near_duplicates(fates: Fates, facts: Facts, ranked: "NDArray[np.int64]", threshold: float) -> None:
     compared = ranked[facts.sketched[ranked]]
-    signatures = _Reordered(facts.signatures, compared)
-    for later, earlier, similarity in find_near_duplicates(signatures, facts.keys[compared], threshold):
+    pages = facts.signatures
+    found = find_near_duplicates(lambda examples: pages[compared[examples]], facts.keys[compared], threshold)
+    for later, earlier, similarity in found:
         row = compared[later]
         fates.reasons[row] = _NEAR_DUPLICATE
         fates.originals[row] = compared[earlier]
@@ -96,14 +98,3 @@ def _drop_over_limit(fates: Fates, facts: Facts, limit: int, seed: int) -> None:
         if len(rows) > limit:
             staying = sample_positions([facts.identity(row) for row in rows], limit, seed)
             fates.reasons[[row for position, row in enumerate(rows) if position not in staying]] = _OVER_SOURCE_LIMIT
-
-
-class _Reordered:
-    """Rows of signatures on disk, in another order, without copying them."""
-
-    def __init__(self, signatures_MP: "NDArray[np.uint32]", order: "NDArray[np.int64]") -> None:
-        self._signatures_MP = signatures_MP
-        self._order = order
-
-    def __getitem__(self, positions: int | list[int]) -> "NDArray[np.uint32]":
-        return np.asarray(self._signatures_MP[self._order[positions]])

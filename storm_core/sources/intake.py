@@ -19,7 +19,7 @@ from storm_core.sources.near_duplicates import Signatures
 from storm_core.sources.reading import read_source
 from storm_core.sources.references import Source
 from storm_core.sources.rows import UNFIT, Rejected
-from storm_core.sources.words import WordHashes, Words, mix, ngram_hashes
+from storm_core.sources.words import WordHashes, Words, join_hashes, mix, ngram_hashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -129,9 +129,7 @@ def shingles_of(example: Example, texts: Sequence[Words], length: int) -> "NDArr
     different tasks, and never share a shingle. A conversation of fewer words is one shingle.
     """
     turns = zip(example.messages, texts, strict=True)
-    hashes_W = np.concatenate(
-        [np.empty(0, dtype=np.uint64), *(words.hashes for message, words in turns if message.role != "system")]
-    )
+    hashes_W = join_hashes(words for message, words in turns if message.role != "system")
     shingles_S = ngram_hashes(hashes_W, max(1, min(length, len(hashes_W))))
     tools = "\n".join(sorted(example.meta.get("tools", ())))
     return mix(shingles_S ^ np.uint64(zlib.crc32(tools.encode()))) if tools else shingles_S

@@ -8,7 +8,7 @@ every band of every example, where sorted arrays need four bytes.
 M: examples. P: permutations, the length of a signature. B: bands. S: shingles of an example.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,10 +38,10 @@ class Signatures:
 
     def of(self, shingles_S: "NDArray[np.uint64]") -> "NDArray[np.uint32]":
         """The signature of a set of hashed shingles."""
-        sketch = self._model.copy()
+        self._model.clear()
         # datasketch hashes one value at a time; an array given as the one value is hashed as a whole.
-        sketch.update_batch([(shingles_S >> np.uint64(32)).astype(np.uint32)])
-        signature: NDArray[np.uint32] = sketch.hashvalues
+        self._model.update_batch([(shingles_S >> np.uint64(32)).astype(np.uint32)])
+        signature: NDArray[np.uint32] = self._model.hashvalues
         return signature
 
 
@@ -63,19 +63,25 @@ def band_keys(signatures_MP: "NDArray[np.uint32]", bands: int, rows: int) -> "ND
 
 
 def find_near_duplicates(
-    signatures_MP: "NDArray[np.uint32]", keys_MB: "NDArray[np.uint32]", threshold: float
+    signatures_of: "Callable[[list[int]], NDArray[np.uint32]]", keys_MB: "NDArray[np.uint32]", threshold: float
 ) -> Iterator[tuple[int, int, float]]:
     """Each example that is to be dropped, the earlier one that it repeats, and their estimated similarity.
 
     Examples are taken in their order. One is dropped if its similarity to an earlier one that stays is at least
     `threshold`; so whatever is dropped has its like among what stays, and no chain of small steps drops more.
+
+    Args:
+        signatures_of: the signatures of the examples asked for.
+        keys_MB: see `band_keys`.
+        threshold: see `band_shape`.
     """
     # What stays, by bucket: examples that share a band.
     staying: dict[int, list[int]] = {}
     for example, buckets in _shared_buckets(keys_MB):
         candidates = sorted({other for bucket in buckets for other in staying.get(bucket, ())[:_MOST_COMPARED]})
         if candidates:
-            similarities = (signatures_MP[candidates] == signatures_MP[example]).mean(axis=1)
+            compared = signatures_of([example, *candidates])
+            similarities = (compared[1:] == compared[0]).mean(axis=1)
             nearest = int(similarities.argmax())
             if similarities[nearest] >= threshold:
                 yield example, candidates[nearest], float(similarities[nearest])

@@ -4,27 +4,27 @@ PATH is relative to the data directory, or the URI of an artifact or a hub's dat
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.sources import bfcl, chat_messages, chatterbot, lm_eval_tasks
 from storm_core.sources.rows import Rejected, Row
 from storm_core.stores.references import open_reference
-from storm_core.stores.uris import parse_uri
+from storm_core.stores.uris import HubLocation, parse_uri
 
+Adapter = Callable[[Artifact, str], Iterator[Row | Rejected]]
 # `messages` goes by the columns of each row; the next four insist on one shape.
-ADAPTERS = {
+ADAPTERS: Mapping[str, Adapter] = {
     "messages": chat_messages.read,
     **{shape: partial(chat_messages.read, shape=shape) for shape in chat_messages.SHAPES},
     "chatterbot": chatterbot.read,
     "bfcl": bfcl.read,
 }
-EVALUATION_ADAPTERS = {**ADAPTERS, "lm_eval": lm_eval_tasks.read}
+EVALUATION_ADAPTERS: Mapping[str, Adapter] = {**ADAPTERS, "lm_eval": lm_eval_tasks.read}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -78,7 +78,7 @@ def parse_sources(texts: tuple[str, ...]) -> list[Source]:
     return list(sources.values())
 
 
-def parse_reference(name: str, text: str, adapters: Mapping[str, Any] = EVALUATION_ADAPTERS) -> Source:
+def parse_reference(name: str, text: str, adapters: Mapping[str, Adapter] = EVALUATION_ADAPTERS) -> Source:
     """The source called `name` that `ADAPTER:PATH` spells, ADAPTER one of `adapters`.
 
     Raises:
@@ -89,13 +89,24 @@ def parse_reference(name: str, text: str, adapters: Mapping[str, Any] = EVALUATI
         raise InputError(f"{text!r} must be ADAPTER:PATH, ADAPTER one of {', '.join(adapters)}")
     place, hash_mark, selection = path.partition("#")
     if "://" in place:
-        parse_uri(place)
+        _check_fixed(text, place)
         return Source(name=name, adapter=adapter, path=f".{hash_mark}{_contained(text, selection)}", uri=place)
     # A `#` ends the directory of a bfcl path, so `..#category` would climb too.
     if not place or place.startswith("/"):
         raise InputError(f"{text!r}: the path must be relative to the data directory, without '..' or a backslash")
     _contained(text, path)
     return Source(name=name, adapter=adapter, path=PurePosixPath(path).as_posix())
+
+
+def _check_fixed(text: str, uri: str) -> None:
+    """Refuse a URI whose content may change: a run with the same options must read the same rows."""
+    location = parse_uri(uri)
+    if isinstance(location, HubLocation) and not re.fullmatch("[0-9a-f]{40}", location.revision or ""):
+        raise InputError(f"{text!r}: name a commit of the data set, as in hf://datasets/ORG/NAME@COMMIT (40 digits)")
+    if not isinstance(location, HubLocation) and not re.search("/[0-9a-f]{64}$", uri):
+        raise InputError(
+            f"{text!r}: a URI must end in the digest of an artifact; put plain files in the data directory"
+        )
 
 
 def _contained(text: str, path: str) -> str:

@@ -5,7 +5,7 @@ W: words of a text. N: n-grams of a text.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -59,14 +59,30 @@ class WordHashes(dict[str, int]):
         return Words(words=words, hashes=hashes_W)
 
 
+def join_hashes(texts: Iterable[Words]) -> "NDArray[np.uint64]":
+    """The hashes of the words of several texts, one after the other, (W,)."""
+    return np.concatenate([np.empty(0, dtype=np.uint64), *(text.hashes for text in texts)])
+
+
 def ngram_hashes(hashes_W: "NDArray[np.uint64]", length: int) -> "NDArray[np.uint64]":
     """The hash of each run of `length` words, (N,) = (W - length + 1,), in order; none where the text is shorter."""
-    count = max(0, len(hashes_W) - length + 1)
-    rolled_N = hashes_W[:count].copy()
-    for offset in range(1, length if count else 0):
-        rolled_N *= _BASE
-        rolled_N += hashes_W[offset : offset + count]
-    return mix(rolled_N)
+    ((_, hashes_N),) = ngram_hashes_by_length(hashes_W, {length})
+    return hashes_N
+
+
+def ngram_hashes_by_length(
+    hashes_W: "NDArray[np.uint64]", lengths: Collection[int]
+) -> Iterator[tuple[int, "NDArray[np.uint64]"]]:
+    """Each of the `lengths`, ascending, with the hashes of all runs of so many words, (N,).
+
+    A polynomial in the hashes of the words, so that the hash of a longer run is made of that of a shorter one.
+    """
+    rolled_N = hashes_W
+    for length in range(1, max(lengths, default=0) + 1):
+        if length > 1:
+            rolled_N = rolled_N[:-1] * _BASE + hashes_W[length - 1 :]
+        if length in lengths:
+            yield length, mix(rolled_N)
 
 
 def mix(values: "NDArray[np.uint64]") -> "NDArray[np.uint64]":
