@@ -9,6 +9,7 @@ M: examples. P: permutations, the length of a signature. B: bands. S: shingles o
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,8 +96,8 @@ def _shared_buckets(keys_MB: "NDArray[np.uint32]") -> Iterator[tuple[int, list[i
     examples, buckets = _members(keys_MB)
     order = np.lexsort((buckets, examples))
     examples, buckets = examples[order], buckets[order]
-    starts = np.flatnonzero(np.r_[True, examples[1:] != examples[:-1]]) if len(examples) else np.empty(0, dtype=int)
-    for start, end in zip(starts, [*starts[1:], len(examples)], strict=True):
+    bounds = [0, *(np.flatnonzero(examples[1:] != examples[:-1]) + 1).tolist(), len(examples)]
+    for start, end in pairwise(bounds if len(examples) else ()):
         yield int(examples[start]), buckets[start:end].tolist()
 
 
