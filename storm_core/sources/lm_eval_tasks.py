@@ -1,6 +1,7 @@
 """The `lm_eval` adapter: the questions of a task of lm-eval's, which are there to be held out."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from storm_core.artifacts import Artifact
@@ -10,6 +11,7 @@ from storm_core.sources.rows import Rejected, Row
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
+    from lm_eval.tasks import TaskManager
 
 
 def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
@@ -31,10 +33,9 @@ def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
 
 def _load(path: str) -> dict[str, "Task"]:
     try:
-        from lm_eval.tasks import TaskManager
+        tasks = _task_manager()
     except ImportError as error:
         raise InputError(f"lm_eval:{path} needs the extra `evaluation`: {error}") from error
-    tasks = TaskManager()
     if path not in tasks.all_tasks:
         raise InputError(f"lm-eval has no task {path!r}")
     try:
@@ -42,6 +43,14 @@ def _load(path: str) -> dict[str, "Task"]:
     except (ConnectionError, OSError, ValueError) as error:
         raise InputError(f"the data of {path} cannot be had: {_first_line(error)}") from error
     return loaded
+
+
+@cache
+def _task_manager() -> "TaskManager":
+    """lm-eval's index of its 13,000 task files, which takes seconds to make."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
 
 
 def _to_row(place: str, task: "Task", document: Any) -> Row:

@@ -9,7 +9,7 @@ from storm_core.sources import lm_eval_tasks
 from storm_core.sources.lm_eval_tasks import read
 from storm_core.sources.rows import Row
 
-NO_DATA = Artifact(path=Path("."), manifest=Manifest(kind="", files=(), digest=""))
+NO_DATA = Artifact(path=Path(), manifest=Manifest(kind="", files=(), digest=""))
 DOCUMENTS = [{"question": "Which is a fruit?", "choices": ["apple", "stone"], "answer": 0}]
 
 
