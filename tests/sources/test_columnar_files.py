@@ -47,16 +47,18 @@ def test_rows_are_numbered_through_the_whole_file(tmp_path: Path, name: str, opt
 
 
 def test_damaged_row_group_is_counted_row_by_row_and_the_next_one_is_read(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.parquet", table(3000), row_group_size=1000, compression="gzip", use_dictionary=False)
+    # Small pages, and the damage in one of the last: some rows of the group are read before it is found.
+    pages = {"use_dictionary": False, "data_page_size": 1000, "write_batch_size": 50, "compression": "gzip"}
+    file = write(tmp_path / "a.parquet", table(3000), row_group_size=1000, **pages)
     column = pq.ParquetFile(file).metadata.row_group(1).column(0)
     content = bytearray(file.read_bytes())
-    middle = column.data_page_offset + column.total_compressed_size // 2
-    content[middle : middle + 64] = b"\xff" * 64
+    late = column.data_page_offset + column.total_compressed_size * 9 // 10
+    content[late : late + 200] = b"\xff" * 200
     file.write_bytes(content)
     rows = list(read("a.parquet", file, COLUMNS))
     assert [row.place for row in rows] == [f"a.parquet:{number}" for number in range(1, 3001)]
     rejected = [row for row in rows if isinstance(row, Rejected)]
-    assert rejected
+    assert 0 < len(rejected) < 1000
     assert all(1000 < int(row.place.partition(":")[2]) <= 2000 for row in rejected)
     assert rejected[0].reason.startswith("row group 1 is damaged: ")
 
