@@ -4,6 +4,8 @@ The example is data. Its pieces are tokenised apart from the chat template's con
 yields one, so whatever an example says, it stays inside the user turn.
 """
 
+import hashlib
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from storm_core.curation.rubrics import Framing, Rubric
 from storm_core.errors import InputError
-from storm_core.records import Message
+from storm_core.records import ROLES, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,11 +28,13 @@ class Context:
 
     Attributes:
         ids: token ids of chat control, head, example and tail.
+        control: how many of `ids`, at the start, are chat control.
         tokens: tokens of the example alone, before any cut.
         truncated: whether its middle was left out.
     """
 
     ids: tuple[int, ...]
+    control: int
     tokens: int
     truncated: bool
 
@@ -57,7 +61,7 @@ class PromptBuilder:
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", framing: Framing) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._framing = framing
         prefix, self._suffix = _template_halves(tokenizer)
         self._prefix_ids = _control_ids(tokenizer, prefix)
@@ -76,9 +80,14 @@ class PromptBuilder:
         kept = self._cut(ids, max_length)
         return Context(
             ids=(*self._prefix_ids, *self._head_ids, *kept, *self._tail_ids),
+            control=len(self._prefix_ids),
             tokens=len(ids),
             truncated=len(ids) > max_length,
         )
+
+    def context_length(self, tokens: int, max_length: int) -> int:
+        """How many ids the context of an example of so many tokens has."""
+        return len(self._prefix_ids) + len(self._head_ids) + min(tokens, max_length) + len(self._tail_ids)
 
     def question(self, rubric: Rubric) -> Question:
         """The tokens of one rubric.
@@ -98,6 +107,16 @@ class PromptBuilder:
         ids = (*self.plain_ids(rubric.question), *self._suffix_ids)
         return Question(rubric=rubric, ids=ids, label_ids=tuple(label_ids))
 
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the ids of a specimen, whole and cut, with the chat control around them.
+
+        It changes with the tokenizer, its chat template, the framing and this module: with all but the question that
+        makes a prompt what it is.
+        """
+        specimen = [Message(role=role, content=f"{role} says é 天 <|x|> 1") for role in ROLES]
+        contexts = [self.context(specimen, max_length).ids for max_length in (10_000, 32)]
+        return hashlib.sha256(json.dumps([*contexts, self._suffix_ids]).encode()).hexdigest()
+
     def text(self, messages: Sequence[Message]) -> str:
         """The example as plain text with its roles named."""
         framing = self._framing
@@ -105,7 +124,7 @@ class PromptBuilder:
 
     def plain_ids(self, text: str) -> list[int]:
         """Token ids of `text` as text: a control token written in it comes out as the characters that spell it."""
-        ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         return [piece for token in ids for piece in self._spelled.get(token, (token,))]
 
     def _cut(self, ids: list[int], max_length: int) -> list[int]:
@@ -116,7 +135,7 @@ class PromptBuilder:
         return [*ids[: kept - tail], *self._cut_ids, *ids[len(ids) - tail :]]
 
     def _first_token(self, rubric: Rubric, label: str) -> int:
-        ids = _control_ids(self._tokenizer, self._suffix + label)
+        ids = _control_ids(self.tokenizer, self._suffix + label)
         start = len(self._suffix_ids)
         if ids[:start] != self._suffix_ids or len(ids) == start or ids[start] in self._spelled:
             raise InputError(
