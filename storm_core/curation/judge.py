@@ -35,9 +35,9 @@ class Judge:
         tokenizer: "PreTrainedTokenizerBase",
         rubrics: Rubrics,
         digest: str,
-        open_engine: Callable[[PromptBuilder], Engine],
+        open_engine: Callable[["Judge"], Engine],
     ) -> None:
-        """Loads nothing: `open_engine` is called once, when the first answer is wanted."""
+        """Loads nothing: `open_engine` is called once, with this judge, when the first answer is wanted."""
         self.builder = PromptBuilder(tokenizer, rubrics.framing)
         self.educational_value = self.builder.question(rubrics.educational_value)
         self.difficulty = self.builder.question(rubrics.difficulty)
@@ -47,12 +47,17 @@ class Judge:
     @cached_property
     def engine(self) -> Engine:
         """What answers; loading it may take minutes."""
-        return self._open_engine(self.builder)
+        return self._open_engine(self)
 
     @property
     def rubric_hashes(self) -> set[str]:
         """Hashes of the rubrics that it is asked by."""
         return {question.rubric.sha256 for question in (self.educational_value, self.difficulty)}
+
+    @property
+    def question_tokens(self) -> int:
+        """Tokens of the longer question."""
+        return max(len(question.ids) for question in (self.educational_value, self.difficulty))
 
     def check_window(self, contexts: Sequence[Context]) -> None:
         """Refuse a prompt longer than the judge was made for: its answers would mean nothing.
@@ -60,8 +65,7 @@ class Judge:
         Raises:
             InputError: says by how much it is too long.
         """
-        question_tokens = max(len(question.ids) for question in (self.educational_value, self.difficulty))
-        longest = max((len(context.ids) for context in contexts), default=0) + question_tokens
+        longest = max((len(context.ids) for context in contexts), default=0) + self.question_tokens
         window = self.engine.window
         if window is not None and longest > window:
             raise InputError(
@@ -103,15 +107,17 @@ def _digest(config: ScoreConfig, model: Artifact) -> str:
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
-def _open_engine(config: ScoreConfig, path: Path, builder: PromptBuilder) -> Engine:
+def _open_engine(config: ScoreConfig, path: Path, judge: Judge) -> Engine:
     if config.engine == "vllm":
         from storm_core.curation.engines.vllm_engine import open_vllm_engine
 
-        return open_vllm_engine(path, resolve_dtype(config.dtype), config.batch_size)
+        longest = judge.builder.context_length(config.max_length, config.max_length) + judge.question_tokens
+        dtype = resolve_dtype(config.dtype)
+        return open_vllm_engine(path, dtype, longest_prompt=longest, batch_size=config.batch_size)
     if config.engine == "openai":
         from storm_core.curation.engines.openai_engine import open_openai_engine
 
-        return open_openai_engine(config, builder)
+        return open_openai_engine(config, judge.builder)
     from storm_core.curation.engines.transformers_engine import TransformersEngine
 
     return TransformersEngine(load_model(path, resolve_dtype(config.dtype)))
