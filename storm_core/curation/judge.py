@@ -100,7 +100,7 @@ def numeric_settings(config: ScoreConfig) -> dict[str, Any]:
 
 
 def _digest(config: ScoreConfig, model: Artifact) -> str:
-    """Of the artifact; for an endpoint, whose weights cannot be seen, also of its address and its name for the model."""
+    """Of the artifact; for an endpoint, whose weights nobody sees, also of its address and its name for the model."""
     if config.engine != "openai":
         return model.digest
     named = [model.digest, config.endpoint, config.endpoint_model]

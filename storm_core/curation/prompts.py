@@ -6,6 +6,7 @@ yields one, so whatever an example says, it stays inside the user turn.
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Llama 3's template prints a date; a fixed one, its own default, keeps verdicts the same from day to day.
 _TEMPLATE_DATE = "26 Jul 2024"
+# How the control tokens of common chat models look: <|im_end|>, [INST], <<SYS>>, </s>, <start_of_turn>, <bos>.
+_LOOK_ALIKES = r"<[|\uff5c]|[|\uff5c]>|\[/?[A-Z_]+\]|<</?SYS>>|</?s>|<(?:start|end)_of_\w+>|<(?:bos|eos|pad|unk|mask)>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,7 @@ class PromptBuilder:
         self._prefix_ids = _control_ids(tokenizer, prefix)
         self._suffix_ids = _control_ids(tokenizer, self._suffix)
         self._spelled = _spell_control_tokens(tokenizer, {*self._prefix_ids, *self._suffix_ids})
+        self._control_texts = tuple(tokenizer.convert_ids_to_tokens(sorted(self._spelled)))
         self._head_ids = self.plain_ids(framing.head)
         self._tail_ids = self.plain_ids(framing.tail)
         self._cut_ids = self.plain_ids(framing.cut)
@@ -122,10 +126,27 @@ class PromptBuilder:
         framing = self._framing
         return "".join(framing.turn.format(role=framing.roles[m.role], content=m.content) for m in messages)
 
+    def token_text(self, token: int) -> str:
+        """The text that a token stands for."""
+        return self._decode([token])
+
+    def harmless_text(self, context: Context, question: Question) -> str:
+        """Context and question as text without the chat control, for a server that tokenises and templates it itself.
+
+        Every control token in it, and what looks like one of another model's, is broken up by a space, as in
+        `< |im_end| >`: such a server would read it as control, not as text.
+        """
+        text = self._decode(context.ids[context.control :]) + question.rubric.question
+        return break_control_tokens(text, self._control_texts)
+
     def plain_ids(self, text: str) -> list[int]:
         """Token ids of `text` as text: a control token written in it comes out as the characters that spell it."""
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         return [piece for token in ids for piece in self._spelled.get(token, (token,))]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        text = self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
+        return text if isinstance(text, str) else "".join(text)
 
     def _cut(self, ids: list[int], max_length: int) -> list[int]:
         if len(ids) <= max_length:
@@ -143,6 +164,18 @@ class PromptBuilder:
                 "choose another label"
             )
         return ids[start]
+
+
+def break_control_tokens(text: str, known: Sequence[str]) -> str:
+    """`text` with a space after the first character of every control token in it, those of `known` and look-alikes."""
+    plain = sorted({name.strip() for name in known}, key=len, reverse=True)
+    names = "|".join(re.escape(name) for name in plain if len(name) > 1)
+    pattern = re.compile(f"{names}|{_LOOK_ALIKES}" if names else _LOOK_ALIKES)
+    broken = text
+    # A break may leave another one behind, as in `<<s>s>`; each pass takes one away from the front of every match.
+    while pattern.search(broken):
+        broken = pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", broken)
+    return broken
 
 
 def _template_halves(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:

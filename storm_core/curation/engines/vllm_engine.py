@@ -77,7 +77,7 @@ class PrefixReading:
 
 
 def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, batch_size: int) -> VllmEngine:
-    """vLLM with the model in `path`.
+    """Start vLLM with the model in `path`.
 
     Args:
         path: a model directory.
@@ -93,7 +93,7 @@ def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, bat
         from vllm import LLM
     except ModuleNotFoundError as error:
         raise InputError(
-            f"engine vllm needs the package {error.name}; install storm-kubeflow[vllm], or choose engine transformers"
+            f"engine vllm needs the package {error.name}; install storm-kubeflow[vllm], or set engine transformers"
         ) from error
     open_checkpoint(path)
     limit = read_model_config(path).get("max_position_embeddings")
