@@ -87,11 +87,12 @@ class KeptVerdicts:
         own = [name for name in self._parts.names() if name.startswith(self._prefix)]
         whole = [name for name in own if name.startswith(f"{self._prefix}whole-")]
         if len(own) > 1 and (self._added or not whole):
-            with VerdictWriter(self._file) as writer:
+            file = Path(self._scratch.name) / "whole.parquet"
+            with VerdictWriter(file) as writer:
                 for verdicts in self._stored(own):
                     writer.write(verdicts)
-            name = f"{self._prefix}whole-{hash_file(self._file)[:16]}.parquet"
-            self._parts.keep(name, self._file)
+            name = f"{self._prefix}whole-{hash_file(file)[:16]}.parquet"
+            self._parts.keep(name, file)
             whole = [name]
         for name in own if whole else []:
             if name not in whole:
@@ -99,20 +100,18 @@ class KeptVerdicts:
 
     def _flush(self) -> None:
         if self._pending:
-            with VerdictWriter(self._file) as writer:
+            file = Path(self._scratch.name) / "pending.parquet"
+            with VerdictWriter(file) as writer:
                 writer.write(self._pending)
             # Named by content: two attempts of one run that are under way at once do not replace each other's parts.
-            self._parts.keep(f"{self._prefix}{hash_file(self._file)[:16]}.parquet", self._file)
+            self._parts.keep(f"{self._prefix}{hash_file(file)[:16]}.parquet", file)
             self._pending.clear()
 
     def _stored(self, names: Iterable[str]) -> Iterator[Iterator[Verdict]]:
+        file = Path(self._scratch.name) / "stored.parquet"
         for name in names:
-            if self._parts.fetch(name, self._file):
-                yield read_verdicts(self._file)
-
-    @property
-    def _file(self) -> Path:
-        return Path(self._scratch.name) / "part.parquet"
+            if self._parts.fetch(name, file):
+                yield read_verdicts(file)
 
 
 def _holds(ordered: "np.typing.NDArray[np.int64]", value: int) -> bool:
