@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from storm_core.curation.engines.transformers_engine import TransformersEngine, label_probabilities
 
+
 @pytest.fixture(scope="module")
 def contexts(tiny_judge, examples):
     return [tiny_judge.builder.context(example.messages, 512) for example in examples]

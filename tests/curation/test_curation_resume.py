@@ -78,7 +78,9 @@ def read_counts(monkeypatch):
 def test_verdicts_after_twenty_kills_are_the_bytes_of_an_uninterrupted_run(tmp_path, tiny_llama, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["storm_core.cli", "storm_core.curation.score_stage", "transformers.models.llama.modeling_llama"])
+    processes.set_forkserver_preload(
+        ["storm_core.cli", "storm_core.curation.score_stage", "transformers.models.llama.modeling_llama"]
+    )
     examples = write_prepared(tmp_path / "examples", 600)
 
     def begin(name):
@@ -94,7 +96,7 @@ def test_verdicts_after_twenty_kills_are_the_bytes_of_an_uninterrupted_run(tmp_p
     assert whole.exitcode == 0
 
     output = tmp_path / "killed" / "verdicts"
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311 (not secret)
     kept_before = 0
     for _ in range(KILLS):
         process = begin("killed")
@@ -209,13 +211,13 @@ def test_an_error_in_the_middle_keeps_the_batches_before_it(tmp_path, tiny_llama
     assert 0 < done < 40 and sum(read_counts) == 40 - done
 
 
-class Interrupted(Exception):
+class InterruptedHereError(Exception):
     pass
 
 
 class StopsAtDrop(DirectoryParts):
     def drop(self, name):
-        raise Interrupted
+        raise InterruptedHereError
 
 
 def test_putting_parts_together_may_be_interrupted(tmp_path, make_verdict):
@@ -227,13 +229,15 @@ def test_putting_parts_together_may_be_interrupted(tmp_path, make_verdict):
     with open_kept(StopsAtDrop) as kept:
         for verdict in verdicts:
             kept.add([verdict])
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptedHereError):
             kept.finish()
     assert len(DirectoryParts(tmp_path / "parts").names()) == 10
     for _ in range(2):
         with open_kept(DirectoryParts) as kept:
             kept.load([verdict.id for verdict in verdicts[:5]], {verdicts[0].rubric_hash})
-            examples = [make_example("web", [Message(role="user", content="a"), Message(role="assistant", content="b")])]
+            examples = [
+                make_example("web", [Message(role="user", content="a"), Message(role="assistant", content="b")])
+            ]
             assert kept.find(examples) == {}
             kept.finish()
         (name,) = DirectoryParts(tmp_path / "parts").names()

@@ -17,6 +17,8 @@ from storm_core.curation.engines.endpoint_answers import NonsenseError
 from storm_core.curation.engines.interface import Answer
 from storm_core.errors import InputError
 
+COMPLETIONS = "/completions"
+CHAT_COMPLETIONS = "/chat/completions"
 KEY_VARIABLE = "OPENAI_API_KEY"
 # So often is asked again what answers nonsense: a proxy's error page passes, a wrong address does not.
 _ANSWER_TRIES = 3
@@ -64,7 +66,12 @@ class Endpoint:
         )
 
     def post(self, path: str, body: Mapping[str, Any], read: Callable[[bytes], Answer]) -> Answer:
-        """What `read` makes of the response to `body`; `read` raises NonsenseError for what is no answer.
+        """What `read` makes of the response to `body`.
+
+        Args:
+            path: `COMPLETIONS` or `CHAT_COMPLETIONS`.
+            body: the JSON object to send.
+            read: raises NonsenseError for what is no answer.
 
         Raises:
             RefusedError: the endpoint does not take a body of this form (400, 422).
@@ -81,11 +88,13 @@ class Endpoint:
             time.sleep(_SECONDS_BETWEEN_TRIES)
         raise AssertionError("the last try returns or raises")
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
     def _send(self, path: str, body: Mapping[str, Any]) -> bytes:
         try:
-            # As raw bytes: the client would build an object of whatever comes.
-            response = self._client.post(path, body=dict(body), cast_to=self._openai.HttpxBinaryResponseContent)
-            return response.read()
+            return self._create(path, body)
         except self._openai.APIStatusError as error:
             if error.status_code in REFUSED:
                 raise RefusedError(self._shown(error.response.text)) from error
@@ -98,6 +107,19 @@ class Endpoint:
         except self._openai.APIConnectionError as error:
             reason = self._shown(str(error.__cause__ or error))
             raise InputError(f"{self.address} cannot be reached: {reason}; is the server up? {_RESUME}") from error
+
+    def _create(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """The body of the response, as it is: the client would build an object of whatever comes."""
+        rest = dict(body)
+        model = rest.pop("model")
+        if path == COMPLETIONS:
+            prompt = rest.pop("prompt")
+            return self._client.completions.with_raw_response.create(
+                model=model, prompt=prompt, extra_body=rest
+            ).content
+        messages = rest.pop("messages")
+        chat = self._client.chat.completions.with_raw_response
+        return chat.create(model=model, messages=messages, extra_body=rest).content
 
     def _describe_status(self, path: str, status: int, text: str) -> str:
         if status in (401, 403):

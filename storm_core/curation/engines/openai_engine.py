@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storm_core.curation.config import ScoreConfig
-from storm_core.curation.engines.endpoint import Endpoint, RefusedError
+from storm_core.curation.engines.endpoint import CHAT_COMPLETIONS, COMPLETIONS, Endpoint, RefusedError
 from storm_core.curation.engines.endpoint_answers import read_answer
 from storm_core.curation.engines.interface import Answer
 from storm_core.curation.prompts import Context, PromptBuilder, Question
@@ -57,6 +57,10 @@ class OpenAIEngine:
         self._config = config
         self._dialect: Dialect | None = None
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._endpoint.close()
+
     def read(self, contexts: Sequence[Context]) -> "RemoteReading":
         """Nothing is sent yet; a server that caches prefixes reads each context once for all questions."""
         return RemoteReading(engine=self, contexts=tuple(contexts))
@@ -87,10 +91,10 @@ class OpenAIEngine:
     def _ask(self, context: Context, question: Question, dialect: Dialect) -> Answer:
         labels = {token: self._builder.token_text(token) for token in question.label_ids}
         if self._config.endpoint_prompts == "tokens":
-            path, body = "/completions", self._token_body(context, question, dialect)
+            path, body = COMPLETIONS, self._token_body(context, question, dialect)
             sent: int | None = len(body["prompt"])
         else:
-            path, body, sent = "/chat/completions", self._text_body(context, question, dialect), None
+            path, body, sent = CHAT_COMPLETIONS, self._text_body(context, question, dialect), None
         return self._endpoint.post(path, body, lambda content: read_answer(content, labels, prompt_tokens=sent))
 
     def _token_body(self, context: Context, question: Question, dialect: Dialect) -> dict[str, Any]:
