@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storm_core.compute import load_tokenizer
 from storm_core.curation.config import ScoreConfig
+from storm_core.curation.engines.interface import Answer
+from storm_core.curation.judge import Judge
+from storm_core.curation.rubrics import load_rubrics
+from storm_core.curation.score_metrics import ScoreMetrics
 from storm_core.curation.scoring import group_by_length, score_examples
+from storm_core.curation.verdicts import NO_ANSWER
 from storm_core.errors import InputError
 
 FIRST, SECOND = "educational_value", "difficulty"
@@ -72,6 +78,45 @@ def test_batch_size_does_not_show_in_a_verdict(tiny_judge, examples, batch_size)
     for a, b in zip(one, other, strict=True):
         assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
         assert (a.id, a.label, a.tokens) == (b.id, b.label, b.tokens)
+
+
+class Silent:
+    """An engine whose judge says no label about contexts at odd places."""
+
+    window, pads = None, False
+
+    def read(self, contexts):
+        return SilentReading([place % 2 == 1 for place in range(len(contexts))])
+
+
+class SilentReading:
+    def __init__(self, silent):
+        self.silent = silent
+
+    def keep(self, rows):
+        return SilentReading([self.silent[row] for row in rows])
+
+    def ask(self, question):
+        count = len(question.label_ids)
+        said = Answer(probabilities=(0.0,) * (count - 1) + (1.0,), label_mass=0.5, unseen_mass=0.1)
+        unsaid = Answer(probabilities=(0.0,) * count, label_mass=0.0, unseen_mass=0.2)
+        return [unsaid if silent else said for silent in self.silent]
+
+
+def test_example_without_answer_has_no_label_is_counted_and_not_asked_again(tiny_llama, examples):
+    judge = Judge(
+        tokenizer=load_tokenizer(tiny_llama), rubrics=load_rubrics(), digest="d", open_engine=lambda _: Silent()
+    )
+    verdicts = score(judge, examples, config(batch_size=9))
+    silent = [verdict for verdict in verdicts if verdict.label == NO_ANSWER]
+    assert len(silent) == 4 and {verdict.rubric for verdict in silent} == {FIRST}
+    assert all(verdict.expected_value == 0 and verdict.unseen_mass == 0.2 for verdict in silent)
+    assert len(verdicts) == 9 + 5
+    metrics = ScoreMetrics()
+    metrics.add(verdicts)
+    assert metrics.metrics()["educational_value_unanswered"] == 4
+    assert metrics.metrics()["educational_value_mean"] == 5
+    assert "difficulty_unanswered" not in metrics.metrics()
 
 
 def test_difficulty_is_asked_of_those_whose_label_is_high_enough(tiny_judge, examples):
