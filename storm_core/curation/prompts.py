@@ -152,6 +152,10 @@ class PromptBuilder:
         if len(ids) <= max_length:
             return ids
         kept = max_length - len(self._cut_ids)
+        if kept < 2:
+            raise InputError(
+                f"max_length {max_length} leaves no room beside framing.cut, which has {len(self._cut_ids)} tokens"
+            )
         tail = kept // 2
         return [*ids[: kept - tail], *self._cut_ids, *ids[len(ids) - tail :]]
 

@@ -41,13 +41,13 @@ class VllmEngine:
 
     def __init__(self, llm: "LLM", window: int | None) -> None:
         self.window = window
-        self._llm = llm
+        self.llm = llm
 
     def read(self, contexts: Sequence[Context]) -> "PrefixReading":
         """Nothing is computed yet; the first question reads the contexts."""
         # What is cached must not depend on earlier batches, or a run that goes on after a kill would round otherwise.
-        self._llm.reset_prefix_cache()
-        return PrefixReading(llm=self._llm, contexts=tuple(contexts))
+        self.llm.reset_prefix_cache()
+        return PrefixReading(llm=self.llm, contexts=tuple(contexts))
 
 
 @dataclass(frozen=True, kw_only=True)
