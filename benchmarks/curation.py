@@ -54,7 +54,7 @@ def main() -> None:
     judge = open_judge(options.model, config, options.free_text_tokens)
     passes = Passes(judge, examples, config)
     # A batch before each, not measured: it compiles, allocates and warms up.
-    warm_up = Passes(judge, examples[: 0 if options.smoke else config.batch_size], config)
+    warm_up = Passes(judge, examples[: 1 if options.smoke else config.batch_size], config)
     generate = {"transformers": generate_with_transformers, "vllm": generate_with_vllm}[options.engine]
 
     def free_text(work: Passes) -> list[str | None]:

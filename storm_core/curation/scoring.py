@@ -1,10 +1,9 @@
 """Verdicts of a judge over a stream of examples: educational value for all, difficulty for those that pass.
 
-Examples are taken in windows, ordered by length within each, cut into batches, and written in their own order. The
-batches are a function of the examples alone, never of which verdicts are there already, and a batch is kept as a whole:
-so a run that goes on after a kill forms the very batches that it would have formed, and with an engine that computes
-the same from the same input its verdicts are the same to the last bit. Between batches of different make-up a
-probability may move by rounding.
+Examples are taken in windows; what is missing of a window is ordered by length, cut into batches from the start, and
+kept batch by batch. A run that goes on after a kill finds whole batches done, from the start of that order, and cuts
+the rest where it would have cut it anyway: with an engine that computes the same from the same input its verdicts are
+the same to the last bit. Between batches of different make-up a probability may move by rounding.
 """
 
 import itertools
@@ -105,28 +104,19 @@ def _complete(
         id: judge.builder.context(window[id].messages, config.max_length) for id in window if id in unasked | half
     }
     judge.check_window(list(contexts.values()))
-    for batch in _batches(judge, window, contexts, known, config):
-        for missing, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
-            ids = [id for id in batch if id in missing]
-            verdicts = ask(judge, [(window[id], contexts[id]) for id in ids], config) if ids else []
+    # One kind after the other: an example of the first never becomes one of the second.
+    for missing, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
+        for batch in _batches(judge, {id: contexts[id] for id in missing}, config):
+            verdicts = ask(judge, [(window[id], contexts[id]) for id in batch], config)
             kept.add(verdicts)
             known.update({(verdict.id, verdict.rubric): verdict for verdict in verdicts})
-            yield from ids
+            yield from batch
 
 
-def _batches(
-    judge: Judge, window: Mapping[str, Example], contexts: Mapping[str, Context], known: Known, config: ScoreConfig
-) -> list[list[str]]:
-    """The batches of the whole window, whatever is known of it already."""
-    name = judge.educational_value.rubric.name
-    lengths = {
-        id: len(contexts[id].ids)
-        if id in contexts
-        else judge.builder.context_length(known[id, name].tokens, config.max_length)
-        for id in window
-    }
+def _batches(judge: Judge, contexts: Mapping[str, Context], config: ScoreConfig) -> list[list[str]]:
+    lengths = {id: len(context.ids) for id, context in contexts.items()}
     # Ties are broken by ID, not by place: the same examples in another order make the same batches.
-    order = sorted(window, key=lambda each: (-lengths[each], each))
+    order = sorted(contexts, key=lambda each: (-lengths[each], each))
     # Where nothing is padded, all count as equally long.
     return group_by_length(order, [lengths[id] if judge.engine.pads else 1 for id in order], config.batch_size)
 

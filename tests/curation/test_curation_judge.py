@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storm_core.curation.engines.transformers_engine import TransformersEngine, label_probabilities
@@ -49,6 +49,22 @@ def test_answers_after_keeping_some_rows_equal_a_plain_forward_pass(tiny_judge, 
     kept = [7, 0, 4]
     answers = reading.keep(kept).ask(questions[1])
     check_against_plain(tiny_judge.engine.model, [contexts[row] for row in kept], answers, questions[1])
+
+
+@given(data=st.data())
+@settings(max_examples=25)
+def test_answers_equal_a_plain_forward_pass_whatever_the_batch_and_the_order_of_questions(
+    tiny_judge, contexts, questions, data
+):
+    rows = data.draw(st.lists(st.integers(0, len(contexts) - 1), min_size=1, max_size=6))
+    asked = data.draw(st.lists(st.sampled_from(questions), min_size=1, max_size=3))
+    kept = data.draw(st.lists(st.sampled_from(range(len(rows))), min_size=1, max_size=4))
+    reading = tiny_judge.engine.read([contexts[row] for row in rows])
+    for question in asked:
+        answers = reading.ask(question)
+        check_against_plain(tiny_judge.engine.model, [contexts[row] for row in rows], answers, question)
+    answers = reading.keep(kept).ask(asked[0])
+    check_against_plain(tiny_judge.engine.model, [contexts[rows[place]] for place in kept], answers, asked[0])
 
 
 def test_answers_of_a_judge_with_sliding_windows_equal_a_plain_forward_pass(tiny_judge, contexts, questions):

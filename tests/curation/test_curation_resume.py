@@ -168,7 +168,13 @@ def test_what_changes_the_numbers_is_asked_anew(tmp_path, tiny_llama, other_tiny
         'head: "Look.\\n"\nturn: "{role}: {content}\\n"\ncut: "..."\ntail: "\\n"\n'
         "roles: {system: S, user: U, assistant: A, tool: T}\n"
     )
+    wording = tmp_path / "wording"
+    wording.mkdir()
+    (wording / "difficulty.yaml").write_text(
+        'name: difficulty\nquestion: "Easy or hard?"\nlabels: [easy, hard]\nvalues: [1, 2]\n'
+    )
     changes = {
+        "difficulty": {"rubrics": wording},
         "length": {"max_length": 64},
         "dtype": {"dtype": "bfloat16"},
         "framing": {"rubrics": rubrics},

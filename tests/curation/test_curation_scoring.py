@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storm_core.compute import load_tokenizer
+from storm_core.curation import scoring
 from storm_core.curation.config import ScoreConfig
 from storm_core.curation.engines.interface import Answer
 from storm_core.curation.judge import Judge
@@ -119,6 +120,41 @@ def test_example_without_answer_has_no_label_is_counted_and_not_asked_again(tiny
     assert "difficulty_unanswered" not in metrics.metrics()
 
 
+class KilledError(Exception):
+    pass
+
+
+class KilledAfter(Memory):
+    """Stops the run when so many batches are kept."""
+
+    def __init__(self, verdicts, batches):
+        super().__init__(verdicts)
+        self.left = batches
+
+    def add(self, batch):
+        super().add(batch)
+        self.left -= 1
+        if not self.left:
+            raise KilledError
+
+
+def test_run_killed_after_any_batch_goes_on_to_the_same_verdicts_whatever_was_known_before(tiny_judge, examples):
+    # Of some examples all is known, of some the first verdict, of some nothing: three kinds, mixed by length.
+    before = [verdict for verdict in score(tiny_judge, examples[::2], config()) if verdict.rubric == FIRST]
+    before += score(tiny_judge, examples[1:3], config())
+    before = list({(verdict.id, verdict.rubric): verdict for verdict in before}.values())
+    uninterrupted = Memory(before)
+    whole = score(tiny_judge, examples, config(batch_size=2), uninterrupted)
+    assert {len({rubric for _, rubric in batch}) for batch in uninterrupted.batches} == {1, 2}
+    for batches in range(1, len(uninterrupted.batches) + 1):
+        killed = KilledAfter(before, batches)
+        with pytest.raises(KilledError):
+            score(tiny_judge, examples, config(batch_size=2), killed)
+        rest = Memory(killed.known.values())
+        assert score(tiny_judge, examples, config(batch_size=2), rest) == whole
+        assert killed.batches + rest.batches == uninterrupted.batches
+
+
 def test_difficulty_is_asked_of_those_whose_label_is_high_enough(tiny_judge, examples):
     labels = {v.id: float(v.label) for v in score(tiny_judge, examples, config()) if v.rubric == FIRST}
     threshold = sorted(labels.values())[-1]
@@ -127,6 +163,17 @@ def test_difficulty_is_asked_of_those_whose_label_is_high_enough(tiny_judge, exa
             verdicts = score(tiny_judge, examples, config(min_educational_value=minimum))
             asked = {verdict.id for verdict in verdicts if verdict.rubric == SECOND}
             assert asked == {id for id, label in labels.items() if label >= minimum}
+
+
+def test_windows_do_not_show_in_what_is_written(tiny_judge, examples, monkeypatch):
+    whole = score(tiny_judge, examples, config())
+    monkeypatch.setattr(scoring, "_WINDOW_EXAMPLES", 4)
+    windows = []
+    done = list(score_examples(tiny_judge, iter(examples), config(), Memory(), windows.append))
+    assert len(done) == 9 and [len(window) for window in windows] == [8, 8, 2]
+    for one, other in zip(whole, [verdict for window in windows for verdict in window], strict=True):
+        assert (one.id, one.rubric, one.label) == (other.id, other.rubric, other.label)
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
 
 
 def test_cut_examples_are_marked_and_keep_their_whole_length(tiny_judge, examples):
