@@ -14,6 +14,7 @@ from storm_core.errors import InputError
 
 # What the graph takes besides the stages' options: references to what it starts from.
 REFERENCES = ("base_model", "sibling_model", "data")
+OPTIONAL_REFERENCES = ("score_rubrics",)
 # Options that the graph sets itself.
 WIRED = ("score_shard",)
 
@@ -33,7 +34,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise InputError(f"{path} must hold run arguments, one `name: value` a line")
     _check_names(path, recipe)
-    for name in REFERENCES:
+    for name in (*REFERENCES, *(name for name in OPTIONAL_REFERENCES if name in recipe)):
         if not isinstance(recipe[name], str):
             raise InputError(f"{path}: {name} must be a string, got {recipe[name]!r}")
     for verb in STAGES:
@@ -43,7 +44,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
 
 def argument_names() -> dict[str, bool]:
     """Every run argument, and whether it must be given: the references, then `<verb>_<option>` for each stage."""
-    names = dict.fromkeys(REFERENCES, True)
+    names = {**dict.fromkeys(REFERENCES, True), **dict.fromkeys(OPTIONAL_REFERENCES, False)}
     for verb in STAGES:
         for field in dataclasses.fields(load_stage(verb).config):
             names[f"{verb}_{field.name}"] = field.default is dataclasses.MISSING

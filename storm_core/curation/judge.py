@@ -1,98 +1,123 @@
-"""The judge: a causal language model that answers with the next token's probabilities.
+"""A judge: what it is asked, in which tokens, and the engine that answers."""
 
-A batch of contexts is read once; each question then reuses the keys and values of that one prefill.
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-Shapes. B: examples of a batch, T: context tokens after padding, Q: question tokens, L: labels, V: vocabulary.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
-from transformers import DynamicCache
-
-from storm_core.curation.prompts import Question
+from storm_core.artifacts import Artifact
+from storm_core.compute import load_model, load_tokenizer, resolve_dtype
+from storm_core.curation.config import ScoreConfig
+from storm_core.curation.engines.interface import Engine
+from storm_core.curation.prompts import Context, PromptBuilder
+from storm_core.curation.rubrics import Rubrics
+from storm_core.errors import InputError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-# Masked everywhere, so any token of any vocabulary does.
-_PADDING_ID = 0
+    from transformers import PreTrainedTokenizerBase
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """Contexts that a judge has read.
+class Judge:
+    """Asks about educational value first, then about difficulty.
 
     Attributes:
-        cache: keys and values of the contexts; questions are appended and cut off again.
-        mask_BT: 1 where a context token stands, 0 at the padding on the left.
+        builder: makes the prompts.
+        educational_value: the first question.
+        difficulty: the second.
+        digest: identity of the model that answers; part of every verdict.
     """
 
-    model: "PreTrainedModel"
-    cache: DynamicCache
-    mask_BT: Tensor  # noqa: N815 (shape suffix)
+    def __init__(
+        self,
+        *,
+        tokenizer: "PreTrainedTokenizerBase",
+        rubrics: Rubrics,
+        digest: str,
+        open_engine: Callable[["Judge"], Engine],
+    ) -> None:
+        """Loads nothing: `open_engine` is called once, with this judge, when the first answer is wanted."""
+        self.builder = PromptBuilder(tokenizer, rubrics.framing)
+        self.educational_value = self.builder.question(rubrics.educational_value)
+        self.difficulty = self.builder.question(rubrics.difficulty)
+        self.digest = digest
+        self._open_engine = open_engine
 
-    def keep(self, rows: Sequence[int]) -> "Reading":
-        """The same reading for these rows alone. The one it is taken from must not be asked any more."""
-        index = torch.tensor(rows, device=self.mask_BT.device)
-        self.cache.batch_select_indices(index)
-        return Reading(model=self.model, cache=self.cache, mask_BT=self.mask_BT[index])
+    @cached_property
+    def engine(self) -> Engine:
+        """What answers; loading it may take minutes."""
+        return self._open_engine(self)
 
+    @property
+    def rubric_hashes(self) -> set[str]:
+        """Hashes of the rubrics that it is asked by."""
+        return {question.rubric.sha256 for question in (self.educational_value, self.difficulty)}
 
-def read_contexts(model: "PreTrainedModel", contexts: Sequence[Sequence[int]]) -> Reading:
-    """One forward pass over the token ids of some contexts, padded on the left."""
-    width = max(len(context) for context in contexts)
-    ids_BT = torch.tensor([[_PADDING_ID] * (width - len(ids)) + list(ids) for ids in contexts], device=model.device)
-    mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in contexts], device=model.device)
-    # Without a config the cache keeps every position in every layer, even those with a sliding window, so that a
-    # question can be cut off again; the model's masks still apply the windows.
-    cache = DynamicCache()
-    positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
-    with torch.inference_mode():
-        model(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            position_ids=positions_BT,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-    return Reading(model=model, cache=cache, mask_BT=mask_BT)
+    @property
+    def question_tokens(self) -> int:
+        """Tokens of the longer question."""
+        return max(len(question.ids) for question in (self.educational_value, self.difficulty))
 
+    def check_window(self, contexts: Sequence[Context]) -> None:
+        """Refuse a prompt longer than the judge was made for: its answers would mean nothing.
 
-def ask(reading: Reading, question: Question) -> list[tuple[tuple[float, ...], float]]:
-    """For each context the probability of each label, and the labels' share of the whole vocabulary."""
-    rows = reading.mask_BT.shape[0]
-    device = reading.mask_BT.device
-    ids_BQ = torch.tensor(question.ids, device=device).expand(rows, -1)
-    mask_BTQ = torch.cat([reading.mask_BT, torch.ones_like(ids_BQ)], dim=1)
-    positions_BQ = reading.mask_BT.sum(dim=1, keepdim=True) + torch.arange(len(question.ids), device=device)
-    with torch.inference_mode():
-        output = reading.model(
-            input_ids=ids_BQ,
-            attention_mask=mask_BTQ,
-            position_ids=positions_BQ,
-            past_key_values=reading.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-    reading.cache.crop(-len(question.ids))
-    probabilities_BL, mass_B = label_probabilities(output.logits[:, -1], question.label_ids)
-    return [
-        (tuple(probabilities), mass)
-        for probabilities, mass in zip(probabilities_BL.tolist(), mass_B.tolist(), strict=True)
-    ]
+        Raises:
+            InputError: says by how much it is too long.
+        """
+        longest = max((len(context.ids) for context in contexts), default=0) + self.question_tokens
+        window = self.engine.window
+        if window is not None and longest > window:
+            raise InputError(
+                f"a prompt of {longest} tokens does not fit the judge's window of {window}; lower max_length by at "
+                f"least {longest - window}"
+            )
 
 
-def label_probabilities(logits_BV: Tensor, label_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Probabilities over the labels (B, L), summing to 1, and the labels' share of the whole vocabulary (B).
+def open_judge(config: ScoreConfig, model: Artifact, rubrics: Rubrics) -> Judge:
+    """The judge in `model`, or behind the endpoint that `config` names.
 
-    The softmax over the vocabulary is taken in float32: bfloat16 has three digits, too few for small probabilities.
-    Renormalising is done on its logarithms in float64, so that labels of tiny mass still compare and rows sum to 1.
+    Raises:
+        InputError: it cannot be asked; see `PromptBuilder`.
     """
-    log_probabilities_BV = logits_BV.float().log_softmax(dim=-1)
-    labels_BL = log_probabilities_BV[:, list(label_ids)].double()
-    return labels_BL.softmax(dim=-1), labels_BL.exp().sum(dim=-1)
+    return Judge(
+        tokenizer=load_tokenizer(model.path),
+        rubrics=rubrics,
+        digest=_digest(config, model),
+        open_engine=partial(_open_engine, config, model.path),
+    )
+
+
+def numeric_settings(config: ScoreConfig) -> dict[str, Any]:
+    """The options that change the numbers in a verdict, beside judge and prompts, as JSON values.
+
+    The batch is not among them: it moves a probability by rounding alone, see `scoring`.
+    """
+    settings: dict[str, Any] = {"engine": config.engine, "max_length": config.max_length}
+    if config.engine == "openai":
+        return {**settings, "prompts": config.endpoint_prompts}
+    return {**settings, "dtype": str(resolve_dtype(config.dtype))}
+
+
+def _digest(config: ScoreConfig, model: Artifact) -> str:
+    """Of the artifact; for an endpoint, whose weights nobody sees, also of its address and its name for the model."""
+    if config.engine != "openai":
+        return model.digest
+    named = [model.digest, config.endpoint, config.endpoint_model]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+
+
+def _open_engine(config: ScoreConfig, path: Path, judge: Judge) -> Engine:
+    if config.engine == "vllm":
+        from storm_core.curation.engines.vllm_engine import open_vllm_engine
+
+        longest = judge.builder.context_length(config.max_length, config.max_length) + judge.question_tokens
+        dtype = resolve_dtype(config.dtype)
+        return open_vllm_engine(path, dtype, longest_prompt=longest, batch_size=config.batch_size)
+    if config.engine == "openai":
+        from storm_core.curation.engines.openai_engine import open_openai_engine
+
+        return open_openai_engine(config, judge.builder)
+    from storm_core.curation.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(load_model(path, resolve_dtype(config.dtype)))

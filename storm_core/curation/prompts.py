@@ -4,6 +4,9 @@ The example is data. Its pieces are tokenised apart from the chat template's con
 yields one, so whatever an example says, it stays inside the user turn.
 """
 
+import hashlib
+import json
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from storm_core.curation.rubrics import Framing, Rubric
 from storm_core.errors import InputError
-from storm_core.records import Message
+from storm_core.records import ROLES, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # Llama 3's template prints a date; a fixed one, its own default, keeps verdicts the same from day to day.
 _TEMPLATE_DATE = "26 Jul 2024"
+# How the control tokens of common chat models look: <|im_end|>, [INST], <<SYS>>, </s>, <start_of_turn>, <bos>.
+_LOOK_ALIKES = r"<[|\uff5c]|[|\uff5c]>|\[/?[A-Z_]+\]|<</?SYS>>|</?s>|<(?:start|end)_of_\w+>|<(?:bos|eos|pad|unk|mask)>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +31,13 @@ class Context:
 
     Attributes:
         ids: token ids of chat control, head, example and tail.
+        control: how many of `ids`, at the start, are chat control.
         tokens: tokens of the example alone, before any cut.
         truncated: whether its middle was left out.
     """
 
     ids: tuple[int, ...]
+    control: int
     tokens: int
     truncated: bool
 
@@ -57,12 +64,13 @@ class PromptBuilder:
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", framing: Framing) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._framing = framing
         prefix, self._suffix = _template_halves(tokenizer)
         self._prefix_ids = _control_ids(tokenizer, prefix)
         self._suffix_ids = _control_ids(tokenizer, self._suffix)
         self._spelled = _spell_control_tokens(tokenizer, {*self._prefix_ids, *self._suffix_ids})
+        self._control_texts = tuple(tokenizer.convert_ids_to_tokens(sorted(self._spelled)))
         self._head_ids = self.plain_ids(framing.head)
         self._tail_ids = self.plain_ids(framing.tail)
         self._cut_ids = self.plain_ids(framing.cut)
@@ -76,9 +84,14 @@ class PromptBuilder:
         kept = self._cut(ids, max_length)
         return Context(
             ids=(*self._prefix_ids, *self._head_ids, *kept, *self._tail_ids),
+            control=len(self._prefix_ids),
             tokens=len(ids),
             truncated=len(ids) > max_length,
         )
+
+    def context_length(self, tokens: int, max_length: int) -> int:
+        """How many ids the context of an example of so many tokens has."""
+        return len(self._prefix_ids) + len(self._head_ids) + min(tokens, max_length) + len(self._tail_ids)
 
     def question(self, rubric: Rubric) -> Question:
         """The tokens of one rubric.
@@ -98,25 +111,56 @@ class PromptBuilder:
         ids = (*self.plain_ids(rubric.question), *self._suffix_ids)
         return Question(rubric=rubric, ids=ids, label_ids=tuple(label_ids))
 
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the ids of a specimen, whole and cut, with the chat control around them.
+
+        It changes with the tokenizer, its chat template, the framing and this module: with all but the question that
+        makes a prompt what it is.
+        """
+        specimen = [Message(role=role, content=f"{role} says é 天 <|x|> 1") for role in ROLES]
+        contexts = [self.context(specimen, max_length).ids for max_length in (10_000, 32)]
+        return hashlib.sha256(json.dumps([*contexts, self._suffix_ids]).encode()).hexdigest()
+
     def text(self, messages: Sequence[Message]) -> str:
         """The example as plain text with its roles named."""
         framing = self._framing
         return "".join(framing.turn.format(role=framing.roles[m.role], content=m.content) for m in messages)
 
+    def token_text(self, token: int) -> str:
+        """The text that a token stands for."""
+        return self._decode([token])
+
+    def harmless_text(self, context: Context, question: Question) -> str:
+        """Context and question as text without the chat control, for a server that tokenises and templates it itself.
+
+        Every control token in it, and what looks like one of another model's, is broken up by a space, as in
+        `< |im_end| >`: such a server would read it as control, not as text.
+        """
+        text = self._decode(context.ids[context.control :]) + question.rubric.question
+        return break_control_tokens(text, self._control_texts)
+
     def plain_ids(self, text: str) -> list[int]:
         """Token ids of `text` as text: a control token written in it comes out as the characters that spell it."""
-        ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         return [piece for token in ids for piece in self._spelled.get(token, (token,))]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        text = self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
+        return text if isinstance(text, str) else "".join(text)
 
     def _cut(self, ids: list[int], max_length: int) -> list[int]:
         if len(ids) <= max_length:
             return ids
         kept = max_length - len(self._cut_ids)
+        if kept < 2:
+            raise InputError(
+                f"max_length {max_length} leaves no room beside framing.cut, which has {len(self._cut_ids)} tokens"
+            )
         tail = kept // 2
         return [*ids[: kept - tail], *self._cut_ids, *ids[len(ids) - tail :]]
 
     def _first_token(self, rubric: Rubric, label: str) -> int:
-        ids = _control_ids(self._tokenizer, self._suffix + label)
+        ids = _control_ids(self.tokenizer, self._suffix + label)
         start = len(self._suffix_ids)
         if ids[:start] != self._suffix_ids or len(ids) == start or ids[start] in self._spelled:
             raise InputError(
@@ -124,6 +168,18 @@ class PromptBuilder:
                 "choose another label"
             )
         return ids[start]
+
+
+def break_control_tokens(text: str, known: Sequence[str]) -> str:
+    """`text` with a space after the first character of every control token in it, those of `known` and look-alikes."""
+    plain = sorted({name.strip() for name in known}, key=len, reverse=True)
+    names = "|".join(re.escape(name) for name in plain if len(name) > 1)
+    pattern = re.compile(f"{names}|{_LOOK_ALIKES}" if names else _LOOK_ALIKES)
+    broken = text
+    # A break may leave another one behind, as in `<<s>s>`; each pass takes one away from the front of every match.
+    while pattern.search(broken):
+        broken = pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", broken)
+    return broken
 
 
 def _template_halves(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:

@@ -1,18 +1,29 @@
-"""The questions that the judge answers, read from the data files beside this module."""
+"""The questions that the judge answers: the recipe's own, or those that a user brings in a directory of their own.
+
+Three files: `educational_value.yaml`, `difficulty.yaml`, and `framing.yaml`, which says what stands around the example.
+A user's directory holds one or more of them; each stands in for the file of that name beside this module.
+"""
 
 import hashlib
 import importlib.resources
+import math
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import ROLES
 
 EDUCATIONAL_VALUE = "educational_value"
 DIFFICULTY = "difficulty"
+_FRAMING = "framing"
+_FILE_NAMES = tuple(f"{name}.yaml" for name in (EDUCATIONAL_VALUE, DIFFICULTY, _FRAMING))
+# A rubric is a page of text; what is larger is something else.
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +59,41 @@ class Framing:
     tail: str
 
 
-def load_rubric(name: str) -> Rubric:
-    """The rubric in `rubrics/<name>.yaml`.
+@dataclass(frozen=True, kw_only=True)
+class Rubrics:
+    """All that the judge is asked, in the order in which it is asked."""
+
+    framing: Framing
+    educational_value: Rubric
+    difficulty: Rubric
+
+
+def load_rubrics(given: Artifact | None = None) -> Rubrics:
+    """The recipe's rubrics, with the files of `given` in the place of those of the same name.
+
+    Raises:
+        InputError: `given` holds another file or none of these, or a file that cannot work; names file and field.
+    """
+    own = _read_given(given) if given else {}
+    return Rubrics(
+        framing=load_framing(own),
+        educational_value=load_rubric(EDUCATIONAL_VALUE, own),
+        difficulty=load_rubric(DIFFICULTY, own),
+    )
+
+
+def load_rubric(name: str, given: Mapping[str, bytes] | None = None) -> Rubric:
+    """The rubric in `<name>.yaml`.
+
+    Args:
+        name: of the rubric.
+        given: content of the files that stand in for the recipe's own, by file name.
 
     Raises:
         InputError: the file lacks a field, or its labels and values do not fit each other.
     """
-    content = _read(f"{name}.yaml")
-    digest = hashlib.sha256(_read("framing.yaml") + b"\0" + content).hexdigest()
+    content = _read(f"{name}.yaml", given)
+    digest = hashlib.sha256(_read(f"{_FRAMING}.yaml", given) + b"\0" + content).hexdigest()
     return parse_rubric(content, name, digest)
 
 
@@ -68,11 +106,18 @@ def parse_rubric(content: bytes, name: str, sha256: str) -> Rubric:
     fields = _fields(content, name, {"name", "question", "labels", "values"})
     labels, values = fields["labels"], fields["values"]
     if fields["name"] != name:
-        raise InputError(f"rubric file {name}.yaml names itself {fields['name']!r}")
-    if len(labels) < 2 or len(set(labels)) != len(labels) or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"rubric file {name}.yaml names itself {fields['name']!r}; its name must be {name}")
+    if not isinstance(fields["question"], str) or not fields["question"].strip():
+        raise InputError(f"rubric {name} needs a question, a string, got {fields['question']!r}")
+    if not isinstance(labels, list) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
         raise InputError(f"rubric {name} needs two or more different labels, each a string, got {labels!r}")
-    if len(values) != len(labels):
-        raise InputError(f"rubric {name} has {len(labels)} labels but {len(values)} values")
+    if len(set(labels)) != len(labels):
+        raise InputError(f"rubric {name} needs two or more different labels, got {labels!r}")
+    if not isinstance(values, list) or len(values) != len(labels):
+        count = len(values) if isinstance(values, list) else "no list of"
+        raise InputError(f"rubric {name} has {len(labels)} labels but {count} values; give each label one")
+    if not all(_is_number(value) for value in values):
+        raise InputError(f"rubric {name} needs a finite number as the value of each label, got {values!r}")
     return Rubric(
         name=name,
         question=fields["question"],
@@ -82,24 +127,58 @@ def parse_rubric(content: bytes, name: str, sha256: str) -> Rubric:
     )
 
 
-def load_framing() -> Framing:
-    """The framing in `rubrics/framing.yaml`.
+def load_framing(given: Mapping[str, bytes] | None = None) -> Framing:
+    """The framing in `framing.yaml`; `given` as in `load_rubric`.
 
     Raises:
-        InputError: the file lacks a field or the name of a role.
+        InputError: the file lacks a field or the name of a role, or its turn does not show role and content.
     """
-    fields = _fields(_read("framing.yaml"), "framing", {"head", "turn", "roles", "cut", "tail"})
-    if set(fields["roles"]) != set(ROLES):
-        raise InputError(f"framing names the roles {sorted(fields['roles'])}; it must name {', '.join(ROLES)}")
+    fields = _fields(_read(f"{_FRAMING}.yaml", given), _FRAMING, {"head", "turn", "roles", "cut", "tail"})
+    roles = fields["roles"]
+    if not isinstance(roles, dict) or set(roles) != set(ROLES):
+        raise InputError(f"framing names the roles {roles!r}; it must name {', '.join(ROLES)}")
+    texts = {**{name: fields[name] for name in ("head", "turn", "cut", "tail")}, **roles}
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise InputError(f"framing.yaml: {name} must be a string, got {text!r}")
+    _check_turn(fields["turn"])
     return Framing(**fields)
 
 
-def _read(file_name: str) -> bytes:
+def _read_given(given: Artifact) -> dict[str, bytes]:
+    entries = given.manifest.files
+    for entry in entries:
+        if entry.path not in _FILE_NAMES:
+            raise InputError(f"rubrics {given.path} holds {entry.path}, not one of {', '.join(_FILE_NAMES)}")
+        if entry.size > _MAX_BYTES:
+            raise InputError(f"rubrics {given.path} holds {entry.path} of {entry.size} bytes; is it a rubric?")
+    return {entry.path: (given.path / entry.path).read_bytes() for entry in entries}
+
+
+def _read(file_name: str, given: Mapping[str, bytes] | None) -> bytes:
+    if given and file_name in given:
+        return given[file_name]
     return (importlib.resources.files("storm_core.curation") / "rubrics" / file_name).read_bytes()
 
 
 def _fields(content: bytes, name: str, wanted: set[str]) -> dict[str, Any]:
-    fields = yaml.safe_load(content)
+    try:
+        fields = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{name}.yaml is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict) or set(fields) != wanted:
         raise InputError(f"{name}.yaml must hold exactly the fields {', '.join(sorted(wanted))}")
     return fields
+
+
+def _check_turn(turn: str) -> None:
+    try:
+        shown = [field for _, field, _, _ in string.Formatter().parse(turn) if field is not None]
+    except ValueError as error:
+        raise InputError(f"framing.yaml: turn is no template: {error}; write {{role}}: {{content}}") from error
+    if sorted(shown) != ["content", "role"]:
+        raise InputError(f"framing.yaml: turn must show {{role}} and {{content}} once each, got {turn!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,49 +1,57 @@
-"""`storm score`: read one shard of examples, ask the judge, write its verdicts."""
+"""`storm score`: read one shard of examples, ask the judge what was not asked before, write its verdicts."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from storm_core.compute import load_model, load_tokenizer, resolve_dtype
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from storm_core.curation.config import ScoreConfig
-from storm_core.curation.kept_batches import KeptBatches
-from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE
-from storm_core.curation.scoring import Judge, score_examples
-from storm_core.curation.verdicts import FILE_NAME, Verdict, write_verdicts
+from storm_core.curation.judge import numeric_settings, open_judge
+from storm_core.curation.kept_verdicts import KeptVerdicts
+from storm_core.curation.rubrics import load_rubrics
+from storm_core.curation.score_metrics import ScoreMetrics
+from storm_core.curation.scoring import score_examples
+from storm_core.curation.verdicts import FILE_NAME, Verdict, VerdictWriter
+from storm_core.errors import InputError
+from storm_core.progress import progress
 from storm_core.records import read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
 
 
 def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
-    """Write `verdicts.parquet`, in the order of the shard; batches that a killed attempt finished are not asked again.
+    """Write `verdicts.parquet`, in the order of the shard.
 
     Raises:
-        InputError: no such shard, or a judge that cannot be asked.
+        InputError: no such shard, rubrics that cannot work, or a judge that cannot be asked.
     """
-    examples = list(read_examples(inputs["examples"].file(f"shard-{config.shard:05d}.parquet")))
-    model = inputs["model"]
-    judge = Judge(
-        tokenizer=load_tokenizer(model.path),
-        model=load_model(model.path, resolve_dtype(config.dtype)),
-        digest=model.digest,
-    )
-    verdicts = score_examples(judge, examples, config, KeptBatches(workspace.of_run()))
-    write_verdicts(outputs["verdicts"] / FILE_NAME, verdicts)
-    return Results(metrics=_metrics(verdicts))
+    shard = inputs["examples"].file(f"shard-{config.shard:05d}.parquet")
+    total = _rows(shard)
+    judge = open_judge(config, inputs["model"], load_rubrics(inputs.get("rubrics")))
+    # What of a prompt is the same for every question; the wording of the rubric is in each verdict.
+    identity = {"verdicts of": judge.digest, "prompt": judge.builder.fingerprint(), **numeric_settings(config)}
+    metrics = ScoreMetrics()
+    with (
+        KeptVerdicts(workspace.shared(identity), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,
+        VerdictWriter(outputs["verdicts"] / FILE_NAME) as writer,
+    ):
+        kept.load((example.id for example in read_examples(shard)), judge.rubric_hashes)
+
+        def write(verdicts: Sequence[Verdict]) -> None:
+            writer.write(verdicts)
+            metrics.add(verdicts)
+
+        done = score_examples(judge, read_examples(shard), config, kept, write)
+        for _ in progress(done, total=total, description="scoring", unit="examples"):
+            pass
+        kept.finish()
+    return Results(metrics=metrics.metrics())
 
 
-def _metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """How many examples, and of each rubric the label counts and means."""
-    first = [verdict for verdict in verdicts if verdict.rubric == EDUCATIONAL_VALUE]
-    metrics: dict[str, float] = {"examples": len(first), "truncated": sum(verdict.truncated for verdict in first)}
-    for rubric in (EDUCATIONAL_VALUE, DIFFICULTY):
-        asked = [verdict for verdict in verdicts if verdict.rubric == rubric]
-        counts = Counter(verdict.label for verdict in asked)
-        metrics[f"{rubric}_asked"] = len(asked)
-        for label in asked[0].labels if asked else ():
-            metrics[f"{rubric}_label_{label}"] = counts[label]
-        if asked:
-            metrics[f"{rubric}_mean"] = sum(verdict.expected_value for verdict in asked) / len(asked)
-            metrics[f"{rubric}_label_mass_mean"] = sum(verdict.label_mass for verdict in asked) / len(asked)
-    return metrics
+def _rows(shard: Path) -> int:
+    try:
+        rows: int = pq.read_metadata(shard).num_rows
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{shard} is not a Parquet file of examples: {str(error).splitlines()[0]}") from error
+    return rows

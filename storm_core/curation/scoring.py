@@ -1,79 +1,81 @@
-"""Verdicts of a judge over some examples: educational value for all, difficulty for those that pass.
+"""Verdicts of a judge over a stream of examples: educational value for all, difficulty for those that pass.
 
-Examples are read in batches of similar length and given back in their own order.
+Examples are taken in windows; what is missing of a window is ordered by length, cut into batches from the start, and
+kept batch by batch. A run that goes on after a kill finds whole batches done, from the start of that order, and cuts
+the rest where it would have cut it anyway: with an engine that computes the same from the same input its verdicts are
+the same to the last bit. Between batches of different make-up a probability may move by rounding.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from storm_core.curation.config import ScoreConfig
-from storm_core.curation.judge import ask, read_contexts
-from storm_core.curation.kept_batches import KeptBatches
-from storm_core.curation.prompts import Context, PromptBuilder, Question
-from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE, load_framing, load_rubric
-from storm_core.curation.verdicts import Verdict
-from storm_core.errors import InputError
-from storm_core.progress import progress
+from storm_core.curation.engines.interface import Answer, Reading
+from storm_core.curation.judge import Judge
+from storm_core.curation.prompts import Context, Question
+from storm_core.curation.verdicts import NO_ANSWER, Verdict
 from storm_core.records import Example
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
+# How many examples are in memory as tokens; enough to find batches of like length among them.
+_WINDOW_EXAMPLES = 2048
 # A batch is closed when one more example would make more than this share of its tokens padding: small enough that a
 # long example does not make short ones expensive, large enough that mixed lengths still share a pass.
 _MAX_PADDING_SHARE = 0.1
 
+# Verdicts by example ID and rubric name.
+Known = dict[tuple[str, str], Verdict]
 
-@dataclass(frozen=True, kw_only=True)
-class Judge:
-    """A model and its tokenizer, with the digest of the artifact they came from."""
 
-    model: "PreTrainedModel"
-    tokenizer: "PreTrainedTokenizerBase"
-    digest: str
+class Kept(Protocol):
+    """Verdicts that are there already, and a place for new ones."""
+
+    def find(self, examples: Iterable[Example]) -> Known:
+        """What is there of these examples."""
+
+    def add(self, batch: Sequence[Verdict]) -> None:
+        """Keep the verdicts of one whole batch."""
 
 
 def score_examples(
-    judge: Judge, examples: Sequence[Example], config: ScoreConfig, kept: KeptBatches | None = None
-) -> list[Verdict]:
-    """The educational value verdict of each example, followed by its difficulty verdict if the label is high enough.
+    judge: Judge,
+    examples: Iterable[Example],
+    config: ScoreConfig,
+    kept: Kept,
+    write: Callable[[Sequence[Verdict]], None],
+) -> Iterator[str]:
+    """Write the educational value of each example, followed by its difficulty if the former's label is high enough.
 
-    Batches that `kept` holds are not scored again; those that are scored are added to it.
+    Only what `kept` lacks is asked, and added there.
+
+    Args:
+        judge: whom to ask.
+        examples: read as a stream.
+        config: what makes the prompts and the batches.
+        kept: see above.
+        write: called with the verdicts of one window after the other, in the order of the examples.
+
+    Yields:
+        The ID of each example as it is done, in the order of the work.
 
     Raises:
         InputError: the judge cannot be asked in this way, or its window is too short for `max_length`.
     """
-    builder = PromptBuilder(judge.tokenizer, load_framing())
-    first, second = (builder.question(load_rubric(name)) for name in (EDUCATIONAL_VALUE, DIFFICULTY))
-    contexts = [builder.context(example.messages, config.max_length) for example in examples]
-    _check_window(judge, contexts, max(len(first.ids), len(second.ids)))
-    # Ties are broken by ID, not by place: the same examples in another order make the same batches.
-    order = sorted(range(len(examples)), key=lambda row: (-len(contexts[row].ids), examples[row].id))
-    batches = group_by_length(order, [len(contexts[row].ids) for row in order], config.batch_size)
-
-    def answered() -> Iterator[tuple[int, list[Verdict]]]:
-        for rows in batches:
-            batch = [(examples[row], contexts[row]) for row in rows]
-            found = [kept.verdicts_by_id.get(examples[row].id) for row in rows] if kept else []
-            known = [verdicts for verdicts in found if verdicts]
-            if len(known) < len(rows):
-                known = _score_batch(judge, batch, first, second, config)
-                if kept:
-                    kept.add(verdict for verdicts in known for verdict in verdicts)
-            yield from zip(rows, known, strict=True)
-
-    ticking = progress(answered(), total=len(examples), description="scoring", unit="examples")
-    verdicts_by_row = dict(ticking)
-    return [verdict for row in range(len(examples)) for verdict in verdicts_by_row[row]]
+    stream = iter(examples)
+    while window := list(itertools.islice(stream, _WINDOW_EXAMPLES)):
+        known = kept.find(window)
+        yield from _complete(judge, {example.id: example for example in window}, known, config, kept)
+        names = (judge.educational_value.rubric.name, judge.difficulty.rubric.name)
+        wanted = ((example.id, name) for example in window for name in names)
+        write([known[key] for key in wanted if key in known and _is_wanted(judge, known, key, config)])
 
 
-def group_by_length(rows: Sequence[int], lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+def group_by_length(rows: Sequence[str], lengths: Sequence[int], batch_size: int) -> list[list[str]]:
     """Consecutive rows in batches of at most `batch_size`, each with little padding.
 
     `lengths` (tokens of each row) must not increase, so that the first row of a batch gives its width.
     """
-    batches: list[list[int]] = []
+    batches: list[list[str]] = []
     width = tokens = 0
     for row, length in zip(rows, lengths, strict=True):
         room = (1 - _MAX_PADDING_SHARE) * width * (len(batches[-1]) + 1) if batches else 0
@@ -85,39 +87,80 @@ def group_by_length(rows: Sequence[int], lengths: Sequence[int], batch_size: int
     return batches
 
 
-def _score_batch(
-    judge: Judge,
-    batch: Sequence[tuple[Example, Context]],
-    educational_value: Question,
-    difficulty: Question,
-    config: ScoreConfig,
-) -> list[list[Verdict]]:
-    """The verdicts of each example of the batch, from one prefill."""
-    reading = read_contexts(judge.model, [context.ids for _, context in batch])
-    answers = ask(reading, educational_value)
-    verdicts = [
-        [_verdict(judge, *pair, educational_value, *answer)] for pair, answer in zip(batch, answers, strict=True)
-    ]
-    rubric = educational_value.rubric
-    passed = [
-        row for row, (verdict,) in enumerate(verdicts) if rubric.value_of(verdict.label) >= config.min_educational_value
-    ]
+def _complete(
+    judge: Judge, window: Mapping[str, Example], known: Known, config: ScoreConfig, kept: Kept
+) -> Iterator[str]:
+    """Add to `known` and `kept` what is missing of the window."""
+    first, second = judge.educational_value.rubric.name, judge.difficulty.rubric.name
+    unasked = {id for id in window if (id, first) not in known}
+    # Asked by a run with a higher threshold: the difficulty alone is missing.
+    half = {
+        id for id in window.keys() - unasked if (id, second) not in known and _passes(judge, known[id, first], config)
+    }
+    yield from window.keys() - unasked - half
+    if not unasked and not half:
+        return
+    contexts = {
+        id: judge.builder.context(window[id].messages, config.max_length) for id in window if id in unasked | half
+    }
+    judge.check_window(list(contexts.values()))
+    # One kind after the other: an example of the first never becomes one of the second.
+    for missing, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
+        for batch in _batches(judge, {id: contexts[id] for id in missing}, config):
+            verdicts = ask(judge, [(window[id], contexts[id]) for id in batch], config)
+            kept.add(verdicts)
+            known.update({(verdict.id, verdict.rubric): verdict for verdict in verdicts})
+            yield from batch
+
+
+def _batches(judge: Judge, contexts: Mapping[str, Context], config: ScoreConfig) -> list[list[str]]:
+    lengths = {id: len(context.ids) for id, context in contexts.items()}
+    # Ties are broken by ID, not by place: the same examples in another order make the same batches.
+    order = sorted(contexts, key=lambda each: (-lengths[each], each))
+    # Where nothing is padded, all count as equally long.
+    return group_by_length(order, [lengths[id] if judge.engine.pads else 1 for id in order], config.batch_size)
+
+
+def _ask_both(judge: Judge, batch: Sequence[tuple[Example, Context]], config: ScoreConfig) -> list[Verdict]:
+    """The verdicts on a batch, from one reading: educational value, and difficulty of what passes."""
+    reading = judge.engine.read([context for _, context in batch])
+    verdicts = _verdicts(judge, batch, judge.educational_value, reading)
+    passed = [row for row, verdict in enumerate(verdicts) if _passes(judge, verdict, config)]
     if passed:
-        answers = ask(reading.keep(passed), difficulty)
-        for row, answer in zip(passed, answers, strict=True):
-            verdicts[row].append(_verdict(judge, *batch[row], difficulty, *answer))
+        verdicts += _verdicts(judge, [batch[row] for row in passed], judge.difficulty, reading.keep(passed))
     return verdicts
 
 
-def _verdict(
-    judge: Judge,
-    example: Example,
-    context: Context,
-    question: Question,
-    probabilities: tuple[float, ...],
-    label_mass: float,
-) -> Verdict:
+def _ask_difficulty(judge: Judge, batch: Sequence[tuple[Example, Context]], _: ScoreConfig) -> list[Verdict]:
+    reading = judge.engine.read([context for _, context in batch])
+    return _verdicts(judge, batch, judge.difficulty, reading)
+
+
+def _verdicts(
+    judge: Judge, batch: Sequence[tuple[Example, Context]], question: Question, reading: Reading
+) -> list[Verdict]:
+    answers = reading.ask(question)
+    return [_verdict(judge, *pair, question, answer) for pair, answer in zip(batch, answers, strict=True)]
+
+
+def _passes(judge: Judge, verdict: Verdict, config: ScoreConfig) -> bool:
+    """Whether an educational value is high enough to ask for the difficulty."""
+    if verdict.label == NO_ANSWER:
+        return False
+    return judge.educational_value.rubric.value_of(verdict.label) >= config.min_educational_value
+
+
+def _is_wanted(judge: Judge, known: Known, key: tuple[str, str], config: ScoreConfig) -> bool:
+    """Whether this run would have asked; a run with a lower threshold may have asked for more."""
+    id, rubric = key
+    first = judge.educational_value.rubric.name
+    return rubric == first or _passes(judge, known[id, first], config)
+
+
+def _verdict(judge: Judge, example: Example, context: Context, question: Question, answer: Answer) -> Verdict:
     rubric = question.rubric
+    probabilities = answer.probabilities
+    answered = any(probabilities)
     weighted = zip(rubric.values, probabilities, strict=True)
     return Verdict(
         id=example.id,
@@ -127,20 +170,10 @@ def _verdict(
         judge_digest=judge.digest,
         labels=rubric.labels,
         probabilities=probabilities,
-        label=rubric.labels[probabilities.index(max(probabilities))],
+        label=rubric.labels[probabilities.index(max(probabilities))] if answered else NO_ANSWER,
         expected_value=sum(value * probability for value, probability in weighted),
-        label_mass=label_mass,
+        label_mass=answer.label_mass,
+        unseen_mass=answer.unseen_mass,
         tokens=context.tokens,
         truncated=context.truncated,
     )
-
-
-def _check_window(judge: Judge, contexts: Sequence[Context], question_tokens: int) -> None:
-    """Refuse a prompt longer than the positions the judge was made for: its answers would mean nothing."""
-    longest = max((len(context.ids) for context in contexts), default=0) + question_tokens
-    window = getattr(judge.model.config, "max_position_embeddings", None)
-    if window is not None and longest > window:
-        raise InputError(
-            f"a prompt of {longest} tokens does not fit the judge's window of {window}; lower max_length by at least "
-            f"{longest - window}"
-        )

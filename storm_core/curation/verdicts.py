@@ -22,10 +22,13 @@ SCHEMA = pa.schema(
         ("label", pa.string()),
         ("expected_value", pa.float64()),
         ("label_mass", pa.float64()),
+        ("unseen_mass", pa.float64()),
         ("tokens", pa.int64()),
         ("truncated", pa.bool_()),
     ]
 )
+# The label of an example about which the judge said none of the labels that its engine could see.
+NO_ANSWER = ""
 _ROWS_PER_BATCH = 10_000
 
 
@@ -40,12 +43,13 @@ class Verdict:
         rubric_hash: SHA-256, in hex, of the rubric and the framing.
         judge_digest: digest of the judge's model artifact.
         labels: the allowed answers.
-        probabilities: of each label; they sum to 1.
-        label: the most probable label, the first of equals.
+        probabilities: of each label; they sum to 1, or are all 0 where there was no answer.
+        label: the most probable label, the first of equals; `NO_ANSWER` where the judge gave none that could be seen.
         expected_value: sum of each label's value times its probability.
         label_mass: probability of all the labels together among the whole vocabulary, 0 to 1.
         tokens: of the example, before any cut.
         truncated: whether the judge did not read its middle.
+        unseen_mass: probability, at most, of labels that the engine did not report and that count as 0 above.
     """
 
     id: str
@@ -60,11 +64,30 @@ class Verdict:
     label_mass: float
     tokens: int
     truncated: bool
+    unseen_mass: float = 0.0
+
+
+class VerdictWriter:
+    """Writes verdicts to one Parquet file, a row group at each call of `write`."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA)
+
+    def __enter__(self) -> "VerdictWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, verdicts: Iterable[Verdict]) -> None:
+        """Append these verdicts."""
+        self._writer.write_table(pa.Table.from_pylist([asdict(verdict) for verdict in verdicts], schema=SCHEMA))
 
 
 def write_verdicts(path: Path, verdicts: Iterable[Verdict]) -> None:
     """Write verdicts to one Parquet file."""
-    pq.write_table(pa.Table.from_pylist([asdict(verdict) for verdict in verdicts], schema=SCHEMA), path)
+    with VerdictWriter(path) as writer:
+        writer.write(verdicts)
 
 
 def read_verdicts(path: Path) -> Iterator[Verdict]:

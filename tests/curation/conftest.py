@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from storm_core.compute import load_model, load_tokenizer
-from storm_core.curation.scoring import Judge
+from storm_core.curation.engines.transformers_engine import TransformersEngine
+from storm_core.curation.judge import Judge
+from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.verdicts import Verdict
 from storm_core.records import Example, Message, make_example
 
@@ -17,7 +19,12 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def tiny_judge(tiny_llama: Path) -> Judge:
-    return Judge(model=load_model(tiny_llama, torch.float32), tokenizer=load_tokenizer(tiny_llama), digest="j" * 64)
+    return Judge(
+        tokenizer=load_tokenizer(tiny_llama),
+        rubrics=load_rubrics(),
+        digest="j" * 64,
+        open_engine=lambda _: TransformersEngine(load_model(tiny_llama, torch.float32)),
+    )
 
 
 @pytest.fixture(scope="session")

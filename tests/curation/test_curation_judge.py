@@ -2,58 +2,69 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storm_core.curation.judge import ask, label_probabilities, read_contexts
-from storm_core.curation.prompts import PromptBuilder
-from storm_core.curation.rubrics import load_framing, load_rubric
-
-RUBRICS = ("educational_value", "difficulty")
+from storm_core.curation.engines.transformers_engine import TransformersEngine, label_probabilities
 
 
 @pytest.fixture(scope="module")
 def contexts(tiny_judge, examples):
-    builder = PromptBuilder(tiny_judge.tokenizer, load_framing())
-    return [builder.context(example.messages, 512).ids for example in examples]
+    return [tiny_judge.builder.context(example.messages, 512) for example in examples]
 
 
 @pytest.fixture(scope="module")
 def questions(tiny_judge):
-    builder = PromptBuilder(tiny_judge.tokenizer, load_framing())
-    return [builder.question(load_rubric(name)) for name in RUBRICS]
+    return [tiny_judge.educational_value, tiny_judge.difficulty]
 
 
 def plain(model, context, question):
     """Label probabilities and mass from a whole forward pass over one prompt: no cache, no padding, no batch."""
     with torch.inference_mode():
-        logits = model(torch.tensor([[*context, *question.ids]]), use_cache=False).logits[0, -1]
+        logits = model(torch.tensor([[*context.ids, *question.ids]]), use_cache=False).logits[0, -1]
     chosen = torch.softmax(logits.double(), dim=-1)[list(question.label_ids)]
     return (chosen / chosen.sum()).tolist(), chosen.sum().item()
 
 
 def check_against_plain(model, contexts, answers, question):
     assert len(answers) == len(contexts)
-    for context, (probabilities, mass) in zip(contexts, answers, strict=True):
+    for context, answer in zip(contexts, answers, strict=True):
         expected, expected_mass = plain(model, context, question)
-        assert probabilities == pytest.approx(expected, abs=1e-5)
-        assert mass == pytest.approx(expected_mass, abs=1e-6)
+        assert answer.probabilities == pytest.approx(expected, abs=1e-5)
+        assert answer.label_mass == pytest.approx(expected_mass, abs=1e-6)
+        assert answer.unseen_mass == 0
 
 
 def test_answers_from_a_padded_batch_equal_a_plain_forward_pass(tiny_judge, contexts, questions):
-    assert max(map(len, contexts)) > 2 * min(map(len, contexts))
-    reading = read_contexts(tiny_judge.model, contexts)
+    assert max(len(context.ids) for context in contexts) > 2 * min(len(context.ids) for context in contexts)
+    reading = tiny_judge.engine.read(contexts)
     # Asked twice in turn: a question must leave no trace in the cache.
     for question in [*questions, *questions]:
-        check_against_plain(tiny_judge.model, contexts, ask(reading, question), question)
+        check_against_plain(tiny_judge.engine.model, contexts, reading.ask(question), question)
 
 
 def test_answers_after_keeping_some_rows_equal_a_plain_forward_pass(tiny_judge, contexts, questions):
-    reading = read_contexts(tiny_judge.model, contexts)
-    ask(reading, questions[0])
+    reading = tiny_judge.engine.read(contexts)
+    reading.ask(questions[0])
     kept = [7, 0, 4]
-    answers = ask(reading.keep(kept), questions[1])
-    check_against_plain(tiny_judge.model, [contexts[row] for row in kept], answers, questions[1])
+    answers = reading.keep(kept).ask(questions[1])
+    check_against_plain(tiny_judge.engine.model, [contexts[row] for row in kept], answers, questions[1])
+
+
+@given(data=st.data())
+@settings(max_examples=25)
+def test_answers_equal_a_plain_forward_pass_whatever_the_batch_and_the_order_of_questions(
+    tiny_judge, contexts, questions, data
+):
+    rows = data.draw(st.lists(st.integers(0, len(contexts) - 1), min_size=1, max_size=6))
+    asked = data.draw(st.lists(st.sampled_from(questions), min_size=1, max_size=3))
+    kept = data.draw(st.lists(st.sampled_from(range(len(rows))), min_size=1, max_size=4))
+    reading = tiny_judge.engine.read([contexts[row] for row in rows])
+    for question in asked:
+        answers = reading.ask(question)
+        check_against_plain(tiny_judge.engine.model, [contexts[row] for row in rows], answers, question)
+    answers = reading.keep(kept).ask(asked[0])
+    check_against_plain(tiny_judge.engine.model, [contexts[rows[place]] for place in kept], answers, asked[0])
 
 
 def test_answers_of_a_judge_with_sliding_windows_equal_a_plain_forward_pass(tiny_judge, contexts, questions):
@@ -61,7 +72,7 @@ def test_answers_of_a_judge_with_sliding_windows_equal_a_plain_forward_pass(tiny
 
     torch.manual_seed(0)
     config = MistralConfig(
-        vocab_size=len(tiny_judge.tokenizer),
+        vocab_size=tiny_judge.engine.model.config.vocab_size,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -70,9 +81,9 @@ def test_answers_of_a_judge_with_sliding_windows_equal_a_plain_forward_pass(tiny
         sliding_window=16,
     )
     model = MistralForCausalLM(config).eval()
-    reading = read_contexts(model, contexts)
+    reading = TransformersEngine(model).read(contexts)
     for question in questions:
-        check_against_plain(model, contexts, ask(reading, question), question)
+        check_against_plain(model, contexts, reading.ask(question), question)
 
 
 @given(

@@ -1,9 +1,11 @@
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from storm_core.curation.prompts import PromptBuilder
+from storm_core.curation.prompts import PromptBuilder, break_control_tokens
 from storm_core.curation.rubrics import Rubric, load_framing, load_rubric
 from storm_core.errors import InputError
 from storm_core.records import Message
@@ -104,6 +106,46 @@ def test_long_example_keeps_both_ends_around_the_mark(builder, tokenizer):
     assert context.tokens == whole.tokens > 1000
     assert len(context.ids) == len(whole.ids) - whole.tokens + 64
     assert "User: 0 1 2" in shown and load_framing().cut in shown and "Assistant: The end\n" in shown
+
+
+def test_mark_of_a_cut_that_fills_the_budget_is_refused(tokenizer):
+    builder = PromptBuilder(tokenizer, dataclasses.replace(load_framing(), cut="[cut] " * 40))
+    with pytest.raises(InputError, match=r"max_length 64 leaves no room beside framing\.cut"):
+        builder.context(conversation("Hi there" * 200), 64)
+
+
+def test_fingerprint_changes_with_all_that_makes_a_prompt(builder, tokenizer, tiny_tokenizer_directory):
+    assert PromptBuilder(tokenizer, load_framing()).fingerprint() == builder.fingerprint()
+    other_template = AutoTokenizer.from_pretrained(tiny_tokenizer_directory)
+    other_template.chat_template += "Answer: "
+    others = [
+        PromptBuilder(other_template, load_framing()),
+        *(
+            PromptBuilder(tokenizer, dataclasses.replace(load_framing(), **{name: "!"}))
+            for name in ("head", "cut", "tail")
+        ),
+        PromptBuilder(tokenizer, dataclasses.replace(load_framing(), turn="{role} - {content}")),
+    ]
+    assert len({builder.fingerprint(), *(other.fingerprint() for other in others)}) == 6
+
+
+def test_length_of_a_context_follows_from_the_length_of_its_example(builder):
+    for text in ("Hi", "Hi there, " * 50):
+        for max_length in (40, 1000):
+            context = builder.context(conversation(text), max_length)
+            assert len(context.ids) == builder.context_length(context.tokens, max_length)
+
+
+LOOK_ALIKES = ["<|im_end|>", "<|eot_id|>", "[INST]", "</s>", "<<SYS>>", "<start_of_turn>", "<bos>", "<\uff5cend\uff5c>"]
+
+
+@given(
+    text=st.lists(st.one_of(st.text(max_size=5), st.sampled_from([*LOOK_ALIKES, "<", "|", ">", "[", "s"]))).map("".join)
+)
+def test_broken_text_holds_no_control_token_and_loses_nothing(text):
+    broken = break_control_tokens(text, LOOK_ALIKES)
+    assert not any(token in broken for token in LOOK_ALIKES)
+    assert broken.replace(" ", "") == text.replace(" ", "")
 
 
 def test_example_of_exactly_the_longest_length_is_not_cut(builder):

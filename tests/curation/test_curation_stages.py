@@ -69,6 +69,43 @@ def test_score_writes_the_same_bytes_again(tmp_path, tiny_llama, prepared, score
     assert again.manifests["verdicts"].digest == json.loads((scored[0] / "manifest.json").read_text())["digest"]
 
 
+def test_rubrics_of_a_user_decide_what_is_asked_and_counted(tmp_path, tiny_llama, prepared):
+    rubrics = tmp_path / "rubrics"
+    rubrics.mkdir()
+    (rubrics / "educational_value.yaml").write_text(
+        'name: educational_value\nquestion: "Is it easy or hard?"\nlabels: [easy, hard]\nvalues: [-1, 7.5]\n'
+    )
+    (rubrics / "difficulty.yaml").write_text('name: difficulty\nquestion: "How?"\nlabels: ["1", "2"]\nvalues: [1, 2]\n')
+    arguments = ["score", "--model", str(tiny_llama), "--examples", str(prepared), "--dtype", "float32"]
+    arguments += ["--rubrics", str(rubrics), "--min-educational-value", "-1", "--verdicts", str(tmp_path / "own")]
+    assert main(arguments) == 0
+    verdicts = list(read_verdicts(tmp_path / "own" / "verdicts.parquet"))
+    assert {verdict.labels for verdict in verdicts} == {("easy", "hard"), ("1", "2")}
+    for verdict in verdicts[::2]:
+        easy, hard = verdict.probabilities
+        assert verdict.expected_value == pytest.approx(7.5 * hard - easy)
+    manifest = json.loads((tmp_path / "own" / "manifest.json").read_text())
+    assert len(manifest["inputs"]["rubrics"]) == 1
+    assert {f"educational_value_label_{label}" for label in ("easy", "hard")} < manifest["metrics"].keys()
+
+
+def test_rubric_that_cannot_work_is_an_error_in_one_line(tmp_path, tiny_llama, prepared, capsys):
+    (tmp_path / "rubrics").mkdir()
+    (tmp_path / "rubrics" / "difficulty.yaml").write_text("name: difficulty\n")
+    arguments = ["score", "--model", str(tiny_llama), "--examples", str(prepared), "--verdicts", str(tmp_path / "out")]
+    assert main([*arguments, "--rubrics", str(tmp_path / "rubrics")]) == 1
+    assert "storm score: error: difficulty.yaml must hold exactly the fields" in capsys.readouterr().err
+
+
+def test_shard_that_is_no_parquet_file_is_refused(tmp_path, tiny_llama, prepared):
+    content = (prepared / "shard-00000.parquet").read_bytes()
+    for garbage in (b"", b"PAR1", content[: len(content) // 2]):
+        (prepared / "shard-00000.parquet").write_bytes(garbage)
+        seal(prepared, "examples", producer={}, inputs={}, metrics={})
+        with pytest.raises(InputError, match=r"shard-00000\.parquet is not a Parquet file of examples"):
+            score(tiny_llama, prepared, tmp_path / "none")
+
+
 def test_score_of_a_shard_that_is_not_there_is_refused(tmp_path, tiny_llama, prepared):
     with pytest.raises(InputError, match=r"no shard-00002\.parquet"):
         score(tiny_llama, prepared, tmp_path / "none", shard=2)

@@ -1,0 +1,281 @@
+"""Two verdicts an example: `storm score` beside free-text generation and beside constrained choice, in the same engine.
+
+    python benchmarks/curation.py --model runs/smoke/artifacts/model --data .data [--engine vllm] [--smoke]
+
+All three read the same examples, of the chatterbot corpus and of BFCL's live questions, and answer both rubrics. The
+peers do it as labelling is commonly done: two separate passes, the question before the example, and the answer
+generated, either freely and then parsed, or constrained to the labels. `--engine vllm` needs a Python with vLLM.
+"""
+
+import argparse
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from storm_core.artifacts import open_directory
+from storm_core.checkpoints import open_checkpoint
+from storm_core.compute import load_model, load_tokenizer, resolve_dtype
+from storm_core.curation.config import ScoreConfig
+from storm_core.curation.engines.interface import Engine
+from storm_core.curation.judge import Judge
+from storm_core.curation.prompts import Context, Question
+from storm_core.curation.rubrics import load_rubrics
+from storm_core.curation.scoring import group_by_length, score_examples
+from storm_core.curation.verdicts import Verdict
+from storm_core.execution import execute
+from storm_core.records import Example, read_examples
+from storm_core.sources.config import PREPARE, PrepareConfig
+
+SOURCES = ("chat=chatterbot:chatterbot_corpus/data/english", "tools=bfcl:bfcl_eval/data#live_simple+live_multiple")
+SMOKE_EXAMPLES = 6
+# Dense bfloat16 of an H100 SXM, from its data sheet; the limit of a prefill is 2 operations a weight and token.
+PEAK_TERAFLOPS = 989.0
+
+
+def main() -> None:
+    options = parse_options()
+    examples = real_examples(options.data, SMOKE_EXAMPLES if options.smoke else options.examples)
+    config = ScoreConfig(
+        engine=options.engine,
+        dtype=options.dtype,
+        max_length=options.max_length,
+        batch_size=options.batch_size,
+        min_educational_value=1.0,
+    )
+    judge = open_judge(options.model, config, options.free_text_tokens)
+    passes = Passes(judge, examples, config)
+    # A batch before each, not measured: it compiles, allocates and warms up.
+    warm_up = Passes(judge, examples[: 1 if options.smoke else config.batch_size], config)
+    generate = {"transformers": generate_with_transformers, "vllm": generate_with_vllm}[options.engine]
+
+    def free_text(work: Passes) -> list[str | None]:
+        return work.generated(lambda prompts, _: generate(judge, prompts, config, options.free_text_tokens, None))
+
+    def choice(work: Passes) -> list[str | None]:
+        return work.generated(lambda prompts, question: generate(judge, prompts, config, None, question))
+
+    contenders: dict[str, Callable[[Passes], list[str | None]]] = {
+        "storm score": Passes.ours,
+        f"free text (<= {options.free_text_tokens} tokens)": free_text,
+        "constrained choice": choice,
+    }
+    tokens = passes.tokens()
+    print(f"{options.engine}, {resolve_dtype(options.dtype)}, {len(examples)} examples, {tokens} tokens, both verdicts")
+    print(f"{'':28}{'s (median)':>12}{'examples/s':>12}{'tokens/s':>12}{'times':>8}{'answered':>10}")
+    measured = {}
+    for name, contender in contenders.items():
+        contender(warm_up)
+        measured[name], answers = measure(partial(contender, passes), 1 if options.smoke else options.repeats)
+        seconds, answered = measured[name], 1 - answers.count(None) / len(answers)
+        times = seconds / measured["storm score"]
+        rates = f"{len(examples) / seconds:12.2f}{tokens / seconds:12.0f}{times:8.2f}{answered:10.0%}"
+        print(f"{name:28}{seconds:12.2f}{rates}")
+    if torch.cuda.is_available():
+        limit = 2 * parameters(options.model) * tokens / (options.peak_teraflops * 1e12)
+        print(f"storm score reaches {limit / measured['storm score']:.0%} of the prefill limit ({limit:.2f} s)")
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure `storm score` beside generated labels.")
+    parser.add_argument("--model", type=Path, required=True, help="directory of an instruct model")
+    parser.add_argument("--data", type=Path, default=Path(".data"), help="where chatterbot_corpus and bfcl_eval lie")
+    parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
+    parser.add_argument("--examples", type=int, default=500, help="how many examples (default 500)")
+    parser.add_argument("--batch-size", type=int, default=16, help="most examples at once (default 16)")
+    parser.add_argument("--max-length", type=int, default=1024, help="most tokens of an example (default 1024)")
+    parser.add_argument("--dtype", default="auto", help="auto, bfloat16 or float32 (default auto)")
+    parser.add_argument("--free-text-tokens", type=int, default=32, help="most tokens of a free answer (default 32)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each (default 3)")
+    parser.add_argument("--peak-teraflops", type=float, default=PEAK_TERAFLOPS, help="of the GPU (default: an H100's)")
+    parser.add_argument("--smoke", action="store_true", help=f"{SMOKE_EXAMPLES} examples, one run")
+    return parser.parse_args()
+
+
+def real_examples(data: Path, count: int) -> list[Example]:
+    """Half of them from each source, as `storm prepare` makes them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        config = PrepareConfig(
+            sources=SOURCES, shards=1, max_examples_per_source=-(-count // 2), max_rejected_fraction=0.01
+        )
+        output = Path(scratch) / "examples"
+        execute(PREPARE, config, {"data": [str(data)]}, {"examples": output}, {})
+        return list(read_examples(output / "shard-00000.parquet"))[:count]
+
+
+def open_judge(path: Path, config: ScoreConfig, free_text_tokens: int) -> Judge:
+    """A judge with room for the peers' answers too; its engine is loaded now, outside of what is measured."""
+
+    def open_engine(judge: Judge) -> Engine:
+        dtype = resolve_dtype(config.dtype)
+        if config.engine == "vllm":
+            from storm_core.curation.engines.vllm_engine import open_vllm_engine  # noqa: PLC0415 (another environment)
+
+            longest = judge.builder.context_length(config.max_length, config.max_length) + judge.question_tokens
+            return open_vllm_engine(
+                path, dtype, longest_prompt=longest + free_text_tokens + 8, batch_size=config.batch_size
+            )
+        from storm_core.curation.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
+
+        return TransformersEngine(load_model(path, dtype))
+
+    judge = Judge(
+        tokenizer=load_tokenizer(path),
+        rubrics=load_rubrics(),
+        digest=open_directory(path).digest,
+        open_engine=open_engine,
+    )
+    judge.engine  # noqa: B018 (loads it)
+    return judge
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The same work done by each contender; the answers come as label texts, None where there was none."""
+
+    judge: Judge
+    examples: list[Example]
+    config: ScoreConfig
+
+    def ours(self) -> list[str | None]:
+        """Both questions from one reading."""
+        verdicts: list[Verdict] = []
+        for _ in score_examples(self.judge, self.examples, self.config, Nothing(), verdicts.extend):
+            pass
+        return [verdict.label or None for verdict in verdicts]
+
+    def generated(self, generate: Callable[[list[list[int]], Question], list[str]]) -> list[str | None]:
+        """One pass for each question over all examples."""
+        answers: list[str | None] = []
+        for question in (self.judge.educational_value, self.judge.difficulty):
+            prompts = [self.prompt(context, question) for context in self.contexts()]
+            answers += [parse(text, question) for text in generate(prompts, question)]
+        return answers
+
+    def contexts(self) -> list[Context]:
+        """The examples as tokens."""
+        return [self.judge.builder.context(example.messages, self.config.max_length) for example in self.examples]
+
+    def prompt(self, context: Context, question: Question) -> list[int]:
+        """The same tokens with the question before the example."""
+        asked = self.judge.builder.plain_ids(question.rubric.question)
+        control, rest = context.ids[: context.control], context.ids[context.control :]
+        return [*control, *asked, *rest, *question.ids[len(asked) :]]
+
+    def tokens(self) -> int:
+        """Tokens that have to be read at least: every context once, and both questions."""
+        questions = len(self.judge.educational_value.ids) + len(self.judge.difficulty.ids)
+        return sum(len(context.ids) + questions for context in self.contexts())
+
+
+class Nothing:
+    """Keeps no verdict, so that every run asks for all."""
+
+    def find(self, _: Iterable[Example]) -> dict[tuple[str, str], Verdict]:
+        """Nothing is known."""
+        return {}
+
+    def add(self, _: Sequence[Verdict]) -> None:
+        """Nothing is kept."""
+
+
+def generate_with_transformers(
+    judge: Judge, prompts: list[list[int]], config: ScoreConfig, tokens: int | None, question: Question | None
+) -> list[str]:
+    """Texts that the model generates greedily: at most `tokens` freely, or one of the question's labels."""
+    model, tokenizer = judge.engine.model, judge.builder.tokenizer  # type: ignore[attr-defined]
+    allowed = label_tree(judge, question) if question else None
+    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+    batches = group_by_length([str(row) for row in order], [len(prompts[row]) for row in order], config.batch_size)
+    texts = [""] * len(prompts)
+    for batch in batches:
+        rows = [int(row) for row in batch]
+        width = len(prompts[rows[0]])
+        ids = torch.tensor([[tokenizer.eos_token_id] * (width - len(prompts[row])) + prompts[row] for row in rows])
+        mask = torch.tensor([[0] * (width - len(prompts[row])) + [1] * len(prompts[row]) for row in rows])
+        limits: dict[str, Any] = {"max_new_tokens": tokens}
+        if allowed:
+            limits = {
+                "max_new_tokens": max(len(path) for path in allowed),
+                "prefix_allowed_tokens_fn": lambda _, written, start=width: next_tokens(
+                    allowed, written[start:].tolist()
+                ),
+            }
+        with torch.inference_mode():
+            written = model.generate(
+                ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                do_sample=False,
+                pad_token_id=tokenizer.eos_token_id,
+                **limits,
+            )
+        for row, answer in zip(rows, written[:, width:], strict=True):
+            texts[row] = tokenizer.decode(answer, skip_special_tokens=True)
+    return texts
+
+
+def label_tree(judge: Judge, question: Question) -> set[tuple[int, ...]]:
+    """Every beginning of a label in tokens, the end of the turn included."""
+    tokenizer = judge.builder.tokenizer
+    paths = [
+        (first, *judge.builder.plain_ids(label[len(judge.builder.token_text(first)) :]), tokenizer.eos_token_id)
+        for first, label in zip(question.label_ids, question.rubric.labels, strict=True)
+    ]
+    return {path[:length] for path in paths for length in range(1, len(path) + 1)}
+
+
+def next_tokens(tree: set[tuple[int, ...]], written: list[int]) -> list[int]:
+    """What may follow; after the end, the end again."""
+    following = [path[-1] for path in tree if path[:-1] == tuple(written)]
+    return following or [written[-1]]
+
+
+def generate_with_vllm(
+    judge: Judge, prompts: list[list[int]], _: ScoreConfig, tokens: int | None, question: Question | None
+) -> list[str]:
+    """As `generate_with_transformers`, by vLLM's own batching and structured outputs."""
+    from vllm import SamplingParams  # noqa: PLC0415
+    from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415
+
+    llm = judge.engine.llm  # type: ignore[attr-defined]
+    llm.reset_prefix_cache()
+    choice = StructuredOutputsParams(choice=list(question.rubric.labels)) if question else None
+    parameters = SamplingParams(temperature=0.0, max_tokens=tokens or 8, structured_outputs=choice)
+    outputs = llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], parameters, use_tqdm=False)
+    return [output.outputs[0].text for output in outputs]
+
+
+def parse(text: str, question: Question) -> str | None:
+    """The first label that stands in the text as a word."""
+    found = re.search(r"\b(" + "|".join(map(re.escape, question.rubric.labels)) + r")\b", text)
+    return found[1] if found else None
+
+
+def measure(contender: Callable[[], list[str | None]], repeats: int) -> tuple[float, list[str | None]]:
+    """Median of the seconds that the runs took, and the answers of the last."""
+    seconds = []
+    answers: list[str | None] = []
+    for _ in range(repeats):
+        started = time.monotonic()
+        answers = contender()
+        seconds.append(time.monotonic() - started)
+    return statistics.median(seconds), answers
+
+
+def parameters(path: Path) -> int:
+    """Weights of the matrices that every token passes: all tensors but the embedding, which is looked up."""
+    checkpoint = open_checkpoint(path)
+    sizes = {name: info.shape for name, info in checkpoint.tensors.items() if "embed_tokens" not in name}
+    return sum(torch.Size(shape).numel() for shape in sizes.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

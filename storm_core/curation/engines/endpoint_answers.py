@@ -1,0 +1,103 @@
+"""What an OpenAI-compatible endpoint answers, checked: log-probabilities of the first token it would generate.
+
+Two forms are in use: `/completions` lists them by token text (or, from vLLM on request, as `token_id:5`), while
+`/chat/completions`, and llama.cpp everywhere, list objects with `token`, `logprob` and sometimes `id`.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from storm_core.curation.engines.answers import make_answer
+from storm_core.curation.engines.interface import Answer
+
+_TOKEN_ID_PREFIX = "token_id:"  # noqa: S105 (not a secret)
+# Servers round; a log-probability above this is none.
+_LARGEST = 1e-3
+
+
+class NonsenseError(Exception):
+    """The answer is not what such an endpoint answers; says what is wrong with it."""
+
+
+def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int | None) -> Answer:
+    """The answer in the body of a response.
+
+    A label counts as reported under its token id or its text. Where some are not, each of them is at most as probable
+    as the least probable token that is.
+
+    Args:
+        content: the body.
+        labels: text of each label's first token, by token id, in the rubric's order.
+        prompt_tokens: how many token ids were sent; None where text was.
+
+    Raises:
+        NonsenseError: it is not JSON, or lacks what it must have.
+    """
+    answer = _parse(content)
+    read = (answer.get("usage") or {}).get("prompt_tokens")
+    if prompt_tokens is not None and read is not None and read != prompt_tokens:
+        raise NonsenseError(
+            f"it read {read} tokens where {prompt_tokens} ids were sent: it does not take ids as they are; set "
+            "endpoint_prompts to text"
+        )
+    reported = _first_token(answer)
+    found = [_find(reported, token, text) for token, text in labels.items()]
+    missing = found.count(None)
+    return make_answer(found, _unseen_mass(reported, missing))
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        raise NonsenseError("it is not JSON") from None
+    if not isinstance(answer, dict):
+        raise NonsenseError("it is not a JSON object")
+    return answer
+
+
+def _first_token(answer: Mapping[str, Any]) -> dict[int | str, float]:
+    """Log-probabilities at the first generated token, by token id or text; empty where nothing was generated."""
+    try:
+        choice = answer["choices"][0]
+        logprobs = choice["logprobs"]
+        if choice.get("finish_reason") == "content_filter":
+            return {}
+        if logprobs.get("content") is not None:
+            places = [_by_name(place["top_logprobs"]) for place in logprobs["content"]]
+        else:
+            places = [_by_id(place) for place in logprobs["top_logprobs"]]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise NonsenseError("it holds no log-probabilities; the server must support logprobs") from None
+    first = places[0] if places else {}
+    for name, value in first.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value <= _LARGEST:
+            raise NonsenseError(f"it gives {name!r} the log-probability {value!r}")
+    return first
+
+
+def _by_name(entries: list[Any]) -> dict[int | str, float]:
+    return {entry.get("id", entry["token"]): entry["logprob"] for entry in entries}
+
+
+def _by_id(entries: Mapping[str, float]) -> dict[int | str, float]:
+    named = {}
+    for name, value in entries.items():
+        number = name.removeprefix(_TOKEN_ID_PREFIX)
+        named[int(number) if number != name and number.isdigit() else name] = value
+    return named
+
+
+def _find(reported: Mapping[int | str, float], token: int, text: str) -> float | None:
+    return reported.get(token, reported.get(text))
+
+
+def _unseen_mass(reported: Mapping[int | str, float], missing: int) -> float:
+    if not missing:
+        return 0.0
+    if not reported:
+        return 1.0
+    rest = 1.0 - math.fsum(math.exp(value) for value in reported.values())
+    return max(0.0, min(rest, missing * math.exp(min(reported.values()))))

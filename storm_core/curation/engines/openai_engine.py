@@ -1,0 +1,137 @@
+"""The judge behind an OpenAI-compatible HTTP endpoint.
+
+Where the server takes token ids (vLLM, llama.cpp), it gets the very ids that the other engines read. Where it takes
+text alone, control tokens in the example are broken up before it is sent, as the server would read them as such.
+
+How exact the numbers are depends on the server. vLLM reports the label tokens that it is asked for
+(`logprob_token_ids`); others report their 20 or 5 most probable tokens, and a label that is not among them counts as 0:
+`Answer.unseen_mass` says how much it may have had.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from storm_core.curation.config import ScoreConfig
+from storm_core.curation.engines.endpoint import CHAT_COMPLETIONS, COMPLETIONS, Endpoint, RefusedError
+from storm_core.curation.engines.endpoint_answers import read_answer
+from storm_core.curation.engines.interface import Answer
+from storm_core.curation.prompts import Context, PromptBuilder, Question
+from storm_core.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One way of asking for log-probabilities.
+
+    Attributes:
+        top: how many of the most probable tokens to report.
+        by_id: whether to ask for the label tokens by their ids too; vLLM knows how.
+        limit: the field that says how many tokens to generate.
+    """
+
+    top: int
+    by_id: bool = False
+    limit: str = "max_tokens"
+
+
+# Richest first; the first that the server does not refuse is used. 20 and 5 are the most that servers commonly give.
+_DIALECTS = {
+    "tokens": (Dialect(top=20, by_id=True), Dialect(top=20), Dialect(top=5)),
+    # A server that takes text has its own idea of token ids. Newer models want the new name of the limit.
+    "text": (Dialect(top=20), Dialect(top=20, limit="max_completion_tokens"), Dialect(top=5)),
+}
+
+
+class OpenAIEngine:
+    """Answers by requests for one generated token, several under way at once."""
+
+    pads = False
+    # Unknown here; the server refuses what is too long.
+    window: int | None = None
+
+    def __init__(self, endpoint: Endpoint, builder: PromptBuilder, config: ScoreConfig) -> None:
+        self._endpoint = endpoint
+        self._builder = builder
+        self._config = config
+        self._dialect: Dialect | None = None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._endpoint.close()
+
+    def read(self, contexts: Sequence[Context]) -> "RemoteReading":
+        """Nothing is sent yet; a server that caches prefixes reads each context once for all questions."""
+        return RemoteReading(engine=self, contexts=tuple(contexts))
+
+    def ask_all(self, contexts: Sequence[Context], question: Question) -> list[Answer]:
+        """The answers about these contexts, in their order."""
+        if self._dialect is None:
+            self._dialect = self._find_dialect(contexts[0], question)
+        dialect = self._dialect
+        with ThreadPoolExecutor(self._config.endpoint_concurrency) as executor:
+            # Where one fails, the iterator takes back those that have not begun.
+            return list(executor.map(lambda context: self._ask(context, question, dialect), contexts))
+
+    def _find_dialect(self, context: Context, question: Question) -> Dialect:
+        reasons = []
+        for dialect in _DIALECTS[self._config.endpoint_prompts]:
+            try:
+                self._ask(context, question, dialect)
+            except RefusedError as error:
+                reasons.append(str(error))
+            else:
+                return dialect
+        raise InputError(
+            f"{self._endpoint.address} refuses every request for log-probabilities, the last with: {reasons[-1]}; "
+            f"endpoint_prompts is {self._config.endpoint_prompts!r}, does the server take that?"
+        )
+
+    def _ask(self, context: Context, question: Question, dialect: Dialect) -> Answer:
+        labels = {token: self._builder.token_text(token) for token in question.label_ids}
+        if self._config.endpoint_prompts == "tokens":
+            path, body = COMPLETIONS, self._token_body(context, question, dialect)
+            sent: int | None = len(body["prompt"])
+        else:
+            path, body, sent = CHAT_COMPLETIONS, self._text_body(context, question, dialect), None
+        return self._endpoint.post(path, body, lambda content: read_answer(content, labels, prompt_tokens=sent))
+
+    def _token_body(self, context: Context, question: Question, dialect: Dialect) -> dict[str, Any]:
+        body = {**self._body(dialect), "prompt": [*context.ids, *question.ids], "logprobs": dialect.top}
+        if dialect.by_id:
+            body |= {"logprob_token_ids": list(question.label_ids), "return_tokens_as_token_ids": True}
+        return body
+
+    def _text_body(self, context: Context, question: Question, dialect: Dialect) -> dict[str, Any]:
+        message = {"role": "user", "content": self._builder.harmless_text(context, question)}
+        return {**self._body(dialect), "messages": [message], "logprobs": True, "top_logprobs": dialect.top}
+
+    def _body(self, dialect: Dialect) -> dict[str, Any]:
+        # At temperature 0 the token that is generated is the most probable one, so no run adds another by chance.
+        return {"model": self._config.endpoint_model, "temperature": 0, "seed": 0, dialect.limit: 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteReading:
+    """Contexts that start the prompts of every question."""
+
+    engine: OpenAIEngine
+    contexts: tuple[Context, ...]
+
+    def keep(self, rows: Sequence[int]) -> "RemoteReading":
+        """The same reading for these rows alone."""
+        return RemoteReading(engine=self.engine, contexts=tuple(self.contexts[row] for row in rows))
+
+    def ask(self, question: Question) -> list[Answer]:
+        """One request for each context."""
+        return self.engine.ask_all(self.contexts, question)
+
+
+def open_openai_engine(config: ScoreConfig, builder: PromptBuilder) -> OpenAIEngine:
+    """The engine for the endpoint that `config` names; nothing is sent yet.
+
+    Raises:
+        InputError: see `Endpoint`.
+    """
+    return OpenAIEngine(Endpoint(config), builder, config)

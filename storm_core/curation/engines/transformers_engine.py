@@ -1,0 +1,109 @@
+"""The judge as a transformers model in this process.
+
+A batch of contexts is read once; each question then reuses the keys and values of that one prefill.
+
+Shapes. B: examples of a batch, T: context tokens after padding, Q: question tokens, L: labels, V: vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from storm_core.curation.engines.interface import Answer
+from storm_core.curation.prompts import Context, Question
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Masked everywhere, so any token of any vocabulary does.
+_PADDING_ID = 0
+
+
+class TransformersEngine:
+    """Answers by forward passes of a model in evaluation mode."""
+
+    pads = True
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        self.model = model
+        self.window: int | None = getattr(model.config, "max_position_embeddings", None)
+
+    def read(self, contexts: Sequence[Context]) -> "CachedReading":
+        """One forward pass over the contexts, padded on the left."""
+        width = max(len(context.ids) for context in contexts)
+        lengths = [len(context.ids) for context in contexts]
+        device = self.model.device
+        ids_BT = torch.tensor([[_PADDING_ID] * (width - len(c.ids)) + list(c.ids) for c in contexts], device=device)
+        mask_BT = torch.tensor([[0] * (width - length) + [1] * length for length in lengths], device=device)
+        # Without a config the cache keeps every position in every layer, even those with a sliding window, so that a
+        # question can be cut off again; the model's masks still apply the windows.
+        cache = DynamicCache()
+        positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
+        with torch.inference_mode():
+            self.model(
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                position_ids=positions_BT,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return CachedReading(model=self.model, cache=cache, mask_BT=mask_BT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedReading:
+    """Contexts that a model has read.
+
+    Attributes:
+        cache: keys and values of the contexts; questions are appended and cut off again.
+        mask_BT: 1 where a context token stands, 0 at the padding on the left.
+    """
+
+    model: "PreTrainedModel"
+    cache: DynamicCache
+    mask_BT: Tensor  # noqa: N815 (shape suffix)
+
+    def keep(self, rows: Sequence[int]) -> "CachedReading":
+        """The same reading for these rows alone. The one it is taken from must not be asked any more."""
+        index = torch.tensor(rows, device=self.mask_BT.device)
+        self.cache.batch_select_indices(index)
+        return CachedReading(model=self.model, cache=self.cache, mask_BT=self.mask_BT[index])
+
+    def ask(self, question: Question) -> list[Answer]:
+        """One forward pass over the question's tokens for each context."""
+        rows = self.mask_BT.shape[0]
+        device = self.mask_BT.device
+        ids_BQ = torch.tensor(question.ids, device=device).expand(rows, -1)
+        mask_BTQ = torch.cat([self.mask_BT, torch.ones_like(ids_BQ)], dim=1)
+        positions_BQ = self.mask_BT.sum(dim=1, keepdim=True) + torch.arange(len(question.ids), device=device)
+        with torch.inference_mode():
+            output = self.model(
+                input_ids=ids_BQ,
+                attention_mask=mask_BTQ,
+                position_ids=positions_BQ,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        self.cache.crop(-len(question.ids))
+        probabilities_BL, mass_B = label_probabilities(output.logits[:, -1], question.label_ids)
+        return [
+            Answer(probabilities=tuple(probabilities), label_mass=mass)
+            for probabilities, mass in zip(probabilities_BL.tolist(), mass_B.tolist(), strict=True)
+        ]
+
+
+def label_probabilities(logits_BV: Tensor, label_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Probabilities over the labels (B, L), summing to 1, and the labels' share of the whole vocabulary (B).
+
+    The softmax over the vocabulary is taken in float32: bfloat16 has three digits, too few for small probabilities.
+    Renormalising is done on its logarithms in float64, so that labels of tiny mass still compare and rows sum to 1.
+    """
+    log_probabilities_BV = logits_BV.float().log_softmax(dim=-1)
+    labels_BL = log_probabilities_BV[:, list(label_ids)].double()
+    return labels_BL.softmax(dim=-1), labels_BL.exp().sum(dim=-1)

@@ -1,0 +1,122 @@
+"""The judge in vLLM's offline engine, in this process: on a GPU, or on a CPU with its CPU build.
+
+Each question is one generated token of which the log-probabilities are read. vLLM's prefix cache keeps what it computed
+of the contexts, so the second question about a context costs little more than its own tokens. (It would not with
+`prompt_logprobs`: for those vLLM passes by its cache.)
+
+The numbers are exact: `logprob_token_ids` makes vLLM report the labels' tokens whatever their rank, and with
+`raw_logprobs` they come from the softmax over the whole vocabulary, before anything that sampling does.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from storm_core.checkpoints import open_checkpoint, read_model_config
+from storm_core.curation.engines.answers import make_answer
+from storm_core.curation.engines.interface import Answer
+from storm_core.curation.prompts import Context, Question
+from storm_core.errors import InputError
+
+if TYPE_CHECKING:
+    from vllm import LLM
+
+# In this process: scheduling is then the same each time, and a killed run leaves no process that holds a GPU.
+# Nothing is reported to anyone.
+_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+
+
+class VllmEngine:
+    """Answers by the first token that vLLM would generate."""
+
+    pads = False
+
+    def __init__(self, llm: "LLM", window: int | None) -> None:
+        self.window = window
+        self.llm = llm
+
+    def read(self, contexts: Sequence[Context]) -> "PrefixReading":
+        """Nothing is computed yet; the first question reads the contexts."""
+        # What is cached must not depend on earlier batches, or a run that goes on after a kill would round otherwise.
+        self.llm.reset_prefix_cache()
+        return PrefixReading(llm=self.llm, contexts=tuple(contexts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixReading:
+    """Contexts that start the prompts of every question."""
+
+    llm: "LLM"
+    contexts: tuple[Context, ...]
+
+    def keep(self, rows: Sequence[int]) -> "PrefixReading":
+        """The same reading for these rows alone."""
+        return PrefixReading(llm=self.llm, contexts=tuple(self.contexts[row] for row in rows))
+
+    def ask(self, question: Question) -> list[Answer]:
+        """One generated token for each context; token ids go in, never text."""
+        from vllm import SamplingParams
+
+        parameters = SamplingParams(
+            max_tokens=1,
+            temperature=0.0,
+            detokenize=False,
+            logprob_token_ids=list(question.label_ids),
+        )
+        prompts: list[Any] = [{"prompt_token_ids": [*context.ids, *question.ids]} for context in self.contexts]
+        outputs = self.llm.generate(prompts, parameters, use_tqdm=False)
+        return [_answer(output, question) for output in outputs]
+
+
+def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, batch_size: int) -> VllmEngine:
+    """Start vLLM with the model in `path`.
+
+    Args:
+        path: a model directory.
+        dtype: to compute in.
+        longest_prompt: tokens that context and question have at most; room is made for no more.
+        batch_size: prompts that are computed at the same time, at most.
+
+    Raises:
+        InputError: vLLM is not installed, or the directory is not a usable checkpoint.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
+    try:
+        from vllm import LLM
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"engine vllm needs the package {error.name}; install storm-kubeflow[vllm], or set engine transformers"
+        ) from error
+    open_checkpoint(path)
+    limit = read_model_config(path).get("max_position_embeddings")
+    # One token more, the generated one.
+    room = min(longest_prompt + 1, limit or longest_prompt + 1)
+    on_gpu = torch.cuda.is_available()
+    llm = LLM(
+        model=str(path),
+        trust_remote_code=False,
+        load_format="safetensors",
+        dtype=str(dtype).removeprefix("torch."),
+        max_model_len=room,
+        max_num_seqs=batch_size,
+        enable_prefix_caching=True,
+        # A block of the cache is reused when it is whole. The CPU build's own 128 would throw away most of a short
+        # example; 32 is the least that it takes.
+        **({} if on_gpu else {"block_size": 32, "enforce_eager": True}),
+        logprobs_mode="raw_logprobs",
+        seed=0,
+    )
+    return VllmEngine(llm, room - 1)
+
+
+def _answer(output: Any, question: Question) -> Answer:
+    (reported,) = output.outputs[0].logprobs
+    return make_answer([reported[token].logprob for token in question.label_ids])

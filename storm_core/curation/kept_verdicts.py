@@ -1,0 +1,120 @@
+"""Verdicts that outlive a run which is killed, and serve every later run that would ask the same.
+
+They lie in part files of some seconds' work each; when a run is whole, its parts become one. Which verdicts a run can
+use follows from example and rubric, not from the file they lie in: all parts are read once, and what is about the run's
+own examples goes into an index on disk, so memory does not grow with them.
+"""
+
+import tempfile
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from storm_core.artifacts import hash_file
+from storm_core.curation.verdict_index import VerdictIndex
+from storm_core.curation.verdicts import Verdict, VerdictWriter, read_verdicts
+from storm_core.records import Example
+from storm_core.stores.parts import Parts
+
+# A part of so many verdicts is kept at once, however young; it bounds what is pending in memory.
+_MAX_PENDING = 20_000
+
+
+class KeptVerdicts:
+    """What is known of some examples, and new verdicts on their way into parts. To be used in a `with` statement.
+
+    Leaving it, by an error too, keeps what is pending.
+    """
+
+    def __init__(self, parts: Parts, *, run_key: str, keep_seconds: float) -> None:
+        """Starts empty; `load` reads what earlier runs have kept.
+
+        Args:
+            parts: of all runs that ask the same judge in the same way.
+            run_key: of this run; its own parts carry it in their names.
+            keep_seconds: how long a verdict may wait before it is kept.
+        """
+        self._parts = parts
+        self._prefix = f"{run_key[:16]}/"
+        self._keep_seconds = keep_seconds
+        self._pending: list[Verdict] = []
+        self._pending_since = 0.0
+        self._added = 0
+        self._scratch = tempfile.TemporaryDirectory(prefix="storm-score-")
+        self._index = VerdictIndex(Path(self._scratch.name) / "index.sqlite")
+
+    def __enter__(self) -> "KeptVerdicts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._flush()
+        finally:
+            self._index.close()
+            self._scratch.cleanup()
+
+    def load(self, ids: Iterable[str], rubric_hashes: Collection[str]) -> None:
+        """Read every part once, and index its verdicts about these examples and rubrics.
+
+        Of each ID eight bytes are held in memory while this runs.
+        """
+        names = self._parts.names()
+        if not names:
+            return
+        wanted = np.sort(np.fromiter((hash(id) for id in ids), dtype=np.int64))
+        for verdicts in self._stored(names):
+            self._index.add(v for v in verdicts if v.rubric_hash in rubric_hashes and _holds(wanted, hash(v.id)))
+
+    def find(self, examples: Iterable[Example]) -> dict[tuple[str, str], Verdict]:
+        """The verdicts about these examples, by example ID and rubric name."""
+        return self._index.find(examples)
+
+    def add(self, batch: Sequence[Verdict]) -> None:
+        """Take the verdicts of a whole batch; all of them go into the same part."""
+        if not self._pending:
+            self._pending_since = time.monotonic()
+        self._pending.extend(batch)
+        self._index.add(batch)
+        self._added += len(batch)
+        if time.monotonic() - self._pending_since >= self._keep_seconds or len(self._pending) >= _MAX_PENDING:
+            self._flush()
+
+    def finish(self) -> None:
+        """Put the parts of this run together into one, so that many runs leave few files."""
+        self._flush()
+        own = [name for name in self._parts.names() if name.startswith(self._prefix)]
+        whole = [name for name in own if name.startswith(f"{self._prefix}whole-")]
+        if len(own) > 1 and (self._added or not whole):
+            file = Path(self._scratch.name) / "whole.parquet"
+            with VerdictWriter(file) as writer:
+                for verdicts in self._stored(own):
+                    writer.write(verdicts)
+            name = f"{self._prefix}whole-{hash_file(file)[:16]}.parquet"
+            self._parts.keep(name, file)
+            whole = [name]
+        for name in own if whole else []:
+            if name not in whole:
+                self._parts.drop(name)
+
+    def _flush(self) -> None:
+        if self._pending:
+            file = Path(self._scratch.name) / "pending.parquet"
+            with VerdictWriter(file) as writer:
+                writer.write(self._pending)
+            # Named by content: two attempts of one run that are under way at once do not replace each other's parts.
+            self._parts.keep(f"{self._prefix}{hash_file(file)[:16]}.parquet", file)
+            self._pending.clear()
+
+    def _stored(self, names: Iterable[str]) -> Iterator[Iterator[Verdict]]:
+        file = Path(self._scratch.name) / "stored.parquet"
+        for name in names:
+            if self._parts.fetch(name, file):
+                yield read_verdicts(file)
+
+
+def _holds(ordered: "np.typing.NDArray[np.int64]", value: int) -> bool:
+    """Whether `value` is in the sorted array."""
+    place = int(np.searchsorted(ordered, value))
+    return place < len(ordered) and int(ordered[place]) == value
