@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The CPU build is enough for everything here; on Linux a plain install of this version may bring the CUDA libraries.
 TORCH ?= torch==2.13.0
+DOCKER ?= docker
+IMAGES ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint format lock clean
+.PHONY: help setup demo test test-quick images test-images lint format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,7 +23,13 @@ test: setup ## run all tests
 	$(BIN)/python -m pytest
 
 test-quick: setup ## run the tests that take less than ten seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not docker"
+
+images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
+	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
+
+test-images: setup ## check the built images in containers; needs Docker
+	$(BIN)/python -m pytest -m docker tests/images
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Build the images of `docker-bake.json`: `build.py [--metadata FILE] [TARGET ...]`, then print their sizes.
+"""Build the images of `docker-bake.json`: `build.py [--push] [--metadata FILE] [TARGET ...]`, then print their sizes.
 
 With buildx, `docker buildx bake` does it all. A Docker without it still has BuildKit: then each target is one
 `docker build` with the very arguments of the bake file. Variables of that file are taken from the environment.
@@ -30,14 +30,17 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", default=["default"], help="targets or groups of the bake file")
     parser.add_argument("--docker", default="docker", help="the client to use (default: docker)")
     parser.add_argument("--metadata", type=Path, help="JSON file for the digests, as `docker buildx bake` writes it")
+    parser.add_argument("--push", action="store_true", help="push to REGISTRY, which gives the digests")
     arguments = parser.parse_args()
     bake = json.loads(BAKE_FILE.read_text(encoding="utf-8"))
     names = targets_of(bake, arguments.targets)
     started = time.monotonic()
     if has_buildx(arguments.docker):
-        failed = run(bake_command(arguments.docker, names, arguments.metadata))
+        failed = run(bake_command(arguments.docker, names, metadata=arguments.metadata, push=arguments.push))
+    elif not has_buildkit(arguments.docker):
+        sys.exit(f"{arguments.docker} has no BuildKit: install its buildx plugin, or name another client with --docker")
     else:
-        failed = build_plainly(arguments.docker, bake, names, arguments.metadata)
+        failed = build_plainly(arguments.docker, bake, names, metadata=arguments.metadata, push=arguments.push)
     if failed:
         return failed
     tags = [tag for name in names for tag in resolve(bake, name, os.environ)["tags"]]
@@ -75,9 +78,16 @@ def has_buildx(docker: str) -> bool:
     return subprocess.run([docker, "buildx", "version"], capture_output=True, check=False).returncode == 0
 
 
-def bake_command(docker: str, names: list[str], metadata: Path | None) -> list[str]:
+def has_buildkit(docker: str) -> bool:
+    """Whether `docker build` of this client builds with BuildKit, as clients before 23 do by themselves."""
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    shown = subprocess.run([docker, "build", "--help"], env=environment, capture_output=True, text=True, check=False)
+    return "--secret" in shown.stdout
+
+
+def bake_command(docker: str, names: list[str], *, metadata: Path | None, push: bool) -> list[str]:
     """The `docker buildx bake` command for the targets."""
-    command = [docker, "buildx", "bake", "--file", str(BAKE_FILE), "--load"]
+    command = [docker, "buildx", "bake", "--file", str(BAKE_FILE), "--load", *(["--push"] if push else [])]
     command += ["--metadata-file", str(metadata)] if metadata else []
     for name in names:
         command += [part for secret in secrets() for part in ("--set", f"{name}.secrets+={secret}")]
@@ -86,12 +96,16 @@ def bake_command(docker: str, names: list[str], metadata: Path | None) -> list[s
     return [*command, *names]
 
 
-def build_plainly(docker: str, bake: Mapping[str, Any], names: list[str], metadata: Path | None) -> int:
+def build_plainly(
+    docker: str, bake: Mapping[str, Any], names: list[str], *, metadata: Path | None, push: bool
+) -> int:
     """Build the targets one after the other with `docker build`; returns the first exit code that is not 0."""
     digests = {}
     for name in names:
         target = resolve(bake, name, os.environ)
         if failed := run(build_command(docker, target)):
+            return failed
+        if push and (failed := run([docker, "push", target["tags"][0]])):
             return failed
         digests[name] = {"image.name": target["tags"][0], **digests_of(docker, target["tags"][0])}
     if metadata:

@@ -15,7 +15,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if parsed.command == "compile":
             from pipelines.compilation import compile_recipe  # noqa: PLC0415 (each way in loads only what it needs)
 
-            compile_recipe(parsed.recipe, parsed.output, store=parsed.store, tracking_uri=parsed.tracking_uri)
+            compile_recipe(
+                parsed.recipe,
+                parsed.output,
+                store=parsed.store,
+                tracking_uri=parsed.tracking_uri,
+                registry=parsed.registry,
+                digests=parsed.digests,
+            )
             print(f"wrote {parsed.output}")
         else:
             from pipelines.run import run_recipe  # noqa: PLC0415
@@ -41,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     compiler.add_argument("--output", type=Path, required=True, help="file to write")
     compiler.add_argument("--store", help="URI of the artifact store that every task uses (STORM_STORE)")
     compiler.add_argument("--tracking-uri", help="MLflow server that every task logs to (MLFLOW_TRACKING_URI)")
+    compiler.add_argument("--registry", help="where the images were pushed to, such as ghcr.io/someone")
+    compiler.add_argument("--digests", type=Path, help="the images' build metadata; with it images are named by digest")
     runner = commands.add_parser("run", help="run a recipe on this machine")
     runner.add_argument("--recipe", type=Path, required=True, help="YAML file of run arguments")
     runner.add_argument("--engine", choices=["subprocess"], default="subprocess", help="what runs the tasks")
