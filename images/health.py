@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 from storm_core.cli import load_stage
@@ -26,11 +26,14 @@ def main() -> int:
     parser.add_argument("--verbs", required=True, help="separated by commas")
     parser.add_argument("--unmet", default="", help="packages that may be missing though another requires them")
     parser.add_argument("--without", default="", help="modules that this image's verbs name but need not have")
+    parser.add_argument("--modules", default="", help="modules that must be there besides")
     arguments = parser.parse_args()
     problems = list(unmet_requirements(set(arguments.unmet.split(","))))
     for verb in arguments.verbs.split(","):
-        problems += missing_modules(verb, set(arguments.without.split(",")))
+        module, _, _ = load_stage(verb).run.partition(":")
+        problems += missing(f"storm {verb}", imported_modules([module, *ENTRY]), set(arguments.without.split(",")))
         problems += failed_command(verb)
+    problems += missing("the image", set(filter(None, arguments.modules.split(","))))
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0
@@ -55,16 +58,14 @@ def failed_command(verb: str) -> Iterator[str]:
         yield f"storm {verb} --help: {finished.stderr.strip()}"
 
 
-def missing_modules(verb: str, without: set[str]) -> Iterator[str]:
-    """Every module that the code of `verb` names and that cannot be imported."""
-    module, _, _ = load_stage(verb).run.partition(":")
-    for name in sorted(imported_modules([module, *ENTRY])):
-        if name.split(".")[0] in without:
-            continue
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            yield f"storm {verb} imports {name}: {error}"
+def missing(what: str, modules: set[str], without: Set[str] = frozenset()) -> Iterator[str]:
+    """Each of the modules that cannot be imported; those of the packages `without` are not tried."""
+    for name in sorted(modules):
+        if name.split(".")[0] not in without:
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                yield f"{what} needs {name}: {error}"
 
 
 def imported_modules(start: Iterable[str]) -> set[str]:

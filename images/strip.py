@@ -28,7 +28,9 @@ REMOVED = (
     "sympy/**/tests",
     "joblib/test",
     "nltk/test",
-    "mlflow/server/js",
+    # Triton's profiler.
+    "triton/backends/nvidia/lib/cupti*",
+    "triton/instrumentation",
 )
 
 
