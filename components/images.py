@@ -1,6 +1,6 @@
 """The image of each component: one for each dependency set, and the one place that names them.
 
-Components name images by tag, as `make images` builds them. A compiled pipeline names them in a registry, and by digest.
+Components name images by tag, as `make images` builds them. A compiled pipeline can name them in a registry, by digest.
 """
 
 import json
@@ -22,7 +22,7 @@ _DIGEST = "containerimage.digest"
 
 
 def pinned(registry: str, metadata: Path | None = None) -> dict[str, str]:
-    """The name to pull each image by: `<registry>/<name>:<tag>`, and with `metadata` `<registry>/<name>:<tag>@<digest>`.
+    """The name to pull each image by: `<registry>/<name>:<tag>`, and with `metadata` also `@<digest>`.
 
     Args:
         registry: host and path, such as `ghcr.io/someone`.

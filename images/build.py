@@ -96,9 +96,7 @@ def bake_command(docker: str, names: list[str], *, metadata: Path | None, push: 
     return [*command, *names]
 
 
-def build_plainly(
-    docker: str, bake: Mapping[str, Any], names: list[str], *, metadata: Path | None, push: bool
-) -> int:
+def build_plainly(docker: str, bake: Mapping[str, Any], names: list[str], *, metadata: Path | None, push: bool) -> int:
     """Build the targets one after the other with `docker build`; returns the first exit code that is not 0."""
     digests = {}
     for name in names:
@@ -149,10 +147,16 @@ def table(docker: str, tags: list[str]) -> str:
     above: list[list[tuple[int, str]]] = []
     for tag in tags:
         layers = history(docker, tag)
-        shared = max((len(os.path.commonprefix([layers, other])) for other in above), default=0)
+        shared = max((shared_steps(layers, other) for other in above), default=0)
         above.append(layers)
         lines.append(f"| {tag} | {megabytes(layers)} | {megabytes(layers[shared:])} |")
     return "\n".join(lines)
+
+
+def shared_steps(layers: list[tuple[int, str]], other: list[tuple[int, str]]) -> int:
+    """How many steps, from the first on, two images have in common."""
+    pairs = enumerate(zip(layers, other, strict=False))
+    return next((step for step, (one, another) in pairs if one != another), min(len(layers), len(other)))
 
 
 def megabytes(layers: list[tuple[int, str]]) -> str:

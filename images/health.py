@@ -53,7 +53,7 @@ def unmet_requirements(accepted: set[str]) -> Iterator[str]:
 
 def failed_command(verb: str) -> Iterator[str]:
     """The command of the verb, as a component calls it, can be started."""
-    finished = subprocess.run(["storm", verb, "--help"], capture_output=True, text=True, check=False)
+    finished = subprocess.run(["storm", verb, "--help"], capture_output=True, text=True, check=False)  # noqa: S607
     if finished.returncode:
         yield f"storm {verb} --help: {finished.stderr.strip()}"
 
@@ -69,7 +69,7 @@ def missing(what: str, modules: set[str], without: Set[str] = frozenset()) -> It
 
 
 def imported_modules(start: Iterable[str]) -> set[str]:
-    """The modules outside of `storm_core` that those of `start` import, or modules of `storm_core` that they lead to."""
+    """The modules outside of `storm_core` that `start` and the modules of `storm_core` that it leads to import."""
     seen, waiting, outside = set[str](), list(start), set[str]()
     while waiting:
         name = waiting.pop()

@@ -16,7 +16,7 @@ DPKG_STATUS = Path("/var/lib/dpkg/status")
 
 def main(python: str, output: Path) -> None:
     """Write the bill of materials of this file system and of the environment of `python` to `output`."""
-    command = [Path(sys.executable).parent / "cyclonedx-py", "environment", "--output-reproducible", python]
+    command = [str(Path(sys.executable).parent / "cyclonedx-py"), "environment", "--output-reproducible", python]
     listed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     bill = json.loads(listed)
     bill["components"] += debian_packages(DPKG_STATUS.read_text(encoding="utf-8"))

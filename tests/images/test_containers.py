@@ -1,4 +1,4 @@
-"""The built images, each run the way a strict cluster runs it. Needs Docker and `make images`; nothing here is skipped."""
+"""The built images, each run the way a strict cluster runs it. Needs Docker and `make images`; nothing is skipped."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def test_image_says_what_it_is_and_names_no_root(image: str) -> None:
     assert int(user) > 0
     assert int(group) > 0
     labels = config["Labels"]
-    assert labels["org.opencontainers.image.title"] == image.split(":")[0]
+    assert labels["org.opencontainers.image.title"] == image.partition(":")[0]
     assert labels["org.opencontainers.image.version"] == __version__
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert set(config["Volumes"]) == {"/tmp"}  # noqa: S108 (the volume's name)
