@@ -1,6 +1,7 @@
 """Remove from an environment what nothing at run time reads: `strip.py ENVIRONMENT`.
 
-Only what is large is named, and the build's health check comes after. Compiled Python stays: a read-only root file system could never make it again.
+Only what is large is named, and the build's health check comes after. Compiled Python stays: a read-only root file
+system could never make it again.
 """
 
 import shutil

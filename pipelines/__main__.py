@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             from pipelines.run import run_recipe  # noqa: PLC0415
 
-            run_recipe(parsed.recipe, parsed.runs_directory)
+            run_recipe(parsed.recipe, parsed.runs_directory, engine=parsed.engine)
     except InputError as error:
         print(f"python -m pipelines {parsed.command}: error: {error}", file=sys.stderr)
         return 1
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     compiler.add_argument("--digests", type=Path, help="the images' build metadata; with it images are named by digest")
     runner = commands.add_parser("run", help="run a recipe on this machine")
     runner.add_argument("--recipe", type=Path, required=True, help="YAML file of run arguments")
-    runner.add_argument("--engine", choices=["subprocess"], default="subprocess", help="what runs the tasks")
+    runner.add_argument("--engine", choices=["subprocess", "docker"], default="subprocess", help="what runs the tasks")
     runner.add_argument("--runs-directory", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
     return parser
 

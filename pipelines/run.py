@@ -24,7 +24,7 @@ from storm_core.tracking import PARENT_RUN_VARIABLE
 REPORT_FILES = ("report.html", "results.json")
 
 
-def run_recipe(recipe_path: Path, runs_directory: Path) -> Path:
+def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = "subprocess") -> Path:
     """Run the whole recipe and return its directory, `<runs_directory>/<recipe name>`.
 
     The directory then holds `report.html`, `results.json`, `mlflow.db`, `artifacts/` (the store) and `logs/`. What an
@@ -37,18 +37,18 @@ def run_recipe(recipe_path: Path, runs_directory: Path) -> Path:
     directory = (runs_directory / recipe_path.stem).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     with _only_run_in(directory):
-        _run(recipe_path, arguments, directory)
+        _run(recipe_path, arguments, directory, engine)
     return directory
 
 
-def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path) -> None:
+def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: str) -> None:
     _make_directories(directory)
     client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
     _set_environment(directory, parent_run_id)
     started = time.monotonic()
     final_status = "FAILED"
     try:
-        outputs = run_in_subprocesses(storm, arguments, pipeline_root=directory / "kfp")
+        outputs = _run_pipeline(arguments, directory, engine)
         _copy_report(outputs["Output"].path, directory, client, parent_run_id)
         final_status = "FINISHED"
     except RuntimeError as error:
@@ -56,6 +56,17 @@ def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path) -> None:
     finally:
         client.set_terminated(parent_run_id, final_status)
     _say_where_to_look(directory, time.monotonic() - started)
+
+
+def _run_pipeline(arguments: dict[str, Any], directory: Path, engine: str) -> dict[str, Any]:
+    if engine == "subprocess":
+        return run_in_subprocesses(storm, arguments, pipeline_root=directory / "kfp")
+    from pipelines import docker  # noqa: PLC0415 (only this engine needs Docker's library)
+
+    with docker.network() as network, docker.mlflow_server(directory, network.gateway) as tracking_uri:
+        return docker.run_in_containers(
+            storm, arguments, pipeline_root=directory / "kfp", network=network, tracking_uri=tracking_uri
+        )
 
 
 @contextlib.contextmanager
