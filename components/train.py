@@ -27,6 +27,7 @@ def train(
     dtype: str = TrainConfig.dtype,
     evaluations: int = TrainConfig.evaluations,
     seed: int = TrainConfig.seed,
+    checkpoint_minutes: float = TrainConfig.checkpoint_minutes,
 ) -> dsl.ContainerSpec:
     """Fine-tune the modules that scan chose; the loss is on the assistant's tokens alone."""
     return storm(
@@ -48,6 +49,7 @@ def train(
         dtype=dtype,
         evaluations=evaluations,
         seed=seed,
+        checkpoint_minutes=checkpoint_minutes,
         tuned_model=tuned_model.path,
         training=training.path,
     )

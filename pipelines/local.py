@@ -20,8 +20,8 @@ from typing import Any
 from kfp import dsl, local
 from kfp.local import config, status, subprocess_task_handler, task_handler_interface
 
+from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.progress import BAR_VARIABLE
-from storm_core.tracking import TASK_NAME_VARIABLE
 
 # Stages share the cores and the memory of one machine, so loops run one task after another here.
 _ONE_AT_A_TIME = threading.Lock()

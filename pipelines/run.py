@@ -27,8 +27,9 @@ REPORT_FILES = ("report.html", "results.json")
 def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = "subprocess") -> Path:
     """Run the whole recipe and return its directory, `<runs_directory>/<recipe name>`.
 
-    The directory then holds `report.html`, `results.json`, `mlflow.db`, `artifacts/` (the store) and `logs/`. What an
-    earlier run left in the store is reused where code, options and inputs are the same.
+    The directory then holds `report.html`, `results.json`, `mlflow.db`, `artifacts/` (the store, unless `STORM_STORE`
+    names another) and `logs/`. What an earlier run left in the store is reused where code, options and inputs are the
+    same.
 
     Raises:
         InputError: the recipe cannot work, or a stage said so.
@@ -44,7 +45,7 @@ def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = "subpro
 def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: str) -> None:
     _make_directories(directory)
     client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
-    _set_environment(directory, parent_run_id)
+    _set_environment(directory, parent_run_id, reads_hub=any("hf://" in str(value) for value in arguments.values()))
     started = time.monotonic()
     final_status = "FAILED"
     try:
@@ -87,8 +88,6 @@ def _only_run_in(directory: Path) -> Iterator[None]:
 def _make_directories(directory: Path) -> None:
     for name in ("artifacts", "mlflow-artifacts"):
         (directory / name).mkdir(exist_ok=True)
-    # What a killed run was about to publish; nobody else writes here while the lock is held.
-    shutil.rmtree(directory / "artifacts" / ".staging", ignore_errors=True)
     for name in ("kfp", "logs"):  # Only the last run's.
         shutil.rmtree(directory / name, ignore_errors=True)
         (directory / name).mkdir()
@@ -112,14 +111,15 @@ def _start_parent_run(directory: Path, recipe_path: Path, arguments: dict[str, A
     return client, run.info.run_id
 
 
-def _set_environment(directory: Path, parent_run_id: str) -> None:
+def _set_environment(directory: Path, parent_run_id: str, *, reads_hub: bool) -> None:
     """What every stage of the run inherits."""
-    os.environ[STORE_VARIABLE] = (directory / "artifacts").as_uri()
+    os.environ.setdefault(STORE_VARIABLE, (directory / "artifacts").as_uri())
     os.environ[PARENT_RUN_VARIABLE] = parent_run_id
     os.environ[LOG_DIRECTORY_VARIABLE] = str(directory / "logs")
     os.environ.pop("MLFLOW_RUN_ID", None)
-    # Models and data are local; a stage that reached for a hub would be a mistake.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if not reads_hub:
+        # Models and data are local; a stage that reached for a hub would be a mistake.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
@@ -135,7 +135,9 @@ def _say_where_to_look(directory: Path, seconds: float) -> None:
     print(f"\nThe whole recipe ran in {seconds:.0f} s. Where to look:")
     print(f"  report      {shown / 'report.html'}")
     print(f"  numbers     {shown / 'results.json'}")
-    print(f"  models      {shown / 'artifacts' / 'model'}")
+    own_store = (directory / "artifacts").as_uri()
+    store = os.environ[STORE_VARIABLE]
+    print(f"  models      {shown / 'artifacts' / 'model' if store == own_store else f'{store}/model'}")
     print(
         f"  MLflow      {Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri sqlite:///{directory}/mlflow.db"
     )

@@ -69,6 +69,7 @@ def storm(
     train_dtype: str = TrainConfig.dtype,
     train_evaluations: int = TrainConfig.evaluations,
     train_seed: int = TrainConfig.seed,
+    train_checkpoint_minutes: float = TrainConfig.checkpoint_minutes,
     merge_t: float = MergeConfig.t,
     quantize_scheme: str = QuantizeConfig.scheme,
     quantize_ignore: list = list(QuantizeConfig.ignore),
@@ -130,6 +131,7 @@ def storm(
         dtype=train_dtype,
         evaluations=train_evaluations,
         seed=train_seed,
+        checkpoint_minutes=train_checkpoint_minutes,
     )
     # A GPU does not add in the same order twice: a cached training run is not the run that was asked for.
     named(trained, "train").set_caching_options(False)

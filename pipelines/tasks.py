@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from storm_core.tracking import TASK_NAME_VARIABLE
+from storm_core.log_lines import TASK_NAME_VARIABLE
 
 
 def named(task: dsl.PipelineTask, name: str) -> dsl.PipelineTask:

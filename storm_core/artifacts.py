@@ -7,8 +7,10 @@ size and SHA-256 of each; anything else lying beside them is ignored.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +19,12 @@ from storm_core.errors import InputError
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 _BLOCK_BYTES = 1 << 20
+# A name on a file system has 255 bytes at most, less what marks a file that is being fetched; a key in S3 has 1024.
+_MAX_NAME_BYTES = 240
+_MAX_PATH_BYTES = 700
+# Backslash, control characters, and halves of surrogate pairs, which no encoding holds.
+_REFUSED_IN_NAMES = frozenset(["\\", *map(chr, range(0x20)), *map(chr, range(0xD800, 0xE000))])
+_FILES_HASHED_AT_A_TIME = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +44,8 @@ class Manifest:
         digest: SHA-256 over kind and file list, in hex: the identity of the content.
         producer: verb, version, code digest and config of the stage that wrote it; empty for a foreign directory.
         inputs: digests of the artifacts it was made from, by input name.
+        references: what named those artifacts when it was made, in the same order: a store URI, `hf://` with its
+            commit, or a local path.
         uri: where the content lies when the manifest travels alone; None when it lies beside the manifest.
     """
 
@@ -44,6 +54,7 @@ class Manifest:
     digest: str
     producer: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, list[str]] = field(default_factory=dict)
+    references: Mapping[str, list[str]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     uri: str | None = None
 
@@ -54,10 +65,15 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """An opened artifact: its directory, whose listed files were verified, and its manifest."""
+    """An opened artifact: its directory, whose listed files were verified, and its manifest.
+
+    Attributes:
+        lease: what keeps the directory in place for as long as the artifact is held, where that takes anything.
+    """
 
     path: Path
     manifest: Manifest
+    lease: object = field(default=None, compare=False, repr=False)
 
     @property
     def digest(self) -> str:
@@ -87,22 +103,25 @@ def seal(
     producer: Mapping[str, Any],
     inputs: Mapping[str, list[str]],
     metrics: Mapping[str, float],
+    references: Mapping[str, list[str]] | None = None,
 ) -> Manifest:
     """Write `manifest.json` over everything in `directory`, which is then a finished artifact.
 
     Raises:
         ValueError: the directory is empty.
-        InputError: it holds a symbolic link.
+        InputError: it holds a symbolic link, or a file whose name no store takes.
     """
     files = list_files(directory)
     if not files:
         raise ValueError(f"nothing was written to {directory}; an artifact needs at least one file")
+    _check_listed(files, directory)
     manifest = Manifest(
         kind=kind,
         files=files,
         digest=content_digest(kind, files),
         producer=producer,
         inputs=inputs,
+        references=references or {},
         metrics=metrics,
     )
     write_manifest(directory, manifest)
@@ -125,19 +144,72 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         InputError: it is not a manifest, or names a file outside its directory, or its digest does not fit its list.
     """
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """Parse and check a manifest that was read from `where`.
+
+    Raises:
+        InputError: see `read_manifest`.
+    """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT_VERSION:
-            raise InputError(f"{path} is not a Storm manifest of format {FORMAT_VERSION}")
-        raw["files"] = tuple(FileEntry(**entry) for entry in raw["files"])
-        manifest = Manifest(**raw)
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not a readable manifest: {error}") from error
-    for entry in manifest.files:
-        check_relative_path(entry.path, path)
+        raw = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not a readable manifest: {error}") from error
+    if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT_VERSION:
+        raise InputError(f"{where} is not a Storm manifest of format {FORMAT_VERSION}")
+    manifest = _manifest_of(raw, where)
+    _check_kind(manifest.kind, where)
+    _check_listed(manifest.files, where)
     if content_digest(manifest.kind, manifest.files) != manifest.digest:
-        raise InputError(f"{path} was altered: its digest does not match its list of files")
+        raise InputError(f"{where} was altered: its digest does not match its list of files")
     return manifest
+
+
+def _manifest_of(raw: Mapping[str, Any], where: str) -> Manifest:
+    """The manifest with these fields, each of the right type."""
+    listed = raw.get("files")
+    fits = {"kind", "files", "digest"} <= set(raw) <= {one.name for one in fields(Manifest)}
+    fits = fits and isinstance(listed, list) and all(_is_file_entry(entry) for entry in listed)
+    fits = fits and isinstance(raw["kind"], str) and isinstance(raw["digest"], str)
+    fits = fits and isinstance(raw.get("uri"), str | None)
+    mappings = [raw.get(name, {}) for name in ("producer", "inputs", "references", "metrics")]
+    if not fits or not all(isinstance(mapping, dict) for mapping in mappings):
+        raise InputError(f"{where} is not a readable manifest: a field is missing, unknown or of the wrong type")
+    return Manifest(**{**raw, "files": tuple(FileEntry(**entry) for entry in raw["files"])})
+
+
+def _is_file_entry(entry: object) -> bool:
+    if not isinstance(entry, dict) or set(entry) != {"path", "size", "sha256"}:
+        return False
+    size, sha256 = entry["size"], entry["sha256"]
+    is_size = isinstance(size, int) and not isinstance(size, bool) and size >= 0
+    is_hash = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256) is not None
+    return is_size and is_hash and isinstance(entry["path"], str)
+
+
+def _check_kind(kind: str, where: object) -> None:
+    if kind.startswith(".") or "/" in kind or any(character in _REFUSED_IN_NAMES for character in kind):
+        raise InputError(f"{where} says the kind {kind!r}, which is not a plain name")
+
+
+def _check_listed(files: Sequence[FileEntry], where: object) -> None:
+    """Refuse a list of files that could not lie together in one directory, or in any bucket."""
+    names = {entry.path for entry in files}
+    if len(names) != len(files):
+        raise InputError(f"{where} lists a file twice")
+    for name in (entry.path for entry in files):
+        check_relative_path(name, where)
+        path = PurePosixPath(name)
+        if name == MANIFEST_NAME or any(part.startswith(".") for part in path.parts):
+            raise InputError(
+                f"{where} lists the file {name!r}; hidden files and the manifest are not part of an artifact"
+            )
+        if len(name.encode()) > _MAX_PATH_BYTES or any(len(part.encode()) > _MAX_NAME_BYTES for part in path.parts):
+            raise InputError(f"{where} lists the file {name[:60]!r}..., whose name is too long")
+        if any(parent.as_posix() in names for parent in path.parents):
+            raise InputError(f"{where} lists {name!r} below another file")
 
 
 def open_directory(directory: Path) -> Artifact:
@@ -175,12 +247,27 @@ def verify(directory: Path, manifest: Manifest) -> None:
     """
     for entry in manifest.files:
         path = directory / entry.path
-        if not path.is_file() or path.is_symlink():
+        if not path.is_file() or _is_linked(directory, entry.path):
             raise InputError(f"{path} is missing but {MANIFEST_NAME} lists it; fetch or produce the artifact again")
         if path.stat().st_size != entry.size:
             raise InputError(f"{path} has {path.stat().st_size} bytes, its manifest says {entry.size}; it was altered")
-        if hash_file(path) != entry.sha256:
+    paths = [directory / entry.path for entry in manifest.files]
+    for path, entry, sha256 in zip(paths, manifest.files, hash_files(paths), strict=True):
+        if sha256 != entry.sha256:
             raise InputError(f"{path} does not have the SHA-256 that its manifest lists; it was altered")
+
+
+def is_whole(directory: Path, entry: FileEntry) -> bool:
+    """Whether the listed file is there as it was written."""
+    path = directory / entry.path
+    there = path.is_file() and not _is_linked(directory, entry.path) and path.stat().st_size == entry.size
+    return there and hash_file(path) == entry.sha256
+
+
+def _is_linked(directory: Path, name: str) -> bool:
+    """Whether a symbolic link, which could lead outside, lies on the way to the file."""
+    path = PurePosixPath(name)
+    return any((directory / part).is_symlink() for part in (path, *path.parents[:-1]))
 
 
 def list_files(directory: Path, *, follow_links: bool = False) -> tuple[FileEntry, ...]:
@@ -191,7 +278,7 @@ def list_files(directory: Path, *, follow_links: bool = False) -> tuple[FileEntr
     Raises:
         InputError: a symbolic link, which could lead outside, where links are not followed.
     """
-    entries = []
+    paths = []
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
         if any(part.startswith(".") for part in relative.parts) or relative.as_posix() == MANIFEST_NAME:
@@ -199,14 +286,23 @@ def list_files(directory: Path, *, follow_links: bool = False) -> tuple[FileEntr
         if path.is_symlink() and not follow_links:
             raise InputError(f"{path} is a symbolic link; artifacts hold plain files only")
         if path.is_file():
-            entries.append(FileEntry(path=relative.as_posix(), size=path.stat().st_size, sha256=hash_file(path)))
-    return tuple(entries)
+            paths.append(path)
+    return tuple(
+        FileEntry(path=path.relative_to(directory).as_posix(), size=path.stat().st_size, sha256=sha256)
+        for path, sha256 in zip(paths, hash_files(paths), strict=True)
+    )
 
 
 def content_digest(kind: str, files: tuple[FileEntry, ...]) -> str:
     """SHA-256, in hex, of the kind and the list of files (path, size, hash), independent of where they lie."""
     listing = [kind, sorted([entry.path, entry.size, entry.sha256] for entry in files)]
     return hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
+
+
+def hash_files(paths: Sequence[Path]) -> list[str]:
+    """SHA-256 of each file, in hex; several at a time."""
+    with ThreadPoolExecutor(_FILES_HASHED_AT_A_TIME) as pool:
+        return list(pool.map(hash_file, paths))
 
 
 def hash_file(path: Path) -> str:
@@ -218,13 +314,13 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_relative_path(name: str, where: Path) -> None:
+def check_relative_path(name: str, where: object) -> None:
     """Refuse a listed file name that could lead outside its directory.
 
     Raises:
-        InputError: the name is absolute, empty, or holds `..`, a backslash or a NUL.
+        InputError: the name is absolute, empty, or holds `..`, a backslash or a control character.
     """
     path = PurePosixPath(name)
-    plain = bool(name) and not path.is_absolute() and path.as_posix() == name and ".." not in path.parts
-    if not plain or "\\" in name or "\0" in name:
+    plain = bool(path.parts) and not path.is_absolute() and path.as_posix() == name and ".." not in path.parts
+    if not plain or any(character in _REFUSED_IN_NAMES for character in name):
         raise InputError(f"{where} lists the file {name!r}, which is not a plain relative path")

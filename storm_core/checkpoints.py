@@ -129,7 +129,8 @@ def _weight_files(path: Path) -> list[Path]:
             if Path(name).name != name or not (path / name).is_file():
                 raise InputError(f"{index} lists {name}, which is not in {path}; the checkpoint is incomplete")
         return [path / name for name in names]
-    files = sorted(path.glob("*.safetensors"))
+    # Beside the shards some hub repositories hold the same weights once more, under their authors' own names.
+    files = sorted(file for file in path.glob("*.safetensors") if not file.name.startswith("consolidated"))
     if any(file.name.startswith("adapter_model") for file in files):
         raise InputError(f"{path} is a LoRA adapter; merge it into its base model first")
     if not files:

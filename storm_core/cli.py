@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from storm_core import __version__
+from storm_core.artifact_commands.parser import add_artifact_parser, run_artifact_command
 from storm_core.config import describe_type, parse_option
-from storm_core.errors import InputError
+from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, write_executor_output
+from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
-from storm_core.tracking import TASK_NAME_VARIABLE
+from storm_core.stopping import EXIT_CODE, stop_in_order
 
 if TYPE_CHECKING:
     from storm_core.execution import Outcome
@@ -38,6 +40,7 @@ STAGES = {
     "report": "storm_core.reporting.config:REPORT",
 }
 
+ARTIFACT = "artifact"
 EXECUTOR_INPUT = "--executor-input"
 _FIGURES_SHOWN = 6
 # What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only.
@@ -45,21 +48,30 @@ _MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage as the command line says; returns the exit code: 0, or 1 for input that cannot work."""
+    """Run what the command line says; returns the exit code: 0, or 1 where the input or the store cannot work."""
     parser = build_parser()
     parsed = vars(parser.parse_args(arguments))
-    stage = load_stage(parsed.pop("verb"))
+    verb = parsed.pop("verb")
+    name = os.environ.get(TASK_NAME_VARIABLE, f"storm {verb}")
     _quieten_libraries()
     try:
-        _run(stage, parsed)
-    except InputError as error:
-        report(f"{_task_name(stage)}: error: {error}")
+        configure_logs()
+        with stop_in_order():
+            if verb == ARTIFACT:
+                return run_artifact_command(parsed)
+            _run(load_stage(verb), parsed)
+    except (InputError, StoreError) as error:
+        report(f"{name}: error: {error}", "error")
         return 1
     except OSError as error:
         if error.errno not in _MACHINE_ERRORS:
             raise
-        report(f"{_task_name(stage)}: error: {error.strerror}: {error.filename or 'while writing an output'}")
+        report(f"{name}: error: {error.strerror}: {error.filename or 'while writing an output'}", "error")
         return 1
+    except SystemExit as stop:
+        if stop.code == EXIT_CODE:
+            report(f"{name}: stopped (SIGTERM); nothing half-written is left, and the same command can be run again")
+        raise
     return 0
 
 
@@ -78,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     for verb in STAGES:
         stage = load_stage(verb)
         _add_flags(verbs.add_parser(verb, help=stage.summary, description=stage.summary, allow_abbrev=False), stage)
+    add_artifact_parser(verbs)
     return parser
 
 

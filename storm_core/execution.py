@@ -24,9 +24,9 @@ from storm_core.config import StageConfig
 from storm_core.errors import InputError
 from storm_core.progress import report
 from storm_core.stage import Inputs, Stage
-from storm_core.stores.file_store import FileStore
 from storm_core.stores.parts import DirectoryParts, Parts
-from storm_core.stores.references import open_reference, store_from_environment
+from storm_core.stores.references import check_reference, open_reference, store_from_environment
+from storm_core.stores.store import Store
 from storm_core.tracking import StageRun, track
 from storm_core.workspace import Workspace
 
@@ -112,7 +112,7 @@ def _producer(stage: Stage, config: StageConfig) -> dict[str, Any]:
     return {"verb": stage.verb, "version": __version__, "code": code_digest(), "config": options}
 
 
-def _recall(stage: Stage, store: FileStore | None, key: str, outputs: Mapping[str, Path]) -> Outcome | None:
+def _recall(stage: Stage, store: Store | None, key: str, outputs: Mapping[str, Path]) -> Outcome | None:
     """An earlier run's outcome for the same key, its content verified again; None where there is none."""
     if not stage.reusable:
         return None
@@ -120,7 +120,7 @@ def _recall(stage: Stage, store: FileStore | None, key: str, outputs: Mapping[st
     if entry is None:
         return None
     try:
-        manifests = {name: open_reference(entry["outputs"][name]).manifest for name in outputs}
+        manifests = {name: check_reference(entry["outputs"][name]) for name in outputs}
     except InputError as error:
         report(f"{stage.verb}: runs again, the earlier result cannot be used: {error}")
         return None
@@ -141,7 +141,7 @@ def _produce(
     config: StageConfig,
     inputs: Inputs,
     outputs: Mapping[str, Path],
-    store: FileStore | None,
+    store: Store | None,
     key: str,
 ) -> Outcome:
     with contextlib.ExitStack() as stack:
@@ -156,6 +156,7 @@ def _produce(
                 stage.outputs[name].kind,
                 producer=producer,
                 inputs=inputs.digests(),
+                references=inputs.references(),
                 metrics=results.metrics,
             )
             for name, directory in staged.items()
@@ -173,7 +174,7 @@ def _produce(
     return Outcome(manifests=manifests, metrics=results.metrics, values=results.values, reused=False, seconds=0.0)
 
 
-def _open_parts(key: str, stage: Stage, outputs: Mapping[str, Path], store: FileStore | None) -> Parts:
+def _open_parts(key: str, stage: Stage, outputs: Mapping[str, Path], store: Store | None) -> Parts:
     """The parts under `key`: in the store, or hidden beside the stage's first output."""
     if store:
         return store.parts(key)
@@ -182,7 +183,7 @@ def _open_parts(key: str, stage: Stage, outputs: Mapping[str, Path], store: File
 
 
 @contextlib.contextmanager
-def _staging(output: Path, store: FileStore | None) -> Iterator[Path]:
+def _staging(output: Path, store: Store | None) -> Iterator[Path]:
     """An empty directory on the file system where the output will live; removed unless it was moved away."""
     if store:
         directory = store.staging_directory()

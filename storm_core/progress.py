@@ -3,11 +3,15 @@
 Where standard error is a pipe to a terminal, whoever reads the pipe sets `STORM_PROGRESS=bar`.
 """
 
+import contextlib
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from storm_core.log_lines import wants_json, write_line
 
 T = TypeVar("T")
 BAR_VARIABLE = "STORM_PROGRESS"
@@ -30,11 +34,47 @@ def progress(items: Iterable[T], *, total: int, description: str, unit: str) -> 
             last = now
 
 
+@contextlib.contextmanager
+def byte_progress(total: int, description: str) -> Iterator[Callable[[int], None]]:
+    """A function that threads tell of bytes done; shows how many of `total` on standard error."""
+    lock = threading.Lock()
+    if shows_bars():
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=description, unit="B", unit_scale=True, leave=False) as bar:
+
+            def update(count: int) -> None:
+                with lock:
+                    bar.update(count)
+
+            yield update
+        return
+    started = last = time.monotonic()
+    done = 0
+
+    def count_up(count: int) -> None:
+        nonlocal done, last
+        with lock:
+            done += count
+            now = time.monotonic()
+            if now - last >= _SECONDS_BETWEEN_LINES and done < total:
+                rate = done / (now - started)
+                report(f"{description}: {done / 1e9:.1f} of {total / 1e9:.1f} GB, {rate / 1e6:.0f} MB/s")
+                last = now
+
+    yield count_up
+
+
 def shows_bars() -> bool:
-    """Whether standard error ends at a terminal."""
-    return sys.stderr.isatty() or os.environ.get(BAR_VARIABLE) == "bar"
+    """Whether standard error ends at a terminal, where a person reads it."""
+    return not wants_json() and (sys.stderr.isatty() or os.environ.get(BAR_VARIABLE) == "bar")
 
 
-def report(line: str) -> None:
-    """Write one line to standard error."""
-    print(line, file=sys.stderr, flush=True)
+def answer(line: str) -> None:
+    """Write one line of what was asked for to standard output."""
+    print(line, flush=True)
+
+
+def report(line: str, level: str = "info") -> None:
+    """Write one line to standard error, in the format of `storm_core.log_lines`."""
+    write_line(line, level)

@@ -90,3 +90,7 @@ class Inputs:
     def digests(self) -> dict[str, list[str]]:
         """Digest of every artifact, by input name: the lineage of what the stage writes."""
         return {name: [artifact.digest for artifact in artifacts] for name, artifacts in self._artifacts.items()}
+
+    def references(self) -> dict[str, list[str]]:
+        """What names every artifact, by input name, in the order of `digests`."""
+        return {name: [artifact.reference for artifact in artifacts] for name, artifacts in self._artifacts.items()}

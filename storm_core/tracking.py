@@ -13,12 +13,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from storm_core.config import StageConfig
+from storm_core.log_lines import TASK_NAME_VARIABLE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PARENT_RUN_VARIABLE = "STORM_PARENT_RUN_ID"
-TASK_NAME_VARIABLE = "STORM_TASK_NAME"
 
 
 class StageRun:
@@ -57,7 +57,7 @@ def current_run() -> StageRun:
 
 @contextlib.contextmanager
 def track(verb: str, config: StageConfig, inputs: Mapping[str, list[str]]) -> Iterator[StageRun]:
-    """A run for one stage, ended FINISHED, or FAILED when the body raises."""
+    """A run for one stage, ended FINISHED, FAILED when the body raises, or KILLED when it was told to stop."""
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         yield StageRun()
         return
@@ -71,6 +71,9 @@ def track(verb: str, config: StageConfig, inputs: Mapping[str, list[str]]) -> It
     try:
         yield run
         status = "FINISHED"
+    except (SystemExit, KeyboardInterrupt):
+        status = "KILLED"
+        raise
     finally:
         _current_run.reset(token)
         if owned and run.client:

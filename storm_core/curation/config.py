@@ -65,6 +65,7 @@ SCORE = Stage(
     outputs={"verdicts": Output(kind="verdicts", help="one row for each example and rubric: verdicts.parquet")},
     run="storm_core.curation.score_stage:run",
     values={"verdicts_reference": "the reference of the verdicts, for a later stage that gathers several"},
+    resumable=True,
 )
 
 SELECT = Stage(

@@ -6,15 +6,17 @@ from pathlib import Path
 
 from storm_core.compute import load_model, load_tokenizer, resolve_dtype
 from storm_core.curation.config import ScoreConfig
+from storm_core.curation.kept_batches import KeptBatches
 from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE
 from storm_core.curation.scoring import Judge, score_examples
 from storm_core.curation.verdicts import FILE_NAME, Verdict, write_verdicts
 from storm_core.records import read_examples
 from storm_core.stage import Inputs, Results
+from storm_core.workspace import Workspace
 
 
-def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
-    """Write `verdicts.parquet`, in the order of the shard.
+def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
+    """Write `verdicts.parquet`, in the order of the shard; batches that a killed attempt finished are not asked again.
 
     Raises:
         InputError: no such shard, or a judge that cannot be asked.
@@ -26,7 +28,7 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
         model=load_model(model.path, resolve_dtype(config.dtype)),
         digest=model.digest,
     )
-    verdicts = score_examples(judge, examples, config)
+    verdicts = score_examples(judge, examples, config, KeptBatches(workspace.of_run()))
     write_verdicts(outputs["verdicts"] / FILE_NAME, verdicts)
     return Results(metrics=_metrics(verdicts))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from storm_core.curation.config import ScoreConfig
 from storm_core.curation.judge import ask, read_contexts
+from storm_core.curation.kept_batches import KeptBatches
 from storm_core.curation.prompts import Context, PromptBuilder, Question
 from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE, load_framing, load_rubric
 from storm_core.curation.verdicts import Verdict
@@ -33,8 +34,12 @@ class Judge:
     digest: str
 
 
-def score_examples(judge: Judge, examples: Sequence[Example], config: ScoreConfig) -> list[Verdict]:
+def score_examples(
+    judge: Judge, examples: Sequence[Example], config: ScoreConfig, kept: KeptBatches | None = None
+) -> list[Verdict]:
     """The educational value verdict of each example, followed by its difficulty verdict if the label is high enough.
+
+    Batches that `kept` holds are not scored again; those that are scored are added to it.
 
     Raises:
         InputError: the judge cannot be asked in this way, or its window is too short for `max_length`.
@@ -50,7 +55,13 @@ def score_examples(judge: Judge, examples: Sequence[Example], config: ScoreConfi
     def answered() -> Iterator[tuple[int, list[Verdict]]]:
         for rows in batches:
             batch = [(examples[row], contexts[row]) for row in rows]
-            yield from zip(rows, _score_batch(judge, batch, first, second, config), strict=True)
+            found = [kept.verdicts_by_id.get(examples[row].id) for row in rows] if kept else []
+            known = [verdicts for verdicts in found if verdicts]
+            if len(known) < len(rows):
+                known = _score_batch(judge, batch, first, second, config)
+                if kept:
+                    kept.add(verdict for verdicts in known for verdict in verdicts)
+            yield from zip(rows, known, strict=True)
 
     ticking = progress(answered(), total=len(examples), description="scoring", unit="examples")
     verdicts_by_row = dict(ticking)

@@ -28,4 +28,5 @@ EVALUATE = Stage(
     },
     outputs={"evaluation": Output(kind="evaluation", help="scores with standard errors, and every prompt and reply")},
     run="storm_core.evaluation.stage:run",
+    resumable=True,
 )

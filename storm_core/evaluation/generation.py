@@ -1,11 +1,13 @@
 """Greedy replies of a chat model to many prompts, in batches of similar length."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from storm_core.errors import InputError
+from storm_core.evaluation.kept_replies import KeptReplies
 from storm_core.progress import progress
 
 if TYPE_CHECKING:
@@ -20,11 +22,12 @@ def greedy_replies(
     batch_size: int,
     max_new_tokens: int,
     description: str,
+    kept: KeptReplies,
 ) -> list[str | None]:
     """The reply to each prompt, in the order given; None where prompt and reply do not fit into the model's positions.
 
     A prompt is the text that a chat template made, control tokens included. A reply ends before the first end-of-turn
-    token or after `max_new_tokens`.
+    token or after `max_new_tokens`. Batches that `kept` knows are not generated again.
     """
     tokens = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
     room = getattr(model.config, "max_position_embeddings", None)
@@ -35,8 +38,11 @@ def greedy_replies(
     replies: list[str | None] = [None] * len(prompts)
     config = _greedy(model, tokenizer, max_new_tokens)
     for batch in progress(batches, total=len(batches), description=description, unit="batches"):
-        for index, reply in zip(batch, _generate(model, tokenizer, [tokens[i] for i in batch], config), strict=True):
+        asked = [tokens[index] for index in batch]
+        found = kept.ask([max_new_tokens, asked], partial(_generate, model, tokenizer, asked, config))
+        for index, reply in zip(batch, found, strict=True):
             replies[index] = reply
+    kept.keep()
     return replies
 
 

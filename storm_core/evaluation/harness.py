@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import torch
 
 from storm_core.errors import InputError
+from storm_core.evaluation.kept_replies import KeptReplies
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
 from storm_core.evaluation.suite import LmEval, Questions, Seeds
 
@@ -26,8 +27,11 @@ def measure_task(
     seeds: Seeds,
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
+    kept: KeptReplies,
 ) -> Measurement:
     """Run one lm-eval task or group; `documents` are those of a local task, empty for one of lm-eval's own.
+
+    The model is not asked again what `kept` has the reply to.
 
     A group's score is over the questions of all its tasks together, which is how lm-eval weighs these groups.
 
@@ -35,8 +39,9 @@ def measure_task(
         InputError: lm-eval has no such task or metric, or the task's data set cannot be had.
     """
     import lm_eval
-    from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
+
+    from storm_core.evaluation.piecewise import PiecewiseLM
 
     local = benchmark.questions
     # Reading lm-eval's own 13,000 task files takes seconds; a local task needs none of them.
@@ -44,7 +49,8 @@ def measure_task(
     if not local and benchmark.task not in tasks.all_tasks:
         raise InputError(f"{benchmark.name}: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
     with _quiet(benchmark.name):
-        wrapped = HFLM(
+        wrapped = PiecewiseLM(
+            kept,
             pretrained=model,
             tokenizer=tokenizer,
             batch_size=benchmark.batch_size,

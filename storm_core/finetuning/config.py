@@ -31,6 +31,13 @@ class TrainConfig(StageConfig):
     )
     evaluations: int = option("validation passes spread over the run, besides the one before it", 4, minimum=1)
     seed: int = option("order of the examples", 0, minimum=0)
+    checkpoint_minutes: float = option(
+        "time between checkpoints, which a killed run goes on from; one takes three times the trained weights in "
+        "float32 to write, and SIGTERM brings one too",
+        30.0,
+        unit="minutes",
+        minimum=0.0,
+    )
 
 
 TRAIN = Stage(
@@ -47,4 +54,5 @@ TRAIN = Stage(
         "training": Output(kind="training", help="loss history and the proof of what was frozen"),
     },
     run="storm_core.finetuning.stage:run",
+    resumable=True,
 )

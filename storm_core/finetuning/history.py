@@ -20,12 +20,32 @@ def evaluation_steps(total_steps: int, evaluations: int) -> set[int]:
     return {round(total_steps * part / evaluations) for part in range(1, evaluations + 1)} - {0}
 
 
-class History(TrainerCallback):
-    """Records each logged loss and asks for a validation pass where `evaluation_steps` says."""
+def validation_is_due(state: "TrainerState", evaluations: int) -> bool:
+    """Whether the validation loss belongs to the step that `state` stands at and was not taken yet."""
+    due = state.global_step in evaluation_steps(state.max_steps, evaluations) | {0}
+    return due and all(entry["step"] != state.global_step for entry in read_history(state)["validation"])
+
+
+def read_history(state: "TrainerState") -> dict[str, list[dict[str, float]]]:
+    """The content of `history.json`: training and validation losses by step, those of earlier attempts included.
+
+    The trainer keeps every point in its state, and the state in its checkpoints.
+    """
+    logged = state.log_history
+    return {
+        "train": [
+            {"step": entry["step"], "loss": entry["loss"], "learning_rate": entry["learning_rate"]}
+            for entry in logged
+            if "loss" in entry
+        ],
+        "validation": [{"step": entry["step"], "loss": entry["eval_loss"]} for entry in logged if "eval_loss" in entry],
+    }
+
+
+class Validation(TrainerCallback):
+    """Asks for a validation pass where `evaluation_steps` says."""
 
     def __init__(self, evaluations: int) -> None:
-        self.train: list[dict[str, float]] = []
-        self.validation: list[dict[str, float]] = []
         self._evaluations = evaluations
 
     def on_step_end(
@@ -35,18 +55,18 @@ class History(TrainerCallback):
         control.should_evaluate = state.global_step in evaluation_steps(state.max_steps, self._evaluations)
         return control
 
+
+class Curves(TrainerCallback):
+    """Puts each loss that the trainer logs on MLflow's curves."""
+
     def on_log(
         self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
-        """Keep the training loss or the validation loss that the trainer logs, and put it on MLflow's curve."""
+        """Log the training loss or the validation loss."""
         logs = kwargs["logs"]
         points = {"loss": logs.get("loss"), "validation_loss": logs.get("eval_loss")}
         curve = {name: loss for name, loss in points.items() if loss is not None}
         current_run().log_metrics(curve, step=state.global_step)
-        if "loss" in logs:
-            self.train.append({"step": state.global_step, "loss": logs["loss"], "learning_rate": logs["learning_rate"]})
-        if "eval_loss" in logs:
-            self.validation.append({"step": state.global_step, "loss": logs["eval_loss"]})
 
 
 class Progress(TrainerCallback):
@@ -64,7 +84,7 @@ class Progress(TrainerCallback):
         if shows_bars():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=state.max_steps, desc="train", unit="step", leave=False)
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", leave=False)
 
     def on_log(
         self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any

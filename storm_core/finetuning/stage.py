@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from storm_core.checkpoints import Checkpoint, open_checkpoint
 from storm_core.compute import load_model, load_tokenizer
 from storm_core.errors import InputError
+from storm_core.finetuning.attempt import train
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.freezing import (
     find_yaml,
@@ -22,19 +23,24 @@ from storm_core.finetuning.freezing import (
     trained_names,
     unfreeze,
 )
-from storm_core.finetuning.history import History
+from storm_core.finetuning.history import read_history
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, TokenizedExamples, tokenize_examples
 from storm_core.finetuning.training import build_trainer, update_count
+from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
 from storm_core.finetuning.weights import check_same_tensors, check_trainable, write_weights
 from storm_core.progress import report
 from storm_core.records import read_examples
 from storm_core.stage import Inputs, Results
+from storm_core.workspace import Workspace
 
 SPLITS = ("train", "validation")
 
 
-def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
-    """Train and write the tuned model, `history.json`, `freezing.json` and `examples.json`."""
+def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
+    """Train and write the tuned model, `history.json`, `freezing.json` and `examples.json`.
+
+    Checkpoints are parts of the run: an attempt that was killed or told to stop is gone on with.
+    """
     source = inputs["model"].path
     checkpoint = open_checkpoint(source)
     check_trainable(checkpoint)
@@ -48,11 +54,15 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     model = load_model(source, torch.float32)
     check_same_tensors(model, checkpoint)
     unfreeze(model, patterns, yaml_file)
-    history = _train(model, tokenizer, {split: examples[split].kept for split in SPLITS}, config)
+    checkpoints = TrainingCheckpoints(workspace.of_run())
+    # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
+    with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
+        kept = {split: examples[split].kept for split in SPLITS}
+        history = _train(model, tokenizer, kept, config, checkpoints, Path(scratch))
     write_weights(model, checkpoint, outputs["tuned_model"])
     freezing = _prove(checkpoint, outputs["tuned_model"], trained_names(model))
 
-    _write_json(outputs["training"] / "history.json", {"train": history.train, "validation": history.validation})
+    _write_json(outputs["training"] / "history.json", history)
     _write_json(outputs["training"] / "freezing.json", freezing)
     _write_json(outputs["training"] / "examples.json", {split: _count(examples[split]) for split in SPLITS})
     return Results(metrics=_metrics(examples, history, freezing))
@@ -80,15 +90,23 @@ def _train(
     tokenizer: PreTrainedTokenizerBase,
     examples: Mapping[str, list[TokenizedExample]],
     config: TrainConfig,
-) -> History:
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer, history = build_trainer(model, tokenizer, examples, config, Path(scratch))
-        started = time.monotonic()
-        trainer.train()
+    checkpoints: TrainingCheckpoints,
+    scratch: Path,
+) -> dict[str, list[dict[str, float]]]:
+    trainer = build_trainer(model, tokenizer, examples, config, scratch)
+    started = time.monotonic()
+    done_earlier = train(
+        trainer,
+        checkpoints,
+        scratch,
+        checkpoint_minutes=config.checkpoint_minutes,
+        evaluations=config.evaluations,
+    )
     seconds = time.monotonic() - started
-    tokens = config.epochs * sum(len(example.input_ids) for example in examples["train"])
+    share = 1 - done_earlier / trainer.state.max_steps
+    tokens = share * config.epochs * sum(len(example.input_ids) for example in examples["train"])
     report(f"train: {tokens / seconds:.0f} tokens a second, validation included")
-    return history
+    return read_history(trainer.state)
 
 
 def _prove(before: Checkpoint, directory: Path, trained: set[str]) -> dict[str, Any]:
@@ -112,14 +130,16 @@ def _count(examples: TokenizedExamples) -> dict[str, Any]:
 
 
 def _metrics(
-    examples: Mapping[str, TokenizedExamples], history: History, freezing: Mapping[str, Any]
+    examples: Mapping[str, TokenizedExamples],
+    history: Mapping[str, list[dict[str, float]]],
+    freezing: Mapping[str, Any],
 ) -> dict[str, float]:
     trained = freezing["trained"]["parameters"]
     metrics = {
-        "updates": history.train[-1]["step"],
-        "train_loss": history.train[-1]["loss"],
-        "validation_loss_before": history.validation[0]["loss"],
-        "validation_loss_after": history.validation[-1]["loss"],
+        "updates": history["train"][-1]["step"],
+        "train_loss": history["train"][-1]["loss"],
+        "validation_loss_before": history["validation"][0]["loss"],
+        "validation_loss_after": history["validation"][-1]["loss"],
         "trained_parameters": trained,
         "trained_parameters_fraction": trained / (trained + freezing["frozen"]["parameters"]),
         "tensors_unchanged_by_rounding": freezing["trained"]["unchanged_by_rounding"],

@@ -4,29 +4,28 @@ Shapes: B batch, T tokens, A answer positions, V vocabulary.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from datasets import Dataset
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.utils.data import Sampler
 from transformers import PrinterCallback, ProgressCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from storm_core.compute import resolve_device, resolve_dtype
 from storm_core.finetuning.config import TrainConfig
-from storm_core.finetuning.history import History, Progress
+from storm_core.finetuning.history import Curves, Progress, Validation
+from storm_core.finetuning.length_grouping import LengthGroupedSampler
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExample
+from storm_core.finetuning.training_checkpoints import WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-# Batches among which examples of like length are looked for: enough to waste little padding, few enough to keep chance.
-_BATCHES_PER_GROUP = 50
 
 
 def build_trainer(
@@ -35,23 +34,22 @@ def build_trainer(
     examples: Mapping[str, list[TokenizedExample]],
     config: TrainConfig,
     scratch: Path,
-) -> tuple[SFTTrainer, History]:
-    """A trainer of the parameters of `model` that require gradients, and the history it fills.
+) -> "AnswerTrainer":
+    """A trainer of the parameters of `model` that require gradients.
 
     `examples` holds `train` and `validation`. Nothing is kept of `scratch`.
     """
-    history = History(config.evaluations)
     trainer = AnswerTrainer(
         model=model,
         processing_class=tokenizer,
         args=settings(config, scratch),
         train_dataset=_to_dataset(examples["train"]),
         eval_dataset=_to_dataset(examples["validation"]),
-        callbacks=[history, Progress()],
+        callbacks=[Validation(config.evaluations), Curves(), Progress()],
     )
     for shown in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(shown)
-    return trainer, history
+    return trainer
 
 
 def update_count(examples: int, config: TrainConfig) -> int:
@@ -61,7 +59,7 @@ def update_count(examples: int, config: TrainConfig) -> int:
 
 
 def settings(config: TrainConfig, scratch: Path) -> SFTConfig:
-    """TRL's settings for a config: float32 weights, autocast to bfloat16 where asked, nothing saved or sent."""
+    """TRL's settings for a config: float32 weights, autocast to bfloat16 where asked, nothing saved or sent unasked."""
     on_cpu = resolve_device().type == "cpu"
     return SFTConfig(
         output_dir=str(scratch),
@@ -83,12 +81,12 @@ def settings(config: TrainConfig, scratch: Path) -> SFTConfig:
         use_cpu=on_cpu,
         seed=config.seed,
         data_seed=config.seed,
-        eval_strategy="no",  # History asks for each pass itself.
+        eval_strategy="no",  # Validation asks for each pass itself.
         eval_on_start=True,
         prediction_loss_only=True,
         logging_strategy="steps",
         logging_steps=1,
-        save_strategy="no",
+        save_strategy="no",  # Checkpointing asks for each one itself.
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=not on_cpu,
@@ -126,44 +124,28 @@ class AnswerTrainer(SFTTrainer):
         count = (label_BA != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         return total / count
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> "LengthGroupedSampler":
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The validation pass; random numbers go on as if it had not been, so that it may be taken again."""
+        devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+        with torch.random.fork_rng(devices):
+            metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+        return metrics
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write no card beside a checkpoint that only the next attempt will read."""
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Save the trained weights alone, in float32: the others are those of the model given."""
+        directory = Path(str(output_dir))
+        directory.mkdir()
+        named = cast("PreTrainedModel", self.model).named_parameters()
+        trained = {name: parameter.detach().contiguous() for name, parameter in named if parameter.requires_grad}
+        save_file(trained, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
         examples: Any = self.train_dataset
         lengths = [len(input_ids) for input_ids in examples["input_ids"]]
         return LengthGroupedSampler(lengths, self.args.train_batch_size, self.args.seed)
-
-
-class LengthGroupedSampler(Sampler[int]):
-    """Indices in random order, but each batch's examples of like length, so that little is padded.
-
-    Batches come in random order too, unlike in the sampler of transformers, which runs from long to short.
-    """
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
-        self._lengths = lengths
-        self._batch_size = batch_size
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        shuffled = self._permute(len(self._lengths))
-        group = self._batch_size * _BATCHES_PER_GROUP
-        batches: list[list[int]] = []
-        for start in range(0, len(shuffled), group):
-            alike = sorted(shuffled[start : start + group], key=lambda index: self._lengths[index])
-            batches += [alike[at : at + self._batch_size] for at in range(0, len(alike), self._batch_size)]
-        # A short batch anywhere but at the end would shift the limits of all that follow.
-        whole = [batch for batch in batches if len(batch) == self._batch_size]
-        rest = [batch for batch in batches if len(batch) < self._batch_size]
-        for number in self._permute(len(whole)):
-            yield from whole[number]
-        for batch in rest:
-            yield from batch
-
-    def _permute(self, count: int) -> list[int]:
-        order: list[int] = torch.randperm(count, generator=self._generator).tolist()
-        return order
 
 
 def _to_dataset(examples: list[TokenizedExample]) -> Dataset:

@@ -8,13 +8,26 @@ what unfinished runs have finished; and `.staging/`, where outputs are written.
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from storm_core.artifacts import MANIFEST_NAME, Manifest
+from storm_core.artifacts import (
+    MANIFEST_NAME,
+    Manifest,
+    check_relative_path,
+    is_whole,
+    read_manifest,
+    verify,
+    write_manifest,
+)
+from storm_core.errors import InputError
+from storm_core.progress import report
+from storm_core.stores.inventory import Leftover, Place, modified_at, walk_directory
 from storm_core.stores.parts import DirectoryParts, Parts
+from storm_core.stores.staging import StagingArea
+from storm_core.stores.uris import file_uri_to_path
 
 
 class FileStore:
@@ -22,6 +35,7 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._staging = StagingArea(root / ".staging")
 
     @property
     def uri(self) -> str:
@@ -30,12 +44,13 @@ class FileStore:
 
     def staging_directory(self) -> Path:
         """A new empty directory on the store's own file system, for an output that will be published."""
-        staging = self.root / ".staging"
-        staging.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=staging))
+        return self._staging.new_directory()
 
     def publish(self, directory: Path, manifest: Manifest) -> str:
-        """Move the sealed `directory` to its place and return the URI; content already there is kept as it is."""
+        """Move the sealed `directory` to its place and return the URI.
+
+        The same content already there is kept, unless it was damaged; then it is replaced.
+        """
         target = self.root / manifest.kind / manifest.digest
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -44,8 +59,46 @@ class FileStore:
             # Renaming onto a directory that is not empty fails: the same content is there already.
             if not (target / MANIFEST_NAME).is_file():
                 raise
-            shutil.rmtree(directory)
+            if all(is_whole(target, entry) for entry in manifest.files):
+                shutil.rmtree(directory)
+            else:
+                report(f"{target} was damaged and is replaced")
+                target.rename(self.staging_directory() / "damaged")
+                directory.rename(target)
         return target.resolve().as_uri()
+
+    def publish_copy(self, directory: Path, manifest: Manifest) -> str:
+        """Publish the listed files of `directory`, which stays as it is, and return the URI."""
+        staged = self.staging_directory()
+        staged.chmod(0o755)
+        _copy_files(directory, manifest, staged)
+        write_manifest(staged, manifest)
+        verify(staged, manifest)
+        return self.publish(staged, manifest)
+
+    def pull(self, uri: str, directory: Path) -> Manifest:
+        """Copy the artifact at `uri`, verified, into the empty `directory`, without manifest; returns that."""
+        manifest = self.manifest(uri)
+        _copy_files(file_uri_to_path(uri), manifest, directory)
+        verify(directory, manifest)
+        return manifest
+
+    def manifest(self, uri: str) -> Manifest:
+        """The manifest of the artifact at `uri`; its files are not looked at.
+
+        Raises:
+            InputError: there is none.
+        """
+        path = file_uri_to_path(uri) / MANIFEST_NAME
+        if not path.is_file():
+            raise InputError(f"there is no artifact at {uri}: no {MANIFEST_NAME}")
+        return replace(read_manifest(path), uri=uri)
+
+    def damaged(self, uri: str) -> list[str]:
+        """Names of the listed files that are missing or altered, after reading all of them."""
+        directory = file_uri_to_path(uri)
+        manifest = self.manifest(uri)
+        return [entry.path for entry in manifest.files if not is_whole(directory, entry)]
 
     def recall(self, key: str) -> dict[str, Any] | None:
         """What `remember` kept under `key`, or None."""
@@ -66,3 +119,35 @@ class FileStore:
     def parts(self, key: str) -> Parts:
         """The parts of unfinished work under `key`."""
         return DirectoryParts(self.root / ".parts" / key)
+
+    def places(self) -> Iterator[Place]:
+        """Every artifact's place, sorted."""
+        return walk_directory(self.root)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """The parts of unfinished runs. Staging directories of dead processes are swept when the next is made."""
+        for path in sorted((self.root / ".parts").glob("*")):
+            newest = max(modified_at(inner) for inner in (path, *path.rglob("*")))
+            yield Leftover(what=f"parts {path}", modified=newest, remove=DirectoryParts(path).clear)
+
+    def file_names(self, uri: str) -> list[str]:
+        """Names of all files in the place of the artifact at `uri`, listed in its manifest or not; sorted."""
+        directory = file_uri_to_path(uri)
+        return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+    def remove(self, uri: str, names: Sequence[str]) -> None:
+        """Remove these files of the artifact at `uri`, its manifest first, so that no reader sees a part of it."""
+        directory = file_uri_to_path(uri)
+        (directory / MANIFEST_NAME).unlink(missing_ok=True)
+        for name in names:
+            check_relative_path(name, uri)
+            (directory / name).unlink(missing_ok=True)
+        if not any(path.is_file() for path in directory.rglob("*")):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _copy_files(source: Path, manifest: Manifest, target: Path) -> None:
+    for entry in manifest.files:
+        place = target / entry.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / entry.path, place)

@@ -13,6 +13,8 @@ from storm_core.errors import InputError
 
 _MAX_LENGTH = 4096
 _REFUSED = ("\\", "?", "#", ";")
+# Control characters, and halves of surrogate pairs, which no encoding holds.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ESCAPE = re.compile(r"%(.{0,2})", re.DOTALL)
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
@@ -69,9 +71,10 @@ def parse_uri(uri: str) -> Location:
             or a name that the scheme does not allow. Says which.
     """
     if len(uri) > _MAX_LENGTH:
-        raise InputError(f"a URI of {len(uri)} characters, starting {uri[:60]!r}, is too long; {_MAX_LENGTH} at most")
+        start = _shown(uri)[:60]
+        raise InputError(f"a URI of {len(uri)} characters, starting {start}, is too long; {_MAX_LENGTH} at most")
     for character in uri:
-        if character in _REFUSED or ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0:
+        if character in _REFUSED or _CONTROL.fullmatch(character):
             raise InputError(f"{_shown(uri)} holds {character!r}, which no store URI may; write the plain path")
     scheme, separator, rest = uri.partition("://")
     if separator and scheme == "file":
@@ -81,6 +84,18 @@ def parse_uri(uri: str) -> Location:
     if separator and scheme == "hf":
         return _parse_hub(uri, rest)
     raise InputError(f"{_shown(uri)} is not a URI of a store: it must start with file:///, s3:// or hf://")
+
+
+def parse_s3_uri(uri: str) -> S3Location:
+    """The place in a bucket that an `s3://` URI names.
+
+    Raises:
+        InputError: another scheme, or see `parse_uri`.
+    """
+    location = parse_uri(uri)
+    if not isinstance(location, S3Location):
+        raise InputError(f"{_shown(uri)} is not an s3:// URI")
+    return location
 
 
 def file_uri_to_path(uri: str) -> Path:
@@ -96,7 +111,7 @@ def file_uri_to_path(uri: str) -> Path:
 
 
 def _parse_file(uri: str, rest: str) -> FileLocation:
-    if not rest.startswith("/"):
+    if not rest.startswith("/") or rest.startswith("//"):
         raise InputError(f"{_shown(uri)} must be file:/// and an absolute path, without a host")
     for escape in _ESCAPE.findall(rest):
         if not re.fullmatch("[0-9a-fA-F]{2}", escape) or int(escape, 16) in b"\0\\/.%":
@@ -105,7 +120,7 @@ def _parse_file(uri: str, rest: str) -> FileLocation:
         path = unquote_to_bytes(rest).decode()
     except UnicodeDecodeError:
         raise InputError(f"{_shown(uri)} does not spell a path in UTF-8") from None
-    _check_segments(uri, path.strip("/"))
+    _check_segments(uri, path[1:].removesuffix("/"))
     if any(ord(character) < 0x20 for character in path):
         raise InputError(f"{_shown(uri)} holds an escaped control character")
     return FileLocation(path=Path(path))
@@ -113,7 +128,7 @@ def _parse_file(uri: str, rest: str) -> FileLocation:
 
 def _parse_s3(uri: str, rest: str) -> S3Location:
     bucket, _, key = rest.partition("/")
-    if "@" in bucket:
+    if "@" in bucket or (":" in bucket and "@" in key):
         raise InputError(f"{_shown(uri)} carries user information; credentials come from the AWS variables only")
     if not _BUCKET.fullmatch(bucket):
         raise InputError(f"{_shown(uri)} must be s3://bucket/prefix; {bucket!r} is not the name of a bucket")
@@ -140,9 +155,11 @@ def _check_segments(uri: str, path: str) -> None:
 
 
 def _shown(uri: str) -> str:
-    """The URI for a message, without what may be a password in front of an @ in the host."""
+    """The URI for a message, without what may be a password in front of an @."""
     scheme, separator, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    if separator and scheme != "hf" and "@" in host:
-        host = "***@" + host.rpartition("@")[2]
-    return repr(scheme + separator + host + slash + path)
+    host = rest.partition("/")[0]
+    if separator and ":" in host and "@" in rest:  # A password may hold a slash.
+        rest = "***@" + rest.rpartition("@")[2]
+    elif separator and scheme != "hf" and "@" in host:
+        rest = "***@" + host.rpartition("@")[2] + rest[len(host) :]
+    return repr(scheme + separator + rest)

@@ -29,6 +29,14 @@ def test_same_content_is_kept_once(tmp_path: Path) -> None:
     assert not list((tmp_path / ".staging").iterdir())
 
 
+def test_damaged_content_is_replaced_when_it_is_published_again(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    uri = publish(store, b"x")
+    (file_uri_to_path(uri) / "a.bin").write_bytes(b"y")
+    assert publish(store, b"x") == uri
+    assert open_reference(uri).file("a.bin").read_bytes() == b"x"
+
+
 def test_manifest_that_travels_alone_leads_to_its_content(tmp_path: Path) -> None:
     uri = publish(FileStore(tmp_path / "store"), b"x")
     (tmp_path / "travelling").mkdir()
@@ -54,7 +62,7 @@ def test_manifest_that_points_at_other_content_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "uri",
     [
-        "s3://bucket/x",
+        "gs://bucket/x",
         "http://host/x",
         "file://host/x",
         "file:///a/../b",

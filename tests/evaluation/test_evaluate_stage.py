@@ -11,60 +11,6 @@ import yaml
 
 from storm_core.cli import main
 
-DATA = Path(__file__).parents[2] / ".data"
-BFCL = DATA / "bfcl_eval" / "data"
-TRIVIA = DATA / "chatterbot_corpus" / "data" / "english" / "trivia.yml"
-SUITE: dict[str, Any] = {
-    "dtype": "float32",
-    "seeds": {"sample": 0, "random": 0, "numpy": 1234, "torch": 1234, "fewshot": 1234},
-    "benchmarks": [
-        {
-            "kind": "function_calling",
-            "name": "calls",
-            "title": "Calls",
-            "path": "bfcl",
-            "categories": ["simple_python"],
-            "guidelines": True,
-            "samples": 3,
-            "batch_size": 2,
-            "max_new_tokens": 4,
-        },
-        {
-            "kind": "lm_eval",
-            "name": "trivia",
-            "title": "Trivia",
-            "task": "storm_trivia",
-            "metric": "acc",
-            "apply_chat_template": True,
-            "fewshot_as_multiturn": False,
-            "batch_size": 8,
-            "questions": {
-                "path": "trivia.yml",
-                "samples": 5,
-                "distractors": 3,
-                "definition": {
-                    "output_type": "multiple_choice",
-                    "doc_to_text": "{{question}}",
-                    "doc_to_choice": "{{choices}}",
-                    "doc_to_target": "{{answer}}",
-                    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-                },
-            },
-        },
-    ],
-}
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    directory = tmp_path / "data"
-    (directory / "bfcl" / "possible_answer").mkdir(parents=True)
-    for name in ("BFCL_v4_simple_python.json", "possible_answer/BFCL_v4_simple_python.json"):
-        shutil.copyfile(BFCL / name, directory / "bfcl" / name)
-    shutil.copyfile(TRIVIA, directory / "trivia.yml")
-    (directory / "suite.yaml").write_text(yaml.safe_dump(SUITE), encoding="utf-8")
-    return directory
-
 
 def evaluate(model: Path, data: Path, output: Path, suite: str = "suite.yaml") -> int:
     return main(["evaluate", f"--model={model}", f"--data={data}", f"--evaluation={output}", f"--suite={suite}"])
@@ -95,8 +41,8 @@ def test_results_and_samples_agree_and_come_out_the_same_twice(
     assert "trivia: acc" in capsys.readouterr().err
 
 
-def test_a_changed_suite_file_is_run_anew(tiny_llama: Path, data: Path, tmp_path: Path) -> None:
-    only_trivia = {**SUITE, "benchmarks": SUITE["benchmarks"][1:]}
+def test_a_changed_suite_file_is_run_anew(tiny_llama: Path, data: Path, suite: dict[str, Any], tmp_path: Path) -> None:
+    only_trivia = {**suite, "benchmarks": suite["benchmarks"][1:]}
     (data / "suite.yaml").write_text(yaml.safe_dump(only_trivia), encoding="utf-8")
     output = tmp_path / "evaluation"
     assert evaluate(tiny_llama, data, output) == 0
@@ -109,25 +55,25 @@ def test_a_changed_suite_file_is_run_anew(tiny_llama: Path, data: Path, tmp_path
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(
-    tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_llama: Path, data: Path, suite: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mute = tmp_path / "mute"
     shutil.copytree(tiny_llama, mute)
     (mute / "chat_template.jinja").unlink()
-    no_answers = json.loads(json.dumps(SUITE))
+    no_answers = json.loads(json.dumps(suite))
     no_answers["benchmarks"][0]["categories"] = ["multiple"]
     (data / "no_answers.yaml").write_text(yaml.safe_dump(no_answers), encoding="utf-8")
-    no_path = json.loads(json.dumps(SUITE))
+    no_path = json.loads(json.dumps(suite))
     no_path["benchmarks"][0]["path"] = "nowhere"
     (data / "no_path.yaml").write_text(yaml.safe_dump(no_path), encoding="utf-8")
     output = tmp_path / "evaluation"
-    for model, suite, message in [
+    for model, suite_name, message in [
         (tiny_llama, "vibes", "use one of article, smoke"),
         (tiny_llama, "no_answers.yaml", "BFCL_v4_multiple.json"),
         (tiny_llama, "no_path.yaml", "nowhere"),
         (mute, "suite.yaml", "has no chat template"),
     ]:
-        assert evaluate(model, data, output, suite) == 1
+        assert evaluate(model, data, output, suite_name) == 1
         (line,) = (text for text in capsys.readouterr().err.splitlines() if "error" in text)
         assert line.startswith("storm evaluate: error: ")
         assert message in line

@@ -1,5 +1,6 @@
 """Greedy generation in batches."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from storm_core.compute import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.evaluation.generation import greedy_replies, stop_tokens
+from storm_core.evaluation.kept_replies import KeptReplies
+from storm_core.stores.parts import DirectoryParts
 
 PROMPTS = ["short", "The quick brown fox jumps over the lazy dog.", "How easy is it to learn?", "a b c d e f g h i j"]
 
@@ -30,7 +33,9 @@ def tokenizer(tiny_llama: Path) -> Any:
 
 def replies(model: Any, tokenizer: Any, prompts: list[str], **changes: Any) -> list[str | None]:
     settings = {"batch_size": 3, "max_new_tokens": 12, "description": "test", **changes}
-    return greedy_replies(model, tokenizer, prompts, **settings)
+    with tempfile.TemporaryDirectory() as directory:
+        kept = KeptReplies(DirectoryParts(Path(directory)), "test")
+        return greedy_replies(model, tokenizer, prompts, kept=kept, **settings)
 
 
 def continuation(model: Any, tokenizer: Any, prompt: str, count: int) -> list[int]:

@@ -10,7 +10,9 @@ import torch
 from storm_core.compute import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.evaluation.harness import measure_task
+from storm_core.evaluation.kept_replies import KeptReplies
 from storm_core.evaluation.suite import LmEval, Questions, Seeds
+from storm_core.stores.parts import DirectoryParts
 
 SEEDS = Seeds(sample=0, random=0, numpy=1234, torch=1234, fewshot=1234)
 DOCUMENTS = [
@@ -51,6 +53,11 @@ def tokenizer(tiny_llama: Path) -> Any:
     return load_tokenizer(tiny_llama)
 
 
+@pytest.fixture
+def kept(tmp_path: Path) -> KeptReplies:
+    return KeptReplies(DirectoryParts(tmp_path / "parts"), "quiz")
+
+
 def log_likelihood(model: Any, tokenizer: Any, question: str, choice: str) -> float:
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
@@ -64,13 +71,13 @@ def log_likelihood(model: Any, tokenizer: Any, question: str, choice: str) -> fl
 
 
 def test_a_local_task_scores_what_the_log_likelihoods_say(
-    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+    model: Any, tokenizer: Any, kept: KeptReplies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_network(*_: Any) -> None:
         raise AssertionError("a local task must not open a connection")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    measurement = measure_task(local_task(), DOCUMENTS, SEEDS, model, tokenizer)
+    measurement = measure_task(local_task(), DOCUMENTS, SEEDS, model, tokenizer, kept)
     for document, sample in zip(DOCUMENTS, measurement.samples, strict=True):
         numbers = [log_likelihood(model, tokenizer, document["question"], choice) for choice in document["choices"]]
         assert sample.score == float(numbers.index(max(numbers)) == document["answer"])
@@ -86,21 +93,21 @@ def test_a_local_task_scores_what_the_log_likelihoods_say(
     assert measurement.score.stderr == pytest.approx((share * (1 - share) / 6) ** 0.5)
 
 
-def test_an_unknown_metric_is_refused_with_the_known_ones(model: Any, tokenizer: Any) -> None:
+def test_an_unknown_metric_is_refused_with_the_known_ones(model: Any, tokenizer: Any, kept: KeptReplies) -> None:
     with pytest.raises(InputError, match="no metric 'f2'; it has acc"):
-        measure_task(local_task(metric="f2"), DOCUMENTS, SEEDS, model, tokenizer)
+        measure_task(local_task(metric="f2"), DOCUMENTS, SEEDS, model, tokenizer, kept)
 
 
 @pytest.mark.slow
-def test_an_unknown_task_is_refused(model: Any, tokenizer: Any) -> None:
+def test_an_unknown_task_is_refused(model: Any, tokenizer: Any, kept: KeptReplies) -> None:
     with pytest.raises(InputError, match="has no task 'leaderboard_vibes'"):
-        measure_task(local_task(task="leaderboard_vibes", questions=None), [], SEEDS, model, tokenizer)
+        measure_task(local_task(task="leaderboard_vibes", questions=None), [], SEEDS, model, tokenizer, kept)
 
 
 @pytest.mark.slow
 def test_a_data_set_that_is_not_there_is_refused(
-    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    model: Any, tokenizer: Any, kept: KeptReplies, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     with pytest.raises(InputError, match="quiz: the data of arc_challenge cannot be had"):
-        measure_task(local_task(task="arc_challenge", questions=None), [], SEEDS, model, tokenizer)
+        measure_task(local_task(task="arc_challenge", questions=None), [], SEEDS, model, tokenizer, kept)

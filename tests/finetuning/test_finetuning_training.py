@@ -12,8 +12,9 @@ from trl.trainer.sft_trainer import SFTTrainer
 from storm_core.compute import load_model, load_tokenizer
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.history import evaluation_steps
+from storm_core.finetuning.length_grouping import LengthGroupedSampler
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExample
-from storm_core.finetuning.training import AnswerTrainer, LengthGroupedSampler, build_trainer, update_count
+from storm_core.finetuning.training import AnswerTrainer, build_trainer, update_count
 
 
 @pytest.fixture
@@ -22,14 +23,13 @@ def trainer(tiny_llama: Path, tmp_path: Path) -> AnswerTrainer:
         TokenizedExample(input_ids=[5, 6, 7, 8, 9], labels=[IGNORED, IGNORED, 7, 8, 9]),
         TokenizedExample(input_ids=[11, 12, 13], labels=[IGNORED, 12, IGNORED]),
     ]
-    trainer, _ = build_trainer(
+    return build_trainer(
         load_model(tiny_llama, torch.float32),
         load_tokenizer(tiny_llama),
         {"train": examples, "validation": examples[:1]},
         TrainConfig(epochs=1.0, dtype="float32"),
         tmp_path,
     )
-    return trainer
 
 
 def test_loss_is_the_mean_over_labelled_tokens_of_the_whole_batch(trainer: AnswerTrainer) -> None:
@@ -72,11 +72,16 @@ def test_batches_hold_examples_of_like_length_in_no_order_of_length() -> None:
     assert firsts not in (sorted(firsts), sorted(firsts, reverse=True))
 
 
-def test_order_differs_between_passes_and_repeats_with_the_seed() -> None:
+def order(sampler: LengthGroupedSampler, epoch: int) -> list[int]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def test_order_differs_between_passes_and_is_found_again_without_those_before() -> None:
     first, again = (LengthGroupedSampler([1] * 20, 2, seed=3) for _ in range(2))
-    passes = [list(first), list(first)]
-    assert passes[0] != passes[1]
-    assert passes == [list(again), list(again)]
+    passes = [order(first, epoch) for epoch in range(3)]
+    assert passes[0] != passes[1] != passes[2]
+    assert order(again, 2) == passes[2]
 
 
 @given(st.integers(1, 500), st.integers(1, 20))

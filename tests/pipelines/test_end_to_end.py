@@ -1,13 +1,19 @@
 """The whole graph, every stage for real, on a tiny random Llama."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
 import yaml
 from mlflow import MlflowClient
+
+from storm_core.cli import main
+from storm_core.stores.references import open_store
+from tests.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
 BFCL = ROOT / ".data" / "bfcl_eval" / "data"
@@ -71,10 +77,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, other_
     return workspace
 
 
-def run(workspace: Path) -> "subprocess.CompletedProcess[str]":
+def run(workspace: Path, runs: str = "runs", **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "pipelines", "run", "--recipe", str(workspace / "tiny.yaml")]
-    command += ["--runs-directory", str(workspace / "runs")]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    command += ["--runs-directory", str(workspace / runs)]
+    variables = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
@@ -106,6 +113,48 @@ def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path) ->
         == nested["train"].data.tags["storm.output.tuned_model.digest"]
     )
     check_registered(client, nested["merge"].data.tags["storm.output.merged_model.digest"])
+
+
+@pytest.mark.slow
+def test_artifacts_in_a_bucket_are_those_of_a_local_store(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = workspace / "runs" / "tiny" / "artifacts"
+    assert local.is_dir(), "the test above ran first"
+    with S3Server(tmp_path / "server") as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("STORM_CACHE", str(tmp_path / "cache"))
+        boto3.client("s3", endpoint_url=server.endpoint).create_bucket(Bucket="storm")
+        finished = run(workspace, "runs-s3", STORM_STORE="s3://storm/tiny")
+        assert finished.returncode == 0, finished.stderr
+        here, there = artifacts(local.as_uri()), artifacts("s3://storm/tiny")
+        for kind in ("model", "examples", "verdicts", "selection", "scan", "training", "evaluation", "decision"):
+            assert there[kind] == here[kind], kind
+        client = MlflowClient(f"sqlite:///{workspace / 'runs-s3' / 'tiny'}/mlflow.db")
+        (model,) = client.search_registered_models()
+        source = client.get_model_version_by_alias(model.name, "candidate").source
+        assert source.startswith("s3://storm/tiny/model/")
+        check_lineage(source, capsys)
+
+
+def artifacts(store: str) -> dict[str, set[str]]:
+    """Digests of the artifacts in a store, by kind."""
+    found: dict[str, set[str]] = {}
+    for place in open_store(store).places():
+        found.setdefault(place.kind, set()).add(place.digest)
+    return found
+
+
+def check_lineage(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the registered model back to what the pipeline was given."""
+    capsys.readouterr()
+    assert main(["artifact", "lineage", uri, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["verb"] for row in rows} >= {"merge", "train", "scan", "select", "score", "prepare", "fetch"}
+    sources = [row for row in rows if row["verb"] is None]
+    assert sources
+    assert all(Path(row["reference"]).exists() for row in sources), "each source is named by its place"
 
 
 def check_registered(client: MlflowClient, merged_digest: str) -> None:

@@ -1,0 +1,1 @@
+"""`storm artifact ...`: look at, move, check and clear what stores hold."""

@@ -1,0 +1,77 @@
+"""`storm artifact push | pull`: bring artifacts into a store and out of it."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from storm_core.artifacts import MANIFEST_NAME, Artifact, Manifest, check_relative_path, content_digest, write_manifest
+from storm_core.errors import InputError
+from storm_core.progress import answer
+from storm_core.stores.references import open_reference, open_store, reference_manifest, required_store
+from storm_core.stores.uris import FileLocation, S3Location, parse_uri
+
+
+def push(reference: str, store: str | None, kind: str | None) -> int:
+    """Publish a directory, or copy an artifact from elsewhere, to a store; prints its URI."""
+    target = required_store(store)
+    artifact = open_reference(reference)
+    manifest = _with_kind(artifact, reference, kind)
+    answer(target.publish_copy(artifact.path, manifest))
+    return 0
+
+
+def pull(reference: str, directory: str) -> int:
+    """Copy an artifact into a new directory, verified; prints the directory."""
+    target = Path(directory)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is there already; pull into a new directory")
+    manifest = reference_manifest(reference)
+    # The same name each time, so that a pull that was interrupted is gone on with.
+    partial = target.absolute().with_name(f".{target.name}.partial-{manifest.digest[:12]}")
+    partial.mkdir(parents=True, exist_ok=True)
+    _copy(manifest, reference, partial)
+    write_manifest(partial, replace(manifest, uri=None))
+    if target.exists():
+        target.rmdir()
+    partial.rename(target)
+    answer(str(target))
+    return 0
+
+
+def _copy(manifest: Manifest, reference: str, directory: Path) -> None:
+    """Copy the listed files into `directory`, verified."""
+    uri = manifest.uri or ""
+    in_store = isinstance(parse_uri(uri), FileLocation | S3Location) if uri else False
+    if in_store and uri.endswith(manifest.digest):
+        open_store(uri).pull(uri, directory)
+        return
+    artifact = open_reference(reference)
+    if artifact.digest != manifest.digest:
+        raise InputError(f"{reference} changed while it was read")
+    for entry in manifest.files:
+        place = directory / entry.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(artifact.path / entry.path, place)
+
+
+def _with_kind(artifact: Artifact, reference: str, kind: str | None) -> Manifest:
+    """The manifest to publish: the artifact's own, or one of the given kind for a foreign directory."""
+    manifest = artifact.manifest
+    if manifest.kind:
+        if kind not in (None, manifest.kind):
+            raise InputError(f"{reference} is of kind {manifest.kind!r}, not {kind!r}; leave out --kind")
+        return manifest
+    if kind is None:
+        raise InputError(f"{reference} has no {MANIFEST_NAME}; say with --kind what it is, such as --kind model")
+    check_relative_path(kind, "--kind")
+    if "/" in kind or kind.startswith("."):
+        raise InputError(f"--kind must be a plain word, got {kind!r}")
+    named = manifest.uri or os.fspath(Path(reference).absolute())
+    return Manifest(
+        kind=kind,
+        files=manifest.files,
+        digest=content_digest(kind, manifest.files),
+        inputs={"source": [manifest.digest]},
+        references={"source": [named]},
+    )

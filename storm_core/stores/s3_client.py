@@ -1,0 +1,152 @@
+"""The S3 client: standard AWS configuration, time-outs, retries, and errors in words.
+
+Endpoint, region and credentials come from the standard AWS variables and files, or from the role of the machine.
+"""
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ResponseStreamingError,
+)
+
+from storm_core.errors import StoreError
+from storm_core.stores.uris import S3Location
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+# A connection that sends nothing for so long is given up and the request made again: longer than the pauses of a busy
+# server, short enough that a stall costs less than the transfer it interrupts.
+READ_TIMEOUT_SECONDS = 25.0
+_CONNECT_TIMEOUT_SECONDS = 10.0
+# Waits of up to 1, 2, 4, 8 and 16 s lie between six attempts: enough for a server that restarts or throttles.
+_ATTEMPTS = 6
+# Requests in flight at a time; beyond that, more connections to one server gain little.
+CONNECTIONS = 8
+
+_DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
+_MISSING = ("NoSuchKey", "NotFound", "404")
+# What reading a body may raise after the answer began well; botocore retries none of these by itself.
+_BROKEN_BODY = (IncompleteReadError, ResponseStreamingError, HTTPClientError)
+
+
+def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client":
+    """A client that threads may share.
+
+    Raises:
+        StoreError: the AWS configuration cannot be used.
+    """
+    config = Config(
+        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=read_timeout_seconds,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        max_pool_connections=CONNECTIONS + 2,
+        response_checksum_validation="when_required",
+    )
+    # Any region will do for servers other than Amazon's, and Amazon's own redirects name the right one.
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    try:
+        session = boto3.session.Session(region_name=region)
+        region = session.region_name or "us-east-1"
+        client = session.client("s3", region_name=region, config=config)
+        if not (urlsplit(client.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            # Bucket names are rarely host names below a self-hosted server.
+            path_style = config.merge(Config(s3={"addressing_style": "path"}))
+            client = session.client("s3", region_name=region, config=path_style)
+    except (BotoCoreError, ValueError) as error:
+        raise StoreError(f"the AWS configuration cannot be used: {error}") from error
+    return client
+
+
+@contextlib.contextmanager
+def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
+    """Turn what boto3 raises about `location` into a `StoreError` that says what to do."""
+    endpoint = client.meta.endpoint_url
+    try:
+        yield
+    except ClientError as error:
+        raise StoreError(_explain(error, location, endpoint)) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise StoreError(
+            f"no complete credentials for {location.uri}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give "
+            "this machine a role"
+        ) from error
+    except (BotoCoreError, NoRegionError) as error:
+        reason = " ".join(str(error).split())
+        raise StoreError(f"{location.uri}: the S3 server at {endpoint} cannot be used: {reason}") from error
+
+
+def is_missing(error: ClientError) -> bool:
+    """Whether the error says that there is no such object."""
+    return code_of(error) in _MISSING
+
+
+def code_of(error: ClientError) -> str:
+    """The S3 error code, or the HTTP status where the answer had no body."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def reading_again(read: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
+    """The result of `read`, tried again where the body of an answer broke off, with growing random pauses."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return read()
+        except _BROKEN_BODY:
+            sleep(random.random() * min(2.0**attempt, 16.0))  # noqa: S311 (not for secrets)
+    return read()
+
+
+def list_objects(client: "S3Client", location: S3Location) -> Iterator[Any]:
+    """Every object below `location`, as S3 lists it: Key, Size, ETag, LastModified.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    prefix = f"{location.key}/" if location.key else ""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix)
+    with errors_in_words(client, location):
+        for page in pages:
+            yield from page.get("Contents", [])
+
+
+def delete_object(client: "S3Client", location: S3Location) -> None:
+    """Remove the object, if it is there.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    with errors_in_words(client, location):
+        client.delete_object(Bucket=location.bucket, Key=location.key)
+
+
+def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:
+    code = code_of(error)
+    if code == "NoSuchBucket":
+        return f"there is no bucket {location.bucket!r} at {endpoint}; create it, or correct the URI {location.uri}"
+    if code in _DENIED:
+        return (
+            f"{endpoint} denies access to {location.uri} ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+            "the rights of that user on the bucket"
+        )
+    operation = error.operation_name
+    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
+    retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+    tried = f" after {retries + 1} attempts" if retries else ""
+    return f"{location.uri}: {operation} failed{tried}: {code}{': ' if message else ''}{message} (server {endpoint})"

