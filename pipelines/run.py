@@ -14,27 +14,28 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from pipelines.local import LOG_DIRECTORY_VARIABLE, run_in_subprocesses
+from pipelines.engines import ENGINES, SUBPROCESS, Engine, check_store
+from pipelines.local import LOG_DIRECTORY_VARIABLE
 from pipelines.recipes import load_recipe
-from pipelines.storm import storm
 from storm_core.errors import InputError
-from storm_core.stores.references import STORE_VARIABLE, open_reference
+from storm_core.stores.references import open_reference
 from storm_core.tracking import PARENT_RUN_VARIABLE
 
 REPORT_FILES = ("report.html", "results.json")
 
 
-def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = "subprocess") -> Path:
+def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = SUBPROCESS) -> Path:
     """Run the whole recipe and return its directory, `<runs_directory>/<recipe name>`.
 
-    The directory then holds `report.html`, `results.json`, `mlflow.db`, `artifacts/` (the store, unless `STORM_STORE`
-    names another) and `logs/`. What an earlier run left in the store is reused where code, options and inputs are the
-    same.
+    The directory then holds `report.html`, `results.json`, `mlflow.db`, `logs/`, and unless `STORM_STORE` names another
+    store, `artifacts/` or, of the engine with containers, `s3/`. What an earlier run left in the store is reused where
+    code, options and inputs are the same.
 
     Raises:
         InputError: the recipe cannot work, or a stage said so.
     """
     arguments = load_recipe(recipe_path)
+    check_store(engine)
     directory = (runs_directory / recipe_path.stem).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     with _only_run_in(directory):
@@ -45,29 +46,20 @@ def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = "subpro
 def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: str) -> None:
     _make_directories(directory)
     client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
-    _set_environment(directory, parent_run_id, reads_hub=any("hf://" in str(value) for value in arguments.values()))
+    reads_hub = any("hf://" in str(value) for value in arguments.values())
+    _set_environment(directory, parent_run_id, reads_hub=reads_hub)
     started = time.monotonic()
     final_status = "FAILED"
     try:
-        outputs = _run_pipeline(arguments, directory, engine)
-        _copy_report(outputs["Output"].path, directory, client, parent_run_id)
+        with ENGINES[engine](directory, reads_hub=reads_hub) as chosen:
+            outputs = chosen.run(arguments)
+            _copy_report(outputs["Output"].path, directory, client, parent_run_id)
         final_status = "FINISHED"
     except RuntimeError as error:
         raise InputError(f"the run stopped: {_one_line(error)}; logs are in {directory / 'logs'}") from error
     finally:
         client.set_terminated(parent_run_id, final_status)
-    _say_where_to_look(directory, time.monotonic() - started)
-
-
-def _run_pipeline(arguments: dict[str, Any], directory: Path, engine: str) -> dict[str, Any]:
-    if engine == "subprocess":
-        return run_in_subprocesses(storm, arguments, pipeline_root=directory / "kfp")
-    from pipelines import docker  # noqa: PLC0415 (only this engine needs Docker's library)
-
-    with docker.network() as network, docker.mlflow_server(directory, network.gateway) as tracking_uri:
-        return docker.run_in_containers(
-            storm, arguments, pipeline_root=directory / "kfp", network=network, tracking_uri=tracking_uri
-        )
+    _say_where_to_look(directory, chosen, time.monotonic() - started)
 
 
 @contextlib.contextmanager
@@ -113,7 +105,6 @@ def _start_parent_run(directory: Path, recipe_path: Path, arguments: dict[str, A
 
 def _set_environment(directory: Path, parent_run_id: str, *, reads_hub: bool) -> None:
     """What every stage of the run inherits."""
-    os.environ.setdefault(STORE_VARIABLE, (directory / "artifacts").as_uri())
     os.environ[PARENT_RUN_VARIABLE] = parent_run_id
     os.environ[LOG_DIRECTORY_VARIABLE] = str(directory / "logs")
     os.environ.pop("MLFLOW_RUN_ID", None)
@@ -130,14 +121,12 @@ def _copy_report(report: str, directory: Path, client: MlflowClient, parent_run_
         client.log_artifact(parent_run_id, str(directory / name))
 
 
-def _say_where_to_look(directory: Path, seconds: float) -> None:
+def _say_where_to_look(directory: Path, engine: Engine, seconds: float) -> None:
     shown = _relative(directory)
     print(f"\nThe whole recipe ran in {seconds:.0f} s. Where to look:")
     print(f"  report      {shown / 'report.html'}")
     print(f"  numbers     {shown / 'results.json'}")
-    own_store = (directory / "artifacts").as_uri()
-    store = os.environ[STORE_VARIABLE]
-    print(f"  models      {shown / 'artifacts' / 'model' if store == own_store else f'{store}/model'}")
+    print(f"  models      {engine.models.replace(f'{Path.cwd()}/', '')}")
     print(
         f"  MLflow      {Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri sqlite:///{directory}/mlflow.db"
     )
