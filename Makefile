@@ -9,7 +9,7 @@ DOCKER ?= docker
 IMAGES ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick images test-images lint format lock lock-images clean
+.PHONY: help setup demo demo-docker test test-quick images test-images lint format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,10 @@ setup: $(VENV)/.installed .data/.installed ## make the virtual environment and f
 demo: setup ## run the whole recipe on a small real model and real data; ends with a report
 	$(BIN)/python -m pipelines run --recipe recipes/smoke.yaml
 
-test: setup ## run all tests
+demo-docker: setup ## the same recipe in containers, artifacts in S3; needs Docker on Linux and `make images`
+	$(BIN)/python -m pipelines run --recipe recipes/smoke.yaml --engine docker
+
+test: setup ## run all tests but those of the images
 	$(BIN)/python -m pytest
 
 test-quick: setup ## run the tests that take less than ten seconds
@@ -28,13 +31,14 @@ test-quick: setup ## run the tests that take less than ten seconds
 images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
 
-test-images: setup ## check the built images in containers; needs Docker
-	$(BIN)/python -m pytest -m docker tests/images
+test-images: setup ## check the built images, and a small pipeline in them; needs Docker
+	DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m docker
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint images/Dockerfile
 
 format: setup ## format the code
 	$(BIN)/ruff check --fix .

@@ -36,8 +36,8 @@ PASSED = (
     "TOKENIZERS_PARALLELISM",
 )
 PASSED_PREFIXES = ("AWS_", "STORM_LOG_")
-# MLflow prints two lines with addresses at the end of each run.
-QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "1"}
+# MLflow prints two lines with addresses at the end of each run, and one for each version that it waits for.
+QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "1", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 # Between SIGTERM and SIGKILL, as Kubernetes has it unless told otherwise: a stage leaves a checkpoint in this time.
 GRACE_SECONDS = 30
 

@@ -87,10 +87,14 @@ def readable_copy(directory: Path, copy: Path) -> Path:
 
 
 def run(workspace: Path, runs: str = "runs", *flags: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "pipelines", "run", "--recipe", str(workspace / "tiny.yaml")]
-    command += ["--runs-directory", str(workspace / runs), *flags]
     variables = {**os.environ, **environment}
+    command = run_command(workspace, runs, *flags)
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+
+
+def run_command(workspace: Path, runs: str, *flags: str) -> list[str]:
+    command = [sys.executable, "-m", "pipelines", "run", "--recipe", str(workspace / "tiny.yaml")]
+    return [*command, "--runs-directory", str(workspace / runs), *flags]
 
 
 def artifacts(store: str) -> dict[str, set[str]]:
