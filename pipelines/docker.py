@@ -1,7 +1,7 @@
 """The engine with containers: `kfp.local.DockerRunner`, each component in its own image, as a strict cluster runs it.
 
 A container has no rights, a read-only root file system, a user that is not root, and a network that leads to this
-machine alone: to the MLflow server and to the S3 store that the run starts (`pipelines.services`).
+machine alone, where the run's S3 store and MLflow server listen (`pipelines.services`).
 """
 
 import contextlib
@@ -73,8 +73,7 @@ def run_in_containers(
         environment={**QUIET, **_environment(), "MLFLOW_TRACKING_URI": tracking_uri, "STORM_CACHE": str(cache)},
         mounts=[Mount(str(cache), str(cache), type="bind"), *_data_mounts(arguments)],
         network=network.name,
-        # Docker's own resolver would ask this machine's, which knows the world outside.
-        dns=[network.gateway],
+        dns=network.resolvers,
         read_only=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],

@@ -28,10 +28,11 @@ MLFLOW_PORT = 5500
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A Docker network; `gateway` is this machine's address in it."""
+    """A Docker network: this machine's address in it, and who is asked for names where it is not Docker."""
 
     name: str
     gateway: str
+    resolvers: list[str] | None
 
 
 @contextlib.contextmanager
@@ -50,7 +51,9 @@ def network(*, closed: bool) -> Iterator[Network]:
     made = client.networks.create(f"storm-{os.getpid()}", driver="bridge", internal=closed, labels={LABEL: ""})
     try:
         made.reload()
-        yield Network(name=made.name, gateway=made.attrs["IPAM"]["Config"][0]["Gateway"])
+        gateway = made.attrs["IPAM"]["Config"][0]["Gateway"]
+        # Docker's own resolver would ask this machine's, which knows the world outside. None answers at the gateway.
+        yield Network(name=made.name, gateway=gateway, resolvers=[gateway] if closed else None)
     finally:
         made.remove()
         client.close()
