@@ -19,6 +19,7 @@ from components.images import CORE, TRAINING
 from pipelines import services
 from pipelines.s3_server import S3Server
 from storm_core.artifacts import read_manifest
+from storm_core.stores.s3_client import make_client
 from tests.pipelines.conftest import ROOT, artifacts, run, run_command
 
 pytestmark = pytest.mark.docker
@@ -126,6 +127,26 @@ def test_containers_are_strict_and_an_engine_told_to_stop_leaves_none(workspace:
     )
     assert not client.containers.list(all=True, filters={"id": container.id})
     assert not client.networks.list(names=[name])
+
+
+def test_store_of_one_s_own_is_used_and_the_network_is_then_an_open_one(
+    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    with S3Server(workspace / "own-s3", host=bridge) as server:
+        for name, value in {**server.environment(), "STORM_STORE": "s3://own/prefix"}.items():
+            monkeypatch.setenv(name, value)
+        with contextlib.closing(make_client()) as s3:
+            s3.create_bucket(Bucket="own")
+        command = run_command(workspace, "own-store", "--engine", "docker")
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: artifacts("s3://own/prefix").get("model"), seconds=120)
+            assert not client.networks.get(f"storm-{process.pid}").attrs["Internal"]
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert not (workspace / "own-store" / "tiny" / "s3").exists()
 
 
 def test_containers_reach_this_machine_at_the_gateway_and_nothing_else(client: Any) -> None:
