@@ -161,9 +161,30 @@ def test_containers_reach_this_machine_at_the_gateway_and_nothing_else(client: A
 
 def ask_reachable(client: Any, network: services.Network, addresses: dict[str, tuple[str, int]]) -> dict[str, str]:
     command = ["/opt/storm/bin/python", "-c", REACHABLE, json.dumps(addresses)]
-    printed = client.containers.run(CORE, command, network=network.name, dns=network.resolvers, remove=True)
-    found: dict[str, str] = json.loads(printed)
+    with running(client, CORE, command, network=network.name, dns=network.resolvers) as container:
+        assert container.wait()["StatusCode"] == 0
+        found: dict[str, str] = json.loads(container.logs())
     return found
+
+
+@contextlib.contextmanager
+def running(client: Any, image: str, command: list[str], **options: Any) -> Iterator[Any]:
+    """A container with a user that no file belongs to and no rights, gone with all that it wrote."""
+    container = client.containers.run(
+        image,
+        command,
+        detach=True,
+        user="123456:123456",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        environment={"OMP_NUM_THREADS": "1"},
+        **options,
+    )
+    try:
+        yield container
+    finally:
+        container.remove(force=True, v=True)
 
 
 def test_training_in_a_container_that_is_stopped_leaves_a_checkpoint_and_goes_on_from_it(
@@ -182,7 +203,7 @@ def test_training_in_a_container_that_is_stopped_leaves_a_checkpoint_and_goes_on
     mounts = [Mount(str(path), str(path), type="bind", read_only=True) for path in inputs.values()]
     mounts.append(Mount(str(outputs), str(outputs), type="bind"))
 
-    with strict_container(client, command, mounts) as container:
+    with running(client, TRAINING, command, mounts=mounts, network_mode="none") as container:
         wait_for(lambda: " steps" in container.logs().decode(), seconds=120)
         steps = last_step(container.logs().decode())
         started = time.monotonic()
@@ -192,33 +213,12 @@ def test_training_in_a_container_that_is_stopped_leaves_a_checkpoint_and_goes_on
         assert "told to stop (SIGTERM)" in container.logs().decode()
     assert not (outputs / "tuned").exists()
 
-    with strict_container(client, command, mounts) as container:
+    with running(client, TRAINING, command, mounts=mounts, network_mode="none") as container:
         wait_for(lambda: "goes on after step" in container.logs().decode(), seconds=120)
         (line,) = (one for one in container.logs().decode().splitlines() if "goes on after step" in one)
         container.stop(timeout=30)
         assert container.wait()["StatusCode"] == 143
     assert int(line.split()[5]) >= steps
-
-
-@contextlib.contextmanager
-def strict_container(client: Any, command: list[str], mounts: list[Mount]) -> Iterator[Any]:
-    """A running container with a user that no file belongs to, and no rights or network."""
-    container = client.containers.run(
-        TRAINING,
-        command,
-        detach=True,
-        user="123456:123456",
-        read_only=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        network_mode="none",
-        environment={"OMP_NUM_THREADS": "1"},
-        mounts=mounts,
-    )
-    try:
-        yield container
-    finally:
-        container.remove(force=True, v=True)
 
 
 def last_step(log: str) -> int:
