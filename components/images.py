@@ -4,7 +4,9 @@ Components name images by tag, as `make images` builds them. A compiled pipeline
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from storm_core import __version__
 from storm_core.errors import InputError
@@ -19,6 +21,11 @@ VLLM = f"storm-vllm:{__version__}"
 IMAGES = (CORE, TRAINING, VLLM)
 # Where `docker buildx bake --metadata-file` writes the digest that the registry knows the image by.
 _DIGEST = "containerimage.digest"
+
+
+def chosen_by(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Image by verb, where these run arguments ask for another than the verb's component names."""
+    return {"score": VLLM} if arguments.get("score_engine") == "vllm" else {}
 
 
 def pinned(registry: str, metadata: Path | None = None) -> dict[str, str]:

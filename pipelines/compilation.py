@@ -55,7 +55,7 @@ def compile_recipe(
         )
         document = yaml.safe_load(compiled.read_text(encoding="utf-8"))
     _set_environment(document, {name: value for name, value in environment.items() if value})
-    _set_images(document, pulled_by, digests)
+    _set_images(document, images.chosen_by(arguments), pulled_by, digests)
     output.write_text(yaml.safe_dump(document, sort_keys=True, width=120), encoding="utf-8")
 
 
@@ -65,12 +65,16 @@ def _set_environment(document: dict[str, Any], environment: dict[str, str]) -> N
         variables += [{"name": name, "value": value} for name, value in environment.items()]
 
 
-def _set_images(document: dict[str, Any], pulled_by: Mapping[str, str], digests: Path | None) -> None:
-    for executor in document["deploymentSpec"]["executors"].values() if pulled_by else ():
-        image = executor["container"]["image"]
-        if image not in pulled_by:
+def _set_images(
+    document: dict[str, Any], chosen: Mapping[str, str], pulled_by: Mapping[str, str], digests: Path | None
+) -> None:
+    for executor in document["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        _, verb = container["command"]
+        image = chosen.get(verb, container["image"])
+        if pulled_by and image not in pulled_by:
             raise InputError(f"{digests} holds no digest for {image}")
-        executor["container"]["image"] = pulled_by[image]
+        container["image"] = pulled_by.get(image, image)
 
 
 def _kubernetes_name(text: str) -> str:

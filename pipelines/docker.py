@@ -8,7 +8,8 @@ import contextlib
 import os
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from docker.types import Mount
 from kfp import dsl, local
 from kfp.local import config, docker_task_handler, status
 
+from components import images
 from pipelines.local import LOG_DIRECTORY_VARIABLE, quiet_kfp
 from pipelines.recipes import REFERENCES
 from pipelines.services import Network
@@ -31,6 +33,7 @@ PASSED = (
     "HF_TOKEN",
     "MLFLOW_EXPERIMENT_ID",
     "OMP_NUM_THREADS",
+    "OPENAI_API_KEY",
     PARENT_RUN_VARIABLE,
     STORE_VARIABLE,
     "TOKENIZERS_PARALLELISM",
@@ -65,7 +68,8 @@ def run_in_containers(
         InputError: an image was not built.
         RuntimeError: a task failed.
     """
-    _check_images(pipeline)
+    chosen = images.chosen_by(arguments)
+    _check_images(pipeline, chosen)
     cache.mkdir(exist_ok=True)
     runner = local.DockerRunner(
         user=_owner([cache, pipeline_root]),
@@ -80,7 +84,7 @@ def run_in_containers(
         shm_size="1g",
     )
     local.init(runner, pipeline_root=str(pipeline_root), raise_on_error=True)
-    with _handler_with_logs(), quiet_kfp():
+    with _handler(chosen), quiet_kfp():
         return dict(pipeline(**arguments).outputs)
 
 
@@ -91,10 +95,14 @@ class StageContainer(docker_task_handler.DockerTaskHandler):
     when it is interrupted itself.
     """
 
+    def __init__(self, *, chosen: Mapping[str, str], **others: Any) -> None:
+        super().__init__(**others)
+        self.image = chosen.get(_verb(self.full_command), self.image)
+
     def run(self) -> status.Status:
         """Run the container; its lines go to the terminal and to a log file of its own."""
         runner: config.DockerRunner = self.runner
-        name = self.env_vars.get(TASK_NAME_VARIABLE, self.full_command[1])
+        name = self.env_vars.get(TASK_NAME_VARIABLE, _verb(self.full_command))
         log_path = Path(os.environ[LOG_DIRECTORY_VARIABLE]) / f"{name}.log"
         with contextlib.closing(docker.from_env()) as client:
             container = client.containers.create(
@@ -125,23 +133,33 @@ def _copy_lines(container: Any, log_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _handler_with_logs() -> Iterator[None]:
+def _handler(chosen: Mapping[str, str]) -> Iterator[None]:
+    """Have kfp.local use ours."""
     original = docker_task_handler.DockerTaskHandler
-    docker_task_handler.DockerTaskHandler = StageContainer
+    docker_task_handler.DockerTaskHandler = partial(StageContainer, chosen=chosen)
     try:
         yield
     finally:
         docker_task_handler.DockerTaskHandler = original
 
 
-def _check_images(pipeline: dsl.base_component.BaseComponent) -> None:
-    executors = pipeline.pipeline_spec.deployment_spec["executors"]
+def _verb(command: Sequence[str]) -> str:
+    return command[1]
+
+
+def _check_images(pipeline: dsl.base_component.BaseComponent, chosen: Mapping[str, str]) -> None:
+    containers = [one["container"] for one in pipeline.pipeline_spec.deployment_spec["executors"].values()]
+    used = {chosen.get(_verb(container["command"]), container["image"]) for container in containers}
     with contextlib.closing(docker.from_env()) as client:
-        for image in sorted({executor["container"]["image"] for executor in executors.values()}):
+        for image in sorted(used):
             try:
                 client.images.get(image)
             except docker.errors.ImageNotFound:
-                raise InputError(f"there is no image {image}; run `make images`") from None
+                raise InputError(f"there is no image {image}; {_how_to_build(image)}") from None
+
+
+def _how_to_build(image: str) -> str:
+    return "run `make images IMAGES=all`" if image == images.VLLM else "run `make images`"
 
 
 def _environment() -> dict[str, str]:

@@ -32,8 +32,8 @@ class Engine:
 
 
 @contextlib.contextmanager
-def in_subprocesses(directory: Path, *, reads_hub: bool) -> Iterator[Engine]:
-    """The engine without containers, for the run in `directory`."""
+def in_subprocesses(directory: Path, *, alone: bool) -> Iterator[Engine]:
+    """The engine without containers, for the run in `directory`, whether or not it is `alone`."""
     store = os.environ.setdefault(STORE_VARIABLE, (directory / "artifacts").as_uri())
     yield Engine(
         run=partial(run_in_subprocesses, storm, pipeline_root=directory / "kfp"),
@@ -42,8 +42,13 @@ def in_subprocesses(directory: Path, *, reads_hub: bool) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def in_containers(directory: Path, *, reads_hub: bool) -> Iterator[Engine]:
-    """The engine with containers, its network and servers; a way out only where the store or a model is elsewhere.
+def in_containers(directory: Path, *, alone: bool) -> Iterator[Engine]:
+    """The engine with containers, its network and its servers.
+
+    Args:
+        directory: of the run.
+        alone: whether the run's arguments name nothing on other machines. Then, and with a store of its own, the network
+            has no way out.
 
     Raises:
         InputError: no Docker daemon answers, or a server does not start.
@@ -52,7 +57,7 @@ def in_containers(directory: Path, *, reads_hub: bool) -> Iterator[Engine]:
 
     own_store = STORE_VARIABLE not in os.environ
     with contextlib.ExitStack() as stack:
-        network = stack.enter_context(services.network(closed=own_store and not reads_hub))
+        network = stack.enter_context(services.network(closed=own_store and alone))
         served = ""
         if own_store:
             data = directory / "s3"

@@ -46,12 +46,11 @@ def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = SUBPROC
 def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: str) -> None:
     _make_directories(directory)
     client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
-    reads_hub = any("hf://" in str(value) for value in arguments.values())
-    _set_environment(directory, parent_run_id, reads_hub=reads_hub)
+    _set_environment(directory, parent_run_id, reads_hub=_refers_to(arguments, "hf://"))
     started = time.monotonic()
     final_status = "FAILED"
     try:
-        with ENGINES[engine](directory, reads_hub=reads_hub) as chosen:
+        with ENGINES[engine](directory, alone=not _refers_to(arguments, "://")) as chosen:
             outputs = chosen.run(arguments)
             _copy_report(outputs["Output"].path, directory, client, parent_run_id)
         final_status = "FINISHED"
@@ -60,6 +59,10 @@ def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: 
     finally:
         client.set_terminated(parent_run_id, final_status)
     _say_where_to_look(directory, chosen, time.monotonic() - started)
+
+
+def _refers_to(arguments: dict[str, Any], mark: str) -> bool:
+    return any(mark in str(value) for value in arguments.values())
 
 
 @contextlib.contextmanager
