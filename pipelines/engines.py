@@ -47,8 +47,8 @@ def in_containers(directory: Path, *, alone: bool) -> Iterator[Engine]:
 
     Args:
         directory: of the run.
-        alone: whether the run's arguments name nothing on other machines. Then, and with a store of its own, the network
-            has no way out.
+        alone: whether the run's arguments name nothing on other machines. Then, and with a store of its own, the
+            network has no way out.
 
     Raises:
         InputError: no Docker daemon answers, or a server does not start.
