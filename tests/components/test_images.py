@@ -140,6 +140,11 @@ def test_digests_without_a_registry_are_refused(tmp_path: Path, capsys: pytest.C
     assert "--registry" in capsys.readouterr().err
 
 
+def test_judge_in_vllm_runs_in_its_image_and_every_other_verb_where_it_did() -> None:
+    assert images.chosen_by({"score_engine": "vllm"}) == {"score": images.VLLM}
+    assert images.chosen_by({"score_engine": "transformers"}) == images.chosen_by({}) == {}
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", "nonsense", '{"core": {"image.name": "storm-core:1"}}', '{"core": 1}'])
 def test_metadata_without_digests_is_an_input_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "metadata.json"
