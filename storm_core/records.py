@@ -5,6 +5,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ SCHEMA = pa.schema(
         ("meta", pa.string()),
     ]
 )
-_ROWS_PER_GROUP = 1000
+ROWS_PER_GROUP = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def write_examples(path: Path, examples: Iterable[Example]) -> int:
     count = 0
     with pq.ParquetWriter(path, SCHEMA) as writer:
         for group in _groups(examples):
-            writer.write_table(pa.Table.from_pylist([_to_row(example) for example in group], schema=SCHEMA))
+            writer.write_table(_to_table(group))
             count += len(group)
     return count
 
@@ -104,7 +105,7 @@ def read_examples(path: Path) -> Iterator[Example]:
     """
     try:
         with pq.ParquetFile(path) as parquet:
-            for batch in parquet.iter_batches(batch_size=_ROWS_PER_GROUP, columns=SCHEMA.names):
+            for batch in parquet.iter_batches(batch_size=ROWS_PER_GROUP, columns=SCHEMA.names):
                 yield from (_from_row(row) for row in batch.to_pylist())
     except (pa.ArrowInvalid, KeyError) as error:
         raise InputError(f"{path} is not a Parquet file of examples: {str(error).splitlines()[0]}") from error
@@ -114,20 +115,28 @@ def _groups(examples: Iterable[Example]) -> Iterator[list[Example]]:
     group: list[Example] = []
     for example in examples:
         group.append(example)
-        if len(group) == _ROWS_PER_GROUP:
+        if len(group) == ROWS_PER_GROUP:
             yield group
             group = []
     if group:
         yield group
 
 
-def _to_row(example: Example) -> dict[str, Any]:
-    return {
-        "id": example.id,
-        "source": example.source,
-        "messages": [{"role": message.role, "content": message.content} for message in example.messages],
-        "meta": json.dumps(example.meta, ensure_ascii=False, sort_keys=True),
-    }
+def _to_table(examples: Sequence[Example]) -> "pa.Table":
+    """The examples as columns; a list of rows would be taken apart value by value, several times slower."""
+    messages = [message for example in examples for message in example.messages]
+    roles = pa.array([message.role for message in messages], pa.string())
+    contents = pa.array([message.content for message in messages], pa.string())
+    ends = accumulate((len(example.messages) for example in examples), initial=0)
+    columns = [
+        pa.array([example.id for example in examples], pa.string()),
+        pa.array([example.source for example in examples], pa.string()),
+        pa.ListArray.from_arrays(
+            pa.array(ends, pa.int32()), pa.StructArray.from_arrays([roles, contents], names=["role", "content"])
+        ),
+        pa.array([json.dumps(example.meta, ensure_ascii=False, sort_keys=True) for example in examples], pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def _from_row(row: Mapping[str, Any]) -> Example:

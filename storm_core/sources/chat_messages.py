@@ -1,119 +1,106 @@
-"""The `messages` adapter: JSONL and Parquet rows in the four shapes that chat data sets are published in."""
+"""The chat adapters: the conversation in a row, in whichever of the published shapes it comes."""
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import Message
-from storm_core.sources.rows import Rejected, Row, files_under
+from storm_core.sources.call_spellings import read_tools
+from storm_core.sources.data_files import read_rows
+from storm_core.sources.rows import Rejected, Row
+from storm_core.sources.tool_conversations import normalise
+from storm_core.sources.turns import Turn, read_turns, text_of
 
-# A list of turns lies under the first of these that a row has; `chosen` is the better answer of a preference pair.
-_TURN_KEYS = ("messages", "conversations", "chosen")
-_KEYS = (*_TURN_KEYS, "instruction", "input", "output")
-# ShareGPT's names, and those its descendants added, for the roles of `storm_core.records.ROLES`.
-_ROLES = {
-    "human": "user",
-    "gpt": "assistant",
-    "model": "assistant",
-    "function_call": "assistant",
-    "function-call": "assistant",
-    "function_response": "tool",
-    "function-response": "tool",
-    "observation": "tool",
-}
-_BATCH_ROWS = 1000
+# Where each shape keeps its conversation; of a preference pair `chosen` is the better answer.
+SHAPES = {"openai": "messages", "sharegpt": "conversations", "preference": "chosen", "instruction": "instruction"}
+_QUESTIONS = ("instruction", "prompt", "question")
+_ANSWERS = ("output", "response")
+_SYSTEMS = ("system", "system_prompt")
+_TOOLS = ("tools", "functions")
+COLUMNS = ("messages", "conversations", "chosen", *_QUESTIONS, "input", *_ANSWERS, *_SYSTEMS, *_TOOLS)
 
 
-def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
-    """Rows of the .jsonl and .parquet files at or below `path`, streamed; the shape is told by each row's own keys.
+def read(data: Artifact, path: str, shape: str | None = None) -> Iterator[Row | Rejected]:
+    """The rows at or below `path`, streamed.
 
-    Raises:
-        InputError: there is no such file, or a .parquet file is not Parquet.
-    """
-    for name, file in files_under(data, path, (".jsonl", ".parquet")):
-        yield from _read_jsonl(name, file) if name.endswith(".jsonl") else _read_parquet(name, file)
-
-
-def messages_of(row: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The conversation in one row.
-
-    Takes `messages` [{role, content}], `conversations` [{from, value}], a preference pair's `chosen` [{role, content}],
-    or `instruction`, `input`, `output`.
+    Args:
+        data: what holds the files.
+        path: a file or directory in there, and `#SPLIT` where only one split is wanted.
+        shape: one of `SHAPES`; without it each row's own columns tell, in the order of `SHAPES`.
 
     Raises:
-        InputError: the row has none of these, or a turn is not a role and a text.
+        InputError: there is no such file, or one cannot be read as a whole.
     """
-    for key in _TURN_KEYS:
-        if row.get(key) is not None:
-            return _turns(key, row[key])
-    if row.get("instruction") is None:
-        raise InputError(f"no messages: none of {', '.join(_TURN_KEYS)} or instruction")
-    question = _text(row["instruction"], "instruction")
+    for raw in read_rows(data, path, COLUMNS):
+        if isinstance(raw, Rejected):
+            yield raw
+            continue
+        try:
+            messages, meta = conversation_of(raw.values, shape)
+        except InputError as error:
+            yield Rejected(place=raw.place, reason=str(error))
+        else:
+            yield Row(place=raw.place, messages=messages, meta=meta)
+
+
+def conversation_of(row: Mapping[str, Any], shape: str | None = None) -> tuple[tuple[Message, ...], dict[str, Any]]:
+    """The conversation in one row, its tool calls in the recipe's format, and what else the row says of it.
+
+    Takes `messages` [{role, content}], `conversations` [{from, value}], a preference pair's `chosen` (messages, or the
+    answer to `prompt`), or `instruction`, `input` and `output` or `response`. A `system` column becomes the first
+    message where the turns have none; `tools` become the recipe's system prompt.
+
+    Raises:
+        InputError: the row has none of these, a turn is not a role and a text, or a tool call cannot be read.
+    """
+    turns = _with_system(row, _turns(row, shape or _shape_of(row)))
+    return normalise(turns, read_tools(_first(row, _TOOLS)))
+
+
+def _shape_of(row: Mapping[str, Any]) -> str:
+    for shape, column in SHAPES.items():
+        if row.get(column) is not None:
+            return shape
+    raise InputError(f"no messages: none of {', '.join(SHAPES.values())}")
+
+
+def _turns(row: Mapping[str, Any], shape: str) -> list[Turn]:
+    column = SHAPES[shape]
+    if row.get(column) is None:
+        raise InputError(f"no messages: no {column}, where {shape} rows have them")
+    if shape == "instruction":
+        return [_question(row), Turn(role="assistant", text=text_of(_first(row, _ANSWERS), " or ".join(_ANSWERS)))]
+    if shape == "preference":
+        return _chosen(row)
+    return read_turns(column, row[column])
+
+
+def _chosen(row: Mapping[str, Any]) -> list[Turn]:
+    """The conversation with the better answer; `chosen` may hold all of it, or only what follows `prompt`."""
+    prompt = row.get("prompt")
+    before = read_turns("prompt", prompt) if isinstance(prompt, list) else []
+    if isinstance(row["chosen"], str):
+        return [*(before or [_question(row)]), Turn(role="assistant", text=row["chosen"])]
+    turns = read_turns("chosen", row["chosen"])
+    if any(turn.role == "user" for turn in turns):
+        return turns
+    return [*(before or [_question(row)]), *turns]
+
+
+def _question(row: Mapping[str, Any]) -> Turn:
+    text = text_of(_first(row, _QUESTIONS), " or ".join(_QUESTIONS))
     if row.get("input"):
-        question = f"{question}\n\n{_text(row['input'], 'input')}"
-    answer = _text(row.get("output"), "output")
-    return (Message(role="user", content=question), Message(role="assistant", content=answer))
+        text = f"{text}\n\n{text_of(row['input'], 'input')}"
+    return Turn(role="user", text=text)
 
 
-def _turns(key: str, turns: Any) -> tuple[Message, ...]:
-    if not isinstance(turns, list):
-        raise InputError(f"{key} is not a list of messages")
-    messages = []
-    for position, turn in enumerate(turns):
-        if not isinstance(turn, Mapping):
-            raise InputError(f"{key}[{position}] is not a role and a text")
-        role = _text(turn.get("role") or turn.get("from"), f"the role of {key}[{position}]")
-        content = turn["content"] if turn.get("content") is not None else turn.get("value")
-        text = _text(content, f"the content of {key}[{position}]")
-        messages.append(Message(role=_ROLES.get(role, role), content=text))
-    return tuple(messages)
+def _with_system(row: Mapping[str, Any], turns: list[Turn]) -> list[Turn]:
+    system = _first(row, _SYSTEMS)
+    if not system or any(turn.role == "system" for turn in turns):
+        return turns
+    return [Turn(role="system", text=text_of(system, "system")), *turns]
 
 
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{name} is {'missing' if value is None else 'not text'}")
-    return value
-
-
-def _read_jsonl(name: str, file: Path) -> Iterator[Row | Rejected]:
-    # Read as bytes, so that one line of broken UTF-8 spoils only itself.
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            place = f"{name}:{number}"
-            try:
-                row = json.loads(line.decode("utf-8"))
-            except (ValueError, RecursionError) as error:
-                yield Rejected(place=place, reason=f"not JSON: {error}")
-                continue
-            yield _to_row(place, row)
-
-
-def _read_parquet(name: str, file: Path) -> Iterator[Row | Rejected]:
-    try:
-        with pq.ParquetFile(file) as parquet:
-            columns = [key for key in _KEYS if key in parquet.schema_arrow.names]
-            batches = parquet.iter_batches(batch_size=_BATCH_ROWS, columns=columns)
-            number = 0
-            for batch in batches:
-                for row in batch.to_pylist() if columns else [{}] * batch.num_rows:
-                    number += 1
-                    yield _to_row(f"{name}:{number}", row)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{file} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
-
-
-def _to_row(place: str, row: Any) -> Row | Rejected:
-    if not isinstance(row, Mapping):
-        return Rejected(place=place, reason="not a JSON object")
-    try:
-        return Row(place=place, messages=messages_of(row))
-    except InputError as error:
-        return Rejected(place=place, reason=str(error))
+def _first(row: Mapping[str, Any], columns: tuple[str, ...]) -> Any:
+    return next((row[column] for column in columns if row.get(column) is not None), None)

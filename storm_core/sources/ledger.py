@@ -11,18 +11,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("place", pa.string()), ("reason", pa.string())])
+OVERLAPS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("place", pa.string()),
+        ("reason", pa.string()),
+        ("matched", pa.string()),
+        ("matched_place", pa.string()),
+        ("evidence", pa.string()),
+    ]
+)
 _ROWS_PER_GROUP = 10_000
 
 
 class Ledger:
-    """Counts of rows read and dropped by source; the dropped ones go to `rejected.parquet` as they come."""
+    """Counts of rows read and dropped by source; details of the dropped ones go to files as they come.
+
+    `rejected.parquet` has a row for each dropped row. `overlaps.parquet` says what matched what: of an example that
+    repeats another one or an evaluation, what it shares with which item of which evaluation or source.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._read: Counter[str] = Counter()
         self._dropped: dict[str, Counter[str]] = {}
-        self._pending: list[dict[str, str]] = []
-        self._writer = pq.ParquetWriter(directory / "rejected.parquet", REJECTED_SCHEMA)
+        self._rejected = _Rows(directory / "rejected.parquet", REJECTED_SCHEMA)
+        self._overlaps = _Rows(directory / "overlaps.parquet", OVERLAPS_SCHEMA)
+        self._overlapping: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -30,8 +46,8 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._flush()
-        self._writer.close()
+        self._rejected.close()
+        self._overlaps.close()
 
     def count_read(self, source: str) -> None:
         """Count one row of `source`, whatever becomes of it."""
@@ -40,9 +56,24 @@ class Ledger:
     def drop(self, source: str, place: str, reason: str, detail: str = "") -> None:
         """Count and keep one dropped row; the ledger counts by `reason`, the detail goes to `rejected.parquet`."""
         self._dropped.setdefault(source, Counter())[reason] += 1
-        self._pending.append({"source": source, "place": place, "reason": f"{reason}: {detail}" if detail else reason})
-        if len(self._pending) == _ROWS_PER_GROUP:
-            self._flush()
+        self._rejected.add({"source": source, "place": place, "reason": f"{reason}: {detail}" if detail else reason})
+
+    def overlap(
+        self, identity: str, source: str, place: str, reason: str, *, matched: str, matched_place: str, evidence: str
+    ) -> None:
+        """Keep what the dropped example shares with the place `matched_place` in the evaluation or source `matched`."""
+        self._overlapping[matched] += 1
+        self._overlaps.add(
+            {
+                "id": identity,
+                "source": source,
+                "place": place,
+                "reason": reason,
+                "matched": matched,
+                "matched_place": matched_place,
+                "evidence": evidence,
+            }
+        )
 
     def accounts(self) -> dict[str, dict[str, Any]]:
         """By source: rows `read`, `kept`, and `dropped` by reason; read is kept plus everything dropped."""
@@ -52,12 +83,47 @@ class Ledger:
             accounts[source] = {"read": read, "kept": read - dropped.total(), "dropped": dict(dropped)}
         return accounts
 
-    def write(self, held_out: Mapping[str, Any]) -> None:
-        """Write `ledger.json`: the accounts, and what was read of the evaluation data."""
-        text = json.dumps({"held_out": held_out, "sources": self.accounts()}, indent=2, sort_keys=True)
+    def write(self, kept: Mapping[str, int], held_out: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+        """Write `ledger.json`: the accounts, and what was read of the evaluation data.
+
+        Args:
+            kept: examples of each source in the shards.
+            held_out: rows read and malformed of each evaluation; the rows that it made drop are added.
+            origins: digests of what was read from elsewhere than the data directory, by URI.
+
+        Raises:
+            ValueError: the shards do not hold what the accounts say.
+        """
+        accounts = self.accounts()
+        for source, account in accounts.items():
+            if account["kept"] != kept.get(source, 0):
+                raise ValueError(
+                    f"{source}: the shards hold {kept.get(source, 0)} examples, its account says {account}"
+                )
+        evaluations = {name: {**account, "matched": self._overlapping[name]} for name, account in held_out.items()}
+        content = {"held_out": evaluations, "origins": dict(origins), "sources": accounts}
+        text = json.dumps(content, indent=2, sort_keys=True)
         (self._directory / "ledger.json").write_text(text + "\n", encoding="utf-8")
+
+
+class _Rows:
+    """A Parquet file that grows by a row at a time."""
+
+    def __init__(self, path: Path, schema: "pa.Schema") -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema)
+        self._pending: list[dict[str, str]] = []
+
+    def add(self, row: dict[str, str]) -> None:
+        self._pending.append(row)
+        if len(self._pending) == _ROWS_PER_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
 
     def _flush(self) -> None:
         if self._pending:
-            self._writer.write_table(pa.Table.from_pylist(self._pending, schema=REJECTED_SCHEMA))
+            self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self._schema))
             self._pending.clear()

@@ -1,105 +1,92 @@
 """`storm prepare`: read every source, drop what must not be learned from, and deal the rest out to shards."""
 
+import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.progress import report
-from storm_core.records import Example, read_examples, write_examples
 from storm_core.sources.config import PrepareConfig
-from storm_core.sources.held_out import HeldOut
+from storm_core.sources.facts import Facts
+from storm_core.sources.fates import REASONS, Fates, decide
+from storm_core.sources.intake import Intake
 from storm_core.sources.ledger import Ledger
-from storm_core.sources.reading import read_source
-from storm_core.sources.references import Source, parse_reference, parse_sources
-from storm_core.sources.rows import UNFIT, Rejected
-from storm_core.sources.sampling import assign_shards, sample_ids
+from storm_core.sources.near_duplicates import band_shape
+from storm_core.sources.references import parse_sources
 from storm_core.sources.shards import write_shards
 from storm_core.stage import Inputs, Results
 
+_BATCH_ROWS = 4096
+
 
 def run(config: PrepareConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
-    """Write the shards, `rejected.parquet` and `ledger.json`.
+    """Write the shards, `rejected.parquet`, `overlaps.parquet` and `ledger.json`.
+
+    Two passes: the first spools each example to disk and remembers a few bytes of it, the second writes what stays.
 
     Raises:
         InputError: a source is misspelt, missing or malformed beyond `max_rejected_fraction`, or no example is left.
     """
-    data, directory = inputs["data"], outputs["examples"]
+    directory = outputs["examples"]
     sources = parse_sources(config.sources)
-    held_out, held_out_account = _read_held_out(config, data)
-    with Ledger(directory) as ledger, tempfile.TemporaryDirectory(prefix=".", dir=directory) as scratch:
-        spool = Path(scratch) / "spool.parquet"
-        write_examples(spool, _sift(config, sources, data, held_out, ledger))
-        kept = _sample(config, spool, ledger)
+    with tempfile.TemporaryDirectory(prefix=".", dir=directory) as place, Ledger(directory) as ledger:
+        scratch = Path(place)
+        spool = scratch / "spool.parquet"
+        bands = band_shape(config.near_duplicate_permutations, config.near_duplicate_threshold)
+        intake = Intake(config, inputs["data"], ledger)
+        intake.read_held_out()
+        with Facts(scratch / "signatures", config.near_duplicate_permutations, bands) as facts:
+            intake.spool(sources, spool, facts)
+            fates = decide(
+                facts,
+                threshold=config.near_duplicate_threshold if config.drop_near_duplicates else None,
+                limit=config.max_examples_per_source,
+                seed=config.seed,
+            )
+        kept = _account(spool, fates, facts, [source.name for source in sources], ledger)
+        for source, account in ledger.accounts().items():
+            report(f"{source}: {_describe({source: account})}")
         if not kept:
             raise InputError(f"no example is left to learn from: {_describe(ledger.accounts())}")
-        shard_indices = write_shards(directory, spool, assign_shards(kept, config.shards), Path(scratch))
-        ledger.write(held_out_account)
+        shard_indices = write_shards(directory, spool, fates.kept, facts.ids, config.shards, scratch)
+        ledger.write(kept, intake.held_out_account, intake.origins)
     return Results(metrics=_metrics(ledger), values={"shard_indices": shard_indices})
 
 
-def _read_held_out(config: PrepareConfig, data: Artifact) -> tuple[HeldOut, dict[str, Any]]:
-    """What the evaluation data holds, and its account by entry; malformed rows are limited as in the sources."""
-    held_out = HeldOut()
-    account = {}
-    for text in config.held_out:
-        items = list(read_source(parse_reference(text, text), data, config.max_rejected_fraction))
-        examples = [item for item in items if isinstance(item, Example)]
-        for example in examples:
-            held_out.add(example)
-        account[text] = {"read": len(items), "malformed": len(items) - len(examples)}
-    return held_out, account
-
-
-def _sift(
-    config: PrepareConfig, sources: list[Source], data: Artifact, held_out: HeldOut, ledger: Ledger
-) -> Iterator[Example]:
-    """The examples of all sources that are neither malformed, nor seen before, nor held out, nor too long."""
-    seen: set[str] = set()
-    for source in sources:
-        for item in read_source(source, data, config.max_rejected_fraction):
-            ledger.count_read(source.name)
-            if isinstance(item, Rejected):
-                ledger.drop(source.name, item.place, "malformed", item.reason)
-                continue
-            reason = _reason_to_drop(item, seen, held_out, config.max_characters)
-            seen.add(item.id)
-            if reason is None:
-                yield item
-            else:
-                ledger.drop(source.name, item.meta["place"], reason)
-        report(f"{source.name}: {_describe({source.name: ledger.accounts()[source.name]})}")
-
-
-def _reason_to_drop(example: Example, seen: set[str], held_out: HeldOut, max_characters: int) -> str | None:
-    if UNFIT in example.meta:
-        return str(example.meta[UNFIT])
-    if example.id in seen:
-        return "duplicate"
-    if reason := held_out.overlap(example):
-        return reason
-    characters = sum(len(message.content) for message in example.messages)
-    return "too_long" if characters > max_characters else None
-
-
-def _sample(config: PrepareConfig, spool: Path, ledger: Ledger) -> set[str]:
-    """Content IDs of the examples to keep, no more than `max_examples_per_source` of each source."""
-    ids: dict[str, list[str]] = {}
-    table = pq.read_table(spool, columns=["id", "source"])
-    for identity, source in zip(table["id"].to_pylist(), table["source"].to_pylist(), strict=True):
-        ids.setdefault(source, []).append(identity)
-    kept: set[str] = set()
-    for listed in ids.values():
-        kept |= sample_ids(listed, config.max_examples_per_source, config.seed)
-    if len(kept) < table.num_rows:
-        for example in read_examples(spool):
-            if example.id not in kept:
-                ledger.drop(example.source, example.meta["place"], "over_source_limit")
+def _account(spool: Path, fates: Fates, facts: Facts, names: list[str], ledger: Ledger) -> Counter[str]:
+    """Enter into the ledger what the fates dropped; returns how many of each source stay."""
+    kept: Counter[str] = Counter()
+    for row, (identity, source, meta) in enumerate(_spooled(spool)):
+        reason = REASONS[fates.reasons[row]]
+        if not reason:
+            kept[source] += 1
+            continue
+        place = json.loads(meta)["place"]
+        ledger.drop(source, place, reason)
+        if reason == "near_duplicate":
+            original = int(fates.originals[row])
+            ledger.overlap(
+                identity,
+                source,
+                place,
+                reason,
+                matched=names[facts.sources[original]],
+                matched_place=facts.identity(original),
+                evidence=f"similarity {fates.similarities[row]:.3f}",
+            )
     return kept
+
+
+def _spooled(spool: Path) -> Iterator[tuple[str, str, str]]:
+    """ID, source and meta of each example in the spool."""
+    with pq.ParquetFile(spool) as parquet:
+        for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "source", "meta"]):
+            yield from zip(*(batch.column(name).to_pylist() for name in ("id", "source", "meta")), strict=True)
 
 
 def _describe(accounts: Mapping[str, Mapping[str, Any]]) -> str:

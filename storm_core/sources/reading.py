@@ -12,6 +12,11 @@ from storm_core.sources.rows import Rejected, Row
 def read_source(source: Source, data: Artifact, max_rejected_fraction: float) -> Iterator[Example | Rejected]:
     """Every row of `source` as an example, or with the reason why it is none; `place` in the meta says where it stood.
 
+    Args:
+        source: what to read.
+        data: what holds it; see `Source.open`.
+        max_rejected_fraction: share of malformed rows that is put up with.
+
     Raises:
         InputError: there are no rows, or more than the fraction `max_rejected_fraction` of them is malformed. Names the
             first malformed row; where none is allowed, at once.
@@ -33,7 +38,7 @@ def read_source(source: Source, data: Artifact, max_rejected_fraction: float) ->
             f"max_rejected_fraction, now {max_rejected_fraction:g})"
         )
     if not read:
-        raise InputError(f"{source.name} has no rows: {source.adapter}:{source.path} in {data.path}")
+        raise InputError(f"{source.name} has no rows: {source.adapter}:{source.path} in {source.uri or data.path}")
 
 
 def _to_example(name: str, row: Row) -> Example | Rejected:
@@ -46,6 +51,8 @@ def _to_example(name: str, row: Row) -> Example | Rejected:
 
 
 def _check_text(position: int, text: str) -> None:
+    if "\0" in text:
+        raise InputError(f"message {position} holds a NUL character, which is not text")
     # JSON can spell half of a surrogate pair, which no UTF-8 file can hold.
     try:
         text.encode("utf-8")

@@ -1,34 +1,62 @@
-"""The spelling of a source: `NAME=ADAPTER:PATH`, or `ADAPTER:PATH` for evaluation data, and the rows it leads to."""
+"""The spelling of a source: `NAME=ADAPTER:PATH`, or `ADAPTER:PATH` for evaluation data, and the rows it leads to.
+
+PATH is relative to the data directory, or the URI of an artifact or a hub's data set; `#` and a selection may follow.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
-from storm_core.sources import bfcl, chat_messages, chatterbot
+from storm_core.sources import bfcl, chat_messages, chatterbot, lm_eval_tasks
 from storm_core.sources.rows import Rejected, Row
+from storm_core.stores.references import open_reference
+from storm_core.stores.uris import HubLocation, parse_uri
 
-ADAPTERS = {"messages": chat_messages.read, "chatterbot": chatterbot.read, "bfcl": bfcl.read}
+Adapter = Callable[[Artifact, str], Iterator[Row | Rejected]]
+# `messages` goes by the columns of each row; the next four insist on one shape.
+ADAPTERS: Mapping[str, Adapter] = {
+    "messages": chat_messages.read,
+    **{shape: partial(chat_messages.read, shape=shape) for shape in chat_messages.SHAPES},
+    "chatterbot": chatterbot.read,
+    "bfcl": bfcl.read,
+}
+EVALUATION_ADAPTERS: Mapping[str, Adapter] = {**ADAPTERS, "lm_eval": lm_eval_tasks.read}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Data to read: the name it goes by in reports, the adapter that reads it, its path in the data directory."""
+    """Data to read: the name it goes by in reports, the adapter that reads it, and where it lies.
+
+    Attributes:
+        uri: the artifact or hub data set that holds it; None where that is the data directory.
+        path: where in there; `.` is all of it, and what follows a `#` is the adapter's.
+    """
 
     name: str
     adapter: str
     path: str
+    uri: str | None = None
+
+    def open(self, data: Artifact) -> Artifact:
+        """What holds the source: `data`, or what its own URI leads to.
+
+        Raises:
+            InputError: the URI cannot be opened.
+        """
+        return open_reference(self.uri) if self.uri else data
 
     def rows(self, data: Artifact) -> Iterator[Row | Rejected]:
-        """Every row of the source, good or malformed, in the order of the data.
+        """Every row of the source, good or malformed, in the order of the data that `open` gave.
 
         Raises:
             InputError: there is no such data, or a file of it cannot be read at all.
         """
-        return ADAPTERS[self.adapter](data, self.path)
+        return EVALUATION_ADAPTERS[self.adapter](data, self.path)
 
 
 def parse_sources(texts: tuple[str, ...]) -> list[Source]:
@@ -46,21 +74,42 @@ def parse_sources(texts: tuple[str, ...]) -> list[Source]:
             raise InputError(f"source {text!r} must be NAME=ADAPTER:PATH, NAME of letters, digits, '.', '_' and '-'")
         if name in sources:
             raise InputError(f"two sources are named {name!r}; give each a name of its own")
-        sources[name] = parse_reference(name, reference)
+        sources[name] = parse_reference(name, reference, ADAPTERS)
     return list(sources.values())
 
 
-def parse_reference(name: str, text: str) -> Source:
-    """The source called `name` that `ADAPTER:PATH` spells.
+def parse_reference(name: str, text: str, adapters: Mapping[str, Adapter] = EVALUATION_ADAPTERS) -> Source:
+    """The source called `name` that `ADAPTER:PATH` spells, ADAPTER one of `adapters`.
 
     Raises:
-        InputError: an unknown adapter, or a path that is not plain and relative.
+        InputError: an unknown adapter, a path that is not plain and relative, or a URI that no store or hub has.
     """
     adapter, colon, path = text.partition(":")
-    if not colon or adapter not in ADAPTERS:
-        raise InputError(f"{text!r} must be ADAPTER:PATH, ADAPTER one of {', '.join(ADAPTERS)}")
+    if not colon or adapter not in adapters:
+        raise InputError(f"{text!r} must be ADAPTER:PATH, ADAPTER one of {', '.join(adapters)}")
+    place, hash_mark, selection = path.partition("#")
+    if "://" in place:
+        _check_fixed(text, place)
+        return Source(name=name, adapter=adapter, path=f".{hash_mark}{_contained(text, selection)}", uri=place)
     # A `#` ends the directory of a bfcl path, so `..#category` would climb too.
-    climbs = ".." in re.split("[/#]", path)
-    if not path or path.startswith("/") or climbs or "\\" in path or "\0" in path:
+    if not place or place.startswith("/"):
         raise InputError(f"{text!r}: the path must be relative to the data directory, without '..' or a backslash")
+    _contained(text, path)
     return Source(name=name, adapter=adapter, path=PurePosixPath(path).as_posix())
+
+
+def _check_fixed(text: str, uri: str) -> None:
+    """Refuse a URI whose content may change: a run with the same options must read the same rows."""
+    location = parse_uri(uri)
+    if isinstance(location, HubLocation) and not re.fullmatch("[0-9a-f]{40}", location.revision or ""):
+        raise InputError(f"{text!r}: name a commit of the data set, as in hf://datasets/ORG/NAME@COMMIT (40 digits)")
+    if not isinstance(location, HubLocation) and not re.search("/[0-9a-f]{64}$", uri):
+        raise InputError(
+            f"{text!r}: a URI must end in the digest of an artifact; put plain files in the data directory"
+        )
+
+
+def _contained(text: str, path: str) -> str:
+    if ".." in re.split("[/#]", path) or "\\" in path or "\0" in path:
+        raise InputError(f"{text!r}: the path must be relative to the data directory, without '..' or a backslash")
+    return path

@@ -1,8 +1,9 @@
 """What a source adapter yields for each row of its data, and the files it may read."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from storm_core.artifacts import Artifact
@@ -11,6 +12,9 @@ from storm_core.records import Message
 
 # Key in the meta of a sound row that is no good to learn from: the reason. As evaluation data it still counts.
 UNFIT = "unfit"
+# One row as it lies in a file. JSON spends at most six bytes on a character, so that a row within this bound still
+# holds far more text than any judge or model is given; without a bound one broken line would fill the memory.
+MAX_ROW_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,14 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RawRow:
+    """One row before anybody has looked for a conversation in it: its values by column."""
+
+    place: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rejected:
     """A malformed row: where it stands and what is wrong with it."""
 
@@ -38,15 +50,29 @@ class Rejected:
 def files_under(data: Artifact, path: str, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
     """The listed files of `data` at or below `path` with one of `suffixes`: name in the artifact and full path, sorted.
 
+    `path` may end in `#SPLIT`, which takes only files named after that split as hubs name them:
+    `data/train-00000.parquet`, `train/0.arrow` or `train.jsonl`, but not `training.jsonl`.
+
     Raises:
         InputError: there is none.
     """
-    names = sorted(entry.path for entry in data.manifest.files if path in (".", entry.path) or _below(entry.path, path))
-    found = [(name, data.path / name) for name in names if name.endswith(suffixes)]
+    place, _, split = path.partition("#")
+    names = sorted(
+        entry.path for entry in data.manifest.files if place in (".", entry.path) or _below(entry.path, place)
+    )
+    found = [(name, data.path / name) for name in names if name.endswith(suffixes) and _is_of_split(name, place, split)]
     if not found:
-        raise InputError(f"no {' or '.join(suffixes)} file at {path} in {data.path}; check the path of the source")
+        of_split = f" of the split {split}" if split else ""
+        wanted = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}" if len(suffixes) > 1 else suffixes[0]
+        raise InputError(f"no {wanted} file{of_split} at {place} in {data.path}; check the path of the source")
     return found
 
 
 def _below(name: str, directory: str) -> bool:
     return name.startswith(f"{directory.rstrip('/')}/")
+
+
+def _is_of_split(name: str, place: str, split: str) -> bool:
+    """Whether a part of the path below `place` is the split's name, alone or before a `-`, `_` or `.`."""
+    below = PurePosixPath(name).parts[len(PurePosixPath(place).parts) :] or (PurePosixPath(name).name,)
+    return not split or any(re.match(rf"{re.escape(split)}(?![A-Za-z0-9])", part) for part in below)

@@ -34,7 +34,7 @@ _HASHING_THREADS = 4
 _MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
 _MODEL_DUPLICATES = ["*/*", ".*", "consolidated*", "model.*.safetensors*", "*.bin.index.json", "*.h5.index.json"]
 # What the adapters of `storm_core.sources` read.
-_DATASET_FILES = ["*.parquet", "*.jsonl", "*.json", "*.yaml", "*.yml"]
+_DATASET_FILES = ["*.parquet", "*.arrow", "*.jsonl", "*.jsonl.gz", "*.json", "*.json.gz", "*.yaml", "*.yml"]
 _DATASET_HIDDEN = [".*", "*/.*"]
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 

@@ -8,7 +8,8 @@ import pytest
 from storm_core.artifacts import open_directory
 from storm_core.errors import InputError
 from storm_core.records import Message
-from storm_core.sources.chat_messages import messages_of, read
+from storm_core.sources.chat_messages import SHAPES as SHAPE_NAMES
+from storm_core.sources.chat_messages import conversation_of, read
 from storm_core.sources.rows import Rejected, Row
 
 QUESTION, ANSWER = Message(role="user", content="Why?"), Message(role="assistant", content="Because.")
@@ -24,19 +25,25 @@ SHAPES = {
 }
 
 
+def messages_in(row: dict[str, object], shape: str | None = None) -> tuple[Message, ...]:
+    return conversation_of(row, shape)[0]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_published_shape_gives_the_same_conversation(shape: str) -> None:
-    assert messages_of(SHAPES[shape]) == (QUESTION, ANSWER)
+    assert messages_in(SHAPES[shape]) == (QUESTION, ANSWER)
 
 
 def test_input_follows_the_instruction_after_a_blank_line() -> None:
-    question, _ = messages_of({"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"})
+    question, _ = messages_in({"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"})
     assert question.content == "Translate.\n\nGuten Tag"
 
 
 def test_sharegpt_roles_become_ours() -> None:
-    turns = [{"from": role, "value": "x"} for role in ("system", "human", "function_call", "observation", "gpt")]
-    roles = [message.role for message in messages_of({"conversations": turns})]
+    turns = [
+        {"from": role, "value": '{"name": "x"}'} for role in ("system", "human", "function_call", "observation", "gpt")
+    ]
+    roles = [message.role for message in messages_in({"conversations": turns})]
     assert roles == ["system", "user", "assistant", "tool", "assistant"]
 
 
@@ -50,12 +57,18 @@ def test_sharegpt_roles_become_ours() -> None:
         ({"messages": [{"content": "Why?"}]}, "the role of messages[0] is missing"),
         ({"messages": [{"role": "user", "content": None}]}, "the content of messages[0] is missing"),
         ({"chosen": [{"role": "user", "content": ["Why?"]}]}, "the content of chosen[0] is not text"),
-        ({"instruction": "Why?"}, "output is missing"),
+        ({"instruction": "Why?"}, "output or response is missing"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "the content of messages[0] is not text",
+        ),
+        ({"conversations": {"from": ["human"], "value": "Why?"}}, "conversations is not a list of messages"),
+        ({"chosen": "Because.", "rejected": "No idea."}, "instruction or prompt or question is missing"),
     ],
 )
 def test_malformed_row_says_what_is_wrong(row: dict[str, object], reason: str) -> None:
     with pytest.raises(InputError) as caught:
-        messages_of(row)
+        messages_in(row)
     assert reason in str(caught.value)
 
 
@@ -104,3 +117,49 @@ def _union_schema() -> pa.Schema:
         return pa.list_(pa.struct([(name, pa.string()) for name in names]))
 
     return pa.schema([("messages", turns("role", "content")), ("conversations", turns("from", "value"))])
+
+
+def test_named_shape_wins_over_the_order_in_which_columns_are_tried() -> None:
+    row = {**SHAPES["messages"], "instruction": "What?", "output": "That."}
+    assert messages_in(row) == (QUESTION, ANSWER)
+    assert messages_in(row, "instruction") == (
+        Message(role="user", content="What?"),
+        Message(role="assistant", content="That."),
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPE_NAMES)
+def test_row_of_another_shape_than_the_named_one_is_malformed(shape: str) -> None:
+    with pytest.raises(InputError, match=f"no messages: no {SHAPE_NAMES[shape]}, where {shape} rows have them"):
+        messages_in({"text": "Why?"}, shape)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Why?", "chosen": "Because.", "rejected": "No idea."},
+        {"question": "Why?", "chosen": [{"role": "assistant", "content": "Because."}], "rejected": []},
+        {"prompt": [{"role": "user", "content": "Why?"}], "chosen": [{"role": "assistant", "content": "Because."}]},
+        {"instruction": "Why?", "response": "Because."},
+        {"conversations": {"from": ["human", "gpt"], "value": ["Why?", "Because."]}},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Why?"}]},
+                SHAPES["messages"]["messages"][1],
+            ]
+        },
+    ],
+)
+def test_variants_of_the_shapes_give_the_same_conversation(row: dict[str, object]) -> None:
+    assert messages_in(row) == (QUESTION, ANSWER)
+
+
+def test_system_column_becomes_the_first_message_where_the_turns_have_none() -> None:
+    first, *rest = messages_in({**SHAPES["conversations"], "system": "Be brief."})
+    assert first == Message(role="system", content="Be brief.")
+    assert tuple(rest) == (QUESTION, ANSWER)
+    own = {
+        "messages": [{"role": "system", "content": "Be long."}, *SHAPES["messages"]["messages"]],
+        "system": "Be brief.",
+    }
+    assert messages_in(own)[0].content == "Be long."

@@ -5,38 +5,60 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storm_core.records import Example, Message, make_example
+from storm_core.sources.contamination import Match
 from storm_core.sources.held_out import HeldOut, normalise_question
+from storm_core.sources.words import WordHashes, Words
 
 
 def example(*turns: str, tools: tuple[str, ...] = ()) -> Example:
     roles = ("user", "assistant") * len(turns)
     messages = [Message(role=role, content=text) for role, text in zip(roles, turns, strict=False)]
-    return make_example("chat", messages, {"tools": list(tools)} if tools else {})
+    meta = {"place": "chat.jsonl:1"}
+    return make_example("chat", messages, {**meta, "tools": list(tools)} if tools else meta)
+
+
+def overlap(held_out: HeldOut, training: Example) -> str | None:
+    found = held_out.overlap(training, split(training))
+    return found[0] if found else None
+
+
+def split(one: Example) -> list[Words]:
+    hashes = WordHashes()
+    return [hashes.split(message.content) for message in one.messages]
 
 
 @pytest.fixture
 def held_out() -> HeldOut:
-    held = HeldOut()
-    held.add(example("Hello", "Hi", "Where is the Café?", "There.", tools=("find_place",)))
+    held = HeldOut(13)
+    item = example("Hello", "Hi", "Where is the Café?", "There.", tools=("find_place",))
+    held.add("places", item, split(item))
     return held
 
 
 def test_same_question_in_other_dress_is_held_out(held_out: HeldOut) -> None:
     question = unicodedata.normalize("NFD", "  WHERE is\nthe CAFÉ? ")
-    assert held_out.overlap(example(question, "Here.")) == "held_out_question"
+    assert overlap(held_out, example(question, "Here.")) == "held_out_question"
 
 
 def test_held_out_question_in_mid_conversation_is_found(held_out: HeldOut) -> None:
-    assert held_out.overlap(example("where is the café?", "There.", "Thanks", "Welcome")) == "held_out_question"
+    assert overlap(held_out, example("where is the café?", "There.", "Thanks", "Welcome")) == "held_out_question"
 
 
 def test_only_the_last_question_of_evaluation_data_is_held_out(held_out: HeldOut) -> None:
-    assert held_out.overlap(example("Hello", "Hi")) is None
+    assert overlap(held_out, example("Hello", "Hi")) is None
 
 
 def test_held_out_tool_is_found_under_another_question(held_out: HeldOut) -> None:
-    assert held_out.overlap(example("Find Rome", "-", tools=("other", "find_place"))) == "held_out_tool"
-    assert held_out.overlap(example("Find Rome", "-", tools=("other",))) is None
+    assert overlap(held_out, example("Find Rome", "-", tools=("other", "find_place"))) == "held_out_tool"
+    assert overlap(held_out, example("Find Rome", "-", tools=("other",))) is None
+
+
+def test_overlap_names_the_evaluation_and_its_item(held_out: HeldOut) -> None:
+    training = example("where is the café?", "There.")
+    assert held_out.overlap(training, split(training)) == (
+        "held_out_question",
+        [Match(evaluation="places", place="chat.jsonl:1", text="where is the café?")],
+    )
 
 
 @given(st.text())

@@ -54,17 +54,19 @@ def test_every_row_is_kept_or_dropped_for_a_reason(
         held_out=("messages:evaluation.jsonl",),
         max_rejected_fraction=0.2,
         max_characters=40,
-        max_examples_per_source=3,
+        max_examples_per_source=2,
     )
     directory = tmp_path / "examples"
     assert read_ledger(directory) == {
-        "held_out": {"messages:evaluation.jsonl": {"malformed": 0, "read": 1}},
+        "held_out": {"messages:evaluation.jsonl": {"malformed": 0, "read": 1, "matched": 1}},
+        "origins": {},
         "sources": {
             "a": {
                 "read": 8,
-                "kept": 3,
+                "kept": 2,
                 "dropped": {
                     "duplicate": 1,
+                    "near_duplicate": 1,
                     "held_out_question": 1,
                     "malformed": 1,
                     "over_source_limit": 1,
@@ -75,18 +77,18 @@ def test_every_row_is_kept_or_dropped_for_a_reason(
         },
     }
     assert outcome.metrics["read"] == 10
-    assert outcome.metrics["kept"] == 4
+    assert outcome.metrics["kept"] == 3
     rejected = read_rejected(directory)
-    assert len(rejected) == 6
+    assert len(rejected) == 7
     assert rejected[:2] == [
-        {"source": "a", "place": "a.jsonl:3", "reason": "duplicate"},
         {
             "source": "a",
             "place": "a.jsonl:4",
-            "reason": "malformed: no messages: none of messages, conversations, chosen or instruction",
+            "reason": "malformed: no messages: none of messages, conversations, chosen, instruction",
         },
+        {"source": "a", "place": "a.jsonl:5", "reason": "too_long"},
     ]
-    assert rejected[-1]["reason"] == "over_source_limit"
+    assert {"source": "a", "place": "a.jsonl:3", "reason": "duplicate"} in rejected
 
 
 def test_ids_places_and_shards_of_what_is_kept(
@@ -123,7 +125,14 @@ def test_fewer_examples_than_shards_leave_no_empty_shard(
     write_jsonl("chat.jsonl", [chat_row("One"), chat_row("Two")])
     assert prepare("chat=messages:chat.jsonl", shards=8).values["shard_indices"] == [0, 1]
     names = {path.name for path in (tmp_path / "examples").iterdir()}
-    assert names == {"shard-00000.parquet", "shard-00001.parquet", "rejected.parquet", "ledger.json", "manifest.json"}
+    assert names == {
+        "shard-00000.parquet",
+        "shard-00001.parquet",
+        "rejected.parquet",
+        "overlaps.parquet",
+        "ledger.json",
+        "manifest.json",
+    }
 
 
 def test_row_without_messages_stops_with_file_and_line_and_leaves_nothing(
@@ -172,7 +181,7 @@ def test_source_without_rows_is_an_error(data: Path, prepare: Prepare, content: 
 
 def test_missing_source_is_an_error_that_names_it(write_jsonl: Callable[..., None], prepare: Prepare) -> None:
     write_jsonl("chat.jsonl", [chat_row("One")])
-    with pytest.raises(InputError, match=r"no \.jsonl or \.parquet file at chats"):
+    with pytest.raises(InputError, match=r"no \.jsonl, .* or \.arrow file at chats"):
         prepare("chat=messages:chats")
 
 

@@ -1,13 +1,19 @@
 import hashlib
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storm_core.sources.sampling import assign_shards, sample_ids
+from storm_core.sources.sampling import sample_positions
+from storm_core.sources.shards import rank_by_id
 
 identities = st.sets(st.integers(0, 10_000)).map(
     lambda numbers: [hashlib.sha256(str(number).encode()).hexdigest() for number in sorted(numbers)]
 )
+
+
+def sample_ids(ids: list[str], limit: int, seed: int) -> set[str]:
+    return {ids[position] for position in sample_positions(ids, limit, seed)}
 
 
 @given(identities, st.integers(1, 50), st.integers(0, 5))
@@ -28,11 +34,12 @@ def test_seed_changes_the_sample() -> None:
     assert sample_ids(ids, 10, 0) != sample_ids(ids, 10, 1)
 
 
-@given(identities, st.integers(1, 20))
-def test_shards_are_balanced_complete_and_ignore_order(ids: list[str], shards: int) -> None:
-    assigned = assign_shards(ids, shards)
-    assert assigned == assign_shards(ids[::-1], shards)
-    assert set(assigned) == set(ids)
-    sizes = [list(assigned.values()).count(number) for number in range(min(shards, len(ids)))]
-    assert sum(sizes) == len(ids)
-    assert not sizes or max(sizes) - min(sizes) <= 1
+@given(identities, st.data())
+def test_ranks_follow_the_hexadecimal_ids_of_what_is_kept(ids: list[str], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(ids))
+    kept = np.flatnonzero(data.draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids))))
+    numbers = np.array([np.frombuffer(bytes.fromhex(one), dtype=">u8") for one in shuffled], dtype=np.uint64)
+    ranks = rank_by_id(kept.astype(np.int64), numbers.reshape(-1, 4))
+    in_order = sorted(kept, key=lambda row: shuffled[row])
+    assert [ranks[row] for row in in_order] == list(range(len(kept)))
+    assert (ranks >= 0).sum() == len(kept)

@@ -1,0 +1,100 @@
+"""What becomes of each example in the spool: kept, or dropped because of another one or of its source's limit.
+
+M: examples in the spool.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from storm_core.sources.facts import Facts
+from storm_core.sources.near_duplicates import find_near_duplicates
+from storm_core.sources.sampling import sample_positions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# In the order in which they apply; the first means that an example stays.
+REASONS = ("", "duplicate", "near_duplicate", "over_source_limit")
+_KEPT, _DUPLICATE, _NEAR_DUPLICATE, _OVER_SOURCE_LIMIT = range(len(REASONS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fates:
+    """Of each example in the spool, what becomes of it; all (M,).
+
+    Attributes:
+        reasons: index into `REASONS`.
+        originals: of a duplicate or near duplicate, the row in the spool that stays in its place; else -1.
+        similarities: of a near duplicate, the estimated Jaccard similarity to that.
+    """
+
+    reasons: "NDArray[np.uint8]"
+    originals: "NDArray[np.int64]"
+    similarities: "NDArray[np.float32]"
+
+    @property
+    def kept(self) -> "NDArray[np.int64]":
+        """Rows in the spool that stay."""
+        return np.flatnonzero(self.reasons == _KEPT)
+
+
+def decide(facts: Facts, *, threshold: float | None, limit: int, seed: int) -> Fates:
+    """Decide over all examples at once, so that no outcome depends on the order in which rows were read.
+
+    Of equal examples the one of the source listed first stays. Of near duplicates too, and within a source the one with
+    the lower content ID. The limit is then applied to what is left of each source.
+
+    Args:
+        facts: what is known of the examples.
+        threshold: Jaccard similarity from which examples are near duplicates; None keeps them.
+        limit: examples of each source that may stay.
+        seed: decides which.
+    """
+    size = len(facts.sources)
+    fates = Fates(
+        reasons=np.zeros(size, dtype=np.uint8),
+        originals=np.full(size, -1, dtype=np.int64),
+        similarities=np.zeros(size, dtype=np.float32),
+    )
+    if size:
+        ranked = _drop_duplicates(fates, facts)
+        if threshold is not None:
+            _drop_near_duplicates(fates, facts, ranked, threshold)
+        _drop_over_limit(fates, facts, limit, seed)
+    return fates
+
+
+def _drop_duplicates(fates: Fates, facts: Facts) -> "NDArray[np.int64]":
+    """Mark all but the first of equal examples; returns the others in the order of source, then content ID."""
+    ids_4M = facts.ids.T
+    # The last key counts most; rows come in the order of the sources, and the sort keeps it among equals.
+    by_id = np.lexsort(ids_4M[::-1])
+    repeats = np.r_[False, (ids_4M[:, by_id[1:]] == ids_4M[:, by_id[:-1]]).all(axis=0)]
+    first_of_group = by_id[np.maximum.accumulate(np.where(repeats, 0, np.arange(len(by_id))))]
+    fates.reasons[by_id[repeats]] = _DUPLICATE
+    fates.originals[by_id[repeats]] = first_of_group[repeats]
+    unique = by_id[~repeats]
+    ranked: NDArray[np.int64] = unique[np.argsort(facts.sources[unique], kind="stable")]
+    return ranked
+
+
+def _drop_near_duplicates(fates: Fates, facts: Facts, ranked: "NDArray[np.int64]", threshold: float) -> None:
+    compared = ranked[facts.sketched[ranked]]
+    pages = facts.signatures
+    found = find_near_duplicates(lambda examples: pages[compared[examples]], facts.keys[compared], threshold)
+    for later, earlier, similarity in found:
+        row = compared[later]
+        fates.reasons[row] = _NEAR_DUPLICATE
+        fates.originals[row] = compared[earlier]
+        fates.similarities[row] = similarity
+
+
+def _drop_over_limit(fates: Fates, facts: Facts, limit: int, seed: int) -> None:
+    kept = fates.kept
+    for source in np.unique(facts.sources[kept]):
+        rows = kept[facts.sources[kept] == source]
+        if len(rows) > limit:
+            staying = sample_positions([facts.identity(row) for row in rows], limit, seed)
+            fates.reasons[[row for position, row in enumerate(rows) if position not in staying]] = _OVER_SOURCE_LIMIT
