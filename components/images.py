@@ -11,9 +11,9 @@ from typing import Any
 from storm_core import __version__
 from storm_core.errors import InputError
 
-# What needs no model code: reading data, choosing, merging tensors, gates, reports.
+# What needs no model code: choosing, merging tensors, gates, reports.
 CORE = f"storm-core:{__version__}"
-# What runs a model with transformers: converting, judging, training, quantizing, lm-eval.
+# What needs transformers or lm-eval: reading data, converting, judging, training, quantizing, lm-eval.
 TRAINING = f"storm-training:{__version__}"
 # What runs a model with vLLM, whose pins of transformers and compressed-tensors are not ours.
 VLLM = f"storm-vllm:{__version__}"
