@@ -44,8 +44,12 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# All but vllm, which needs other versions than the rest: requirements/vllm-*.txt.
+EXTRAS = $(shell $(PYTHON) -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	print(*sorted(project['optional-dependencies'].keys() - {'vllm'}))")
+
 lock: ## resolve pyproject.toml into requirements/development.txt again; needs pip-tools
-	pip-compile --generate-hashes --all-extras --strip-extras --no-emit-index-url --no-emit-find-links \
+	pip-compile --generate-hashes $(EXTRAS:%=--extra %) --strip-extras --no-emit-index-url --no-emit-find-links \
 		--no-emit-trusted-host --no-allow-unsafe --unsafe-package torch --unsafe-package storm-kubeflow \
 		--output-file requirements/development.txt pyproject.toml
 
