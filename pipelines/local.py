@@ -45,7 +45,7 @@ def run_in_subprocesses(
         RuntimeError: a task failed.
     """
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root), raise_on_error=True)
-    with _handler_for_containers(), _quiet_kfp():
+    with _handler_for_containers(), quiet_kfp():
         return dict(pipeline(**arguments).outputs)
 
 
@@ -113,7 +113,7 @@ def _handler_for_containers() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_kfp() -> Iterator[None]:
+def quiet_kfp() -> Iterator[None]:
     """Keep KFP's own account of the run out of sight: the stages say one line each."""
     logging.disable(logging.INFO)
     try:

@@ -14,49 +14,55 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from pipelines.local import LOG_DIRECTORY_VARIABLE, run_in_subprocesses
+from pipelines.engines import ENGINES, SUBPROCESS, Engine, check_store
+from pipelines.local import LOG_DIRECTORY_VARIABLE
 from pipelines.recipes import load_recipe
-from pipelines.storm import storm
 from storm_core.errors import InputError
-from storm_core.stores.references import STORE_VARIABLE, open_reference
+from storm_core.stores.references import open_reference
 from storm_core.tracking import PARENT_RUN_VARIABLE
 
 REPORT_FILES = ("report.html", "results.json")
 
 
-def run_recipe(recipe_path: Path, runs_directory: Path) -> Path:
+def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = SUBPROCESS) -> Path:
     """Run the whole recipe and return its directory, `<runs_directory>/<recipe name>`.
 
-    The directory then holds `report.html`, `results.json`, `mlflow.db`, `artifacts/` (the store, unless `STORM_STORE`
-    names another) and `logs/`. What an earlier run left in the store is reused where code, options and inputs are the
-    same.
+    The directory then holds `report.html`, `results.json`, `mlflow.db`, `logs/`, and unless `STORM_STORE` names another
+    store, `artifacts/` or, of the engine with containers, `s3/`. What an earlier run left in the store is reused where
+    code, options and inputs are the same.
 
     Raises:
         InputError: the recipe cannot work, or a stage said so.
     """
     arguments = load_recipe(recipe_path)
+    check_store(engine)
     directory = (runs_directory / recipe_path.stem).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     with _only_run_in(directory):
-        _run(recipe_path, arguments, directory)
+        _run(recipe_path, arguments, directory, engine)
     return directory
 
 
-def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path) -> None:
+def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: str) -> None:
     _make_directories(directory)
     client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
-    _set_environment(directory, parent_run_id, reads_hub=any("hf://" in str(value) for value in arguments.values()))
+    _set_environment(directory, parent_run_id, reads_hub=_refers_to(arguments, "hf://"))
     started = time.monotonic()
     final_status = "FAILED"
     try:
-        outputs = run_in_subprocesses(storm, arguments, pipeline_root=directory / "kfp")
-        _copy_report(outputs["Output"].path, directory, client, parent_run_id)
+        with ENGINES[engine](directory, alone=not _refers_to(arguments, "://")) as chosen:
+            outputs = chosen.run(arguments)
+            _copy_report(outputs["Output"].path, directory, client, parent_run_id)
         final_status = "FINISHED"
     except RuntimeError as error:
         raise InputError(f"the run stopped: {_one_line(error)}; logs are in {directory / 'logs'}") from error
     finally:
         client.set_terminated(parent_run_id, final_status)
-    _say_where_to_look(directory, time.monotonic() - started)
+    _say_where_to_look(directory, chosen, time.monotonic() - started)
+
+
+def _refers_to(arguments: dict[str, Any], mark: str) -> bool:
+    return any(mark in str(value) for value in arguments.values())
 
 
 @contextlib.contextmanager
@@ -102,7 +108,6 @@ def _start_parent_run(directory: Path, recipe_path: Path, arguments: dict[str, A
 
 def _set_environment(directory: Path, parent_run_id: str, *, reads_hub: bool) -> None:
     """What every stage of the run inherits."""
-    os.environ.setdefault(STORE_VARIABLE, (directory / "artifacts").as_uri())
     os.environ[PARENT_RUN_VARIABLE] = parent_run_id
     os.environ[LOG_DIRECTORY_VARIABLE] = str(directory / "logs")
     os.environ.pop("MLFLOW_RUN_ID", None)
@@ -119,14 +124,12 @@ def _copy_report(report: str, directory: Path, client: MlflowClient, parent_run_
         client.log_artifact(parent_run_id, str(directory / name))
 
 
-def _say_where_to_look(directory: Path, seconds: float) -> None:
+def _say_where_to_look(directory: Path, engine: Engine, seconds: float) -> None:
     shown = _relative(directory)
     print(f"\nThe whole recipe ran in {seconds:.0f} s. Where to look:")
     print(f"  report      {shown / 'report.html'}")
     print(f"  numbers     {shown / 'results.json'}")
-    own_store = (directory / "artifacts").as_uri()
-    store = os.environ[STORE_VARIABLE]
-    print(f"  models      {shown / 'artifacts' / 'model' if store == own_store else f'{store}/model'}")
+    print(f"  models      {engine.models.replace(f'{Path.cwd()}/', '')}")
     print(
         f"  MLflow      {Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri sqlite:///{directory}/mlflow.db"
     )

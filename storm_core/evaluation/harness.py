@@ -36,7 +36,7 @@ def measure_task(
     A group's score is over the questions of all its tasks together, which is how lm-eval weighs these groups.
 
     Raises:
-        InputError: lm-eval has no such task or metric, or the task's data set cannot be had.
+        InputError: lm-eval has no such task or metric, or the task's data cannot be had.
     """
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -44,6 +44,8 @@ def measure_task(
     from storm_core.evaluation.piecewise import PiecewiseLM
 
     local = benchmark.questions
+    if not local and "ifeval" in benchmark.task:
+        _check_sentence_splitter(benchmark)
     # Reading lm-eval's own 13,000 task files takes seconds; a local task needs none of them.
     tasks = TaskManager(include_defaults=local is None)
     if not local and benchmark.task not in tasks.all_tasks:
@@ -75,6 +77,19 @@ def measure_task(
             reason = " ".join(str(error).split())
             raise InputError(f"{benchmark.name}: the data of {benchmark.task} cannot be had: {reason}") from error
     return _measurement(benchmark, results)
+
+
+def _check_sentence_splitter(benchmark: LmEval) -> None:
+    """Refuse IFEval without the data that it counts sentences with: lm-eval would miss it after the last reply only."""
+    import nltk
+
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except LookupError as error:
+        raise InputError(
+            f"{benchmark.name}: {benchmark.task} needs NLTK's punkt_tab, which is not here; run "
+            "`python -m nltk.downloader -d DIRECTORY punkt_tab` where there is a network, and set NLTK_DATA=DIRECTORY"
+        ) from error
 
 
 def _local_task(task: str, local: Questions, documents: list[dict[str, Any]]) -> dict[str, Any]:

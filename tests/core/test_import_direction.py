@@ -44,8 +44,9 @@ def test_only_the_cluster_room_talks_to_kubernetes() -> None:
 def test_components_import_kfp_and_stage_configs_only() -> None:
     for path in modules("components"):
         for name in imports_of(path):
-            allowed = name.split(".")[0] in {"kfp", "components", "typing"}
-            assert allowed or name == "storm_core" or name.endswith(".config"), f"{path} imports {name}"
+            allowed = name.split(".")[0] in {"kfp", "components", *STANDARD_LIBRARY}
+            allowed = allowed or name in {"storm_core", "storm_core.errors"} or name.endswith(".config")
+            assert allowed, f"{path} imports {name}"
 
 
 def test_components_do_not_import_pipelines() -> None:

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 ROOT = Path(__file__).parents[2]
 STAGE = """
-import logging, time, warnings
+import logging, sys, time, warnings
 from dataclasses import dataclass
 from pathlib import Path
 from storm_core.config import StageConfig, option
@@ -36,6 +36,8 @@ def run(config, inputs, outputs):
         raise ZeroDivisionError("a nightmare")
     logging.getLogger("library").warning("snoring\\nloudly")
     warnings.warn("it is late")
+    sys.stderr.write("\\rdreams: 1 of 2\\rdreams: 2 of 2\\n")
+    sys.stderr.write("yawn")
     return Results()
 
 SLEEP = Stage(verb="sleep", summary="Sleep.", config=SleepConfig, inputs={},
@@ -90,9 +92,12 @@ def test_log_lines_as_json_are_one_object_each_whatever_wrote_them(command: list
     finished = subprocess.run([*command, "--mode", "wake"], env=variables, capture_output=True, text=True, check=False)
     assert finished.returncode == 0
     events = [json.loads(line) for line in finished.stderr.splitlines()]
-    assert [event["level"] for event in events] == ["info", "warning", "warning", "info"]
+    assert [event["level"] for event in events] == ["info", "warning", "warning", "info", "info", "info"]
     assert {event["task"] for event in events} == {"nap"}
-    assert events[1]["message"] == "library: snoring\nloudly"
+    messages = [event["message"] for event in events]
+    assert messages[1] == "library: snoring\nloudly"
+    assert messages[3] == "dreams: 2 of 2"
+    assert messages[-1] == "yawn"
     assert all(event["time"].endswith("+00:00") for event in events)
 
 

@@ -1,5 +1,7 @@
 """The article's tasks exist in the installed lm-eval, with the metrics that are asked for. No data set is loaded."""
 
+import importlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,14 @@ def test_every_task_of_the_article_exists_with_its_metrics(tmp_path: Path) -> No
             metrics = {entry["metric"] for entry in leaf["metric_list"]}
             assert {benchmark.metric, *benchmark.also} <= metrics, leaf["task"]
             assert leaf.get("num_fewshot") != 0 or not benchmark.num_fewshot, "lm-eval never raises a task's own 0"
+
+
+@pytest.mark.parametrize("task", ["ifeval", "math"])
+def test_code_that_scores_a_task_has_what_it_imports(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nltk.data.find", lambda *_: None)  # It would be downloaded.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of pkg_resources, which lm-eval imports and which is deprecated.
+        importlib.import_module(f"lm_eval.tasks.leaderboard.{task}.utils")
 
 
 def leaf_configs(index: Any, name: str) -> Iterator[dict[str, Any]]:

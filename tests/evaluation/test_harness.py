@@ -104,6 +104,14 @@ def test_an_unknown_task_is_refused(model: Any, tokenizer: Any, kept: KeptReplie
         measure_task(local_task(task="leaderboard_vibes", questions=None), [], SEEDS, model, tokenizer, kept)
 
 
+def test_ifeval_without_its_sentence_splitter_is_refused(
+    model: Any, tokenizer: Any, kept: KeptReplies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nltk.data.path", [])
+    with pytest.raises(InputError, match="leaderboard_ifeval needs NLTK's punkt_tab"):
+        measure_task(local_task(task="leaderboard_ifeval", questions=None), [], SEEDS, model, tokenizer, kept)
+
+
 @pytest.mark.slow
 def test_a_data_set_that_is_not_there_is_refused(
     model: Any, tokenizer: Any, kept: KeptReplies, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

