@@ -2,9 +2,10 @@
 
     python benchmarks/curation.py --model runs/smoke/artifacts/model --data .data [--engine vllm] [--smoke]
 
-All three read the same examples, of the chatterbot corpus and of BFCL's live questions, and answer both rubrics. The
-peers do it as labelling is commonly done: two separate passes, the question before the example, and the answer
-generated, either freely and then parsed, or constrained to the labels. `--engine vllm` needs a Python with vLLM.
+All read the same examples, of the chatterbot corpus and of BFCL's live questions, and answer both rubrics. The peers do
+it as labelling is commonly done: two separate passes, the question before the example, and the answer generated: freely
+and then parsed, with a justification first as in the prompt of FineWeb-Edu (https://arxiv.org/abs/2406.17557) or
+without; or constrained to the labels. `--engine vllm` needs a Python with vLLM.
 """
 
 import argparse
@@ -37,6 +38,8 @@ from storm_core.sources.config import PREPARE, PrepareConfig
 
 SOURCES = ("chat=chatterbot:chatterbot_corpus/data/english", "tools=bfcl:bfcl_eval/data#live_simple+live_multiple")
 SMOKE_EXAMPLES = 6
+# Room for the label and a sentence around it.
+FREE_TEXT_TOKENS = 32
 # Dense bfloat16 of an H100 SXM, from its data sheet; the limit of a prefill is 2 operations a weight and token.
 PEAK_TERAFLOPS = 989.0
 
@@ -51,21 +54,26 @@ def main() -> None:
         batch_size=options.batch_size,
         min_educational_value=1.0,
     )
-    judge = open_judge(options.model, config, options.free_text_tokens)
+    judge = open_judge(options.model, config, options.justification_tokens)
     passes = Passes(judge, examples, config)
     # A batch before each, not measured: it compiles, allocates and warms up.
     warm_up = Passes(judge, examples[: 1 if options.smoke else config.batch_size], config)
     generate = {"transformers": generate_with_transformers, "vllm": generate_with_vllm}[options.engine]
 
+    def justified(work: Passes) -> list[str | None]:
+        tokens = options.justification_tokens
+        return work.generated(lambda prompts, _: generate(judge, prompts, config, tokens, None), JUSTIFIED)
+
     def free_text(work: Passes) -> list[str | None]:
-        return work.generated(lambda prompts, _: generate(judge, prompts, config, options.free_text_tokens, None))
+        return work.generated(lambda prompts, _: generate(judge, prompts, config, FREE_TEXT_TOKENS, None), PLAIN)
 
     def choice(work: Passes) -> list[str | None]:
-        return work.generated(lambda prompts, question: generate(judge, prompts, config, None, question))
+        return work.generated(lambda prompts, question: generate(judge, prompts, config, None, question), PLAIN)
 
     contenders: dict[str, Callable[[Passes], list[str | None]]] = {
         "storm score": Passes.ours,
-        f"free text (<= {options.free_text_tokens} tokens)": free_text,
+        f"justified (<= {options.justification_tokens} tokens)": justified,
+        f"free text (<= {FREE_TEXT_TOKENS} tokens)": free_text,
         "constrained choice": choice,
     }
     tokens = passes.tokens()
@@ -93,7 +101,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16, help="most examples at once (default 16)")
     parser.add_argument("--max-length", type=int, default=1024, help="most tokens of an example (default 1024)")
     parser.add_argument("--dtype", default="auto", help="auto, bfloat16 or float32 (default auto)")
-    parser.add_argument("--free-text-tokens", type=int, default=32, help="most tokens of a free answer (default 32)")
+    parser.add_argument(
+        "--justification-tokens", type=int, default=160, help="most tokens of a justified answer (default 160)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each (default 3)")
     parser.add_argument("--peak-teraflops", type=float, default=PEAK_TERAFLOPS, help="of the GPU (default: an H100's)")
     parser.add_argument("--smoke", action="store_true", help=f"{SMOKE_EXAMPLES} examples, one run")
@@ -111,7 +121,7 @@ def real_examples(data: Path, count: int) -> list[Example]:
         return list(read_examples(output / "shard-00000.parquet"))[:count]
 
 
-def open_judge(path: Path, config: ScoreConfig, free_text_tokens: int) -> Judge:
+def open_judge(path: Path, config: ScoreConfig, answer_tokens: int) -> Judge:
     """A judge with room for the peers' answers too; its engine is loaded now, outside of what is measured."""
 
     def open_engine(judge: Judge) -> Engine:
@@ -119,10 +129,10 @@ def open_judge(path: Path, config: ScoreConfig, free_text_tokens: int) -> Judge:
         if config.engine == "vllm":
             from storm_core.curation.engines.vllm_engine import open_vllm_engine  # noqa: PLC0415 (another environment)
 
-            longest = judge.builder.context_length(config.max_length, config.max_length) + judge.question_tokens
-            return open_vllm_engine(
-                path, dtype, longest_prompt=longest + free_text_tokens + 8, batch_size=config.batch_size
-            )
+            context = judge.builder.context_length(config.max_length, config.max_length)
+            question = max(len(JUSTIFIED.ask(judge, each)) for each in (judge.educational_value, judge.difficulty))
+            longest = context + judge.question_tokens + question + answer_tokens
+            return open_vllm_engine(path, dtype, longest_prompt=longest, batch_size=config.batch_size)
         from storm_core.curation.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
 
         return TransformersEngine(load_model(path, dtype))
@@ -135,6 +145,40 @@ def open_judge(path: Path, config: ScoreConfig, free_text_tokens: int) -> Judge:
     )
     judge.engine  # noqa: B018 (loads it)
     return judge
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a generated answer is asked for, and where in the text it stands.
+
+    Attributes:
+        request: takes the place of what follows the rubric's question mark, with {labels} for its labels; "" keeps it.
+        answer: a regular expression with {labels} for any of them.
+    """
+
+    request: str
+    answer: str
+
+    def ask(self, judge: Judge, question: Question) -> list[int]:
+        """Token ids of the question in this form."""
+        rubric = question.rubric
+        if not self.request:
+            return judge.builder.plain_ids(rubric.question)
+        asked, mark, _ = rubric.question.partition("?")
+        return judge.builder.plain_ids(asked + mark + self.request.format(labels=" or ".join(rubric.labels)))
+
+    def parse(self, text: str, question: Question) -> str | None:
+        """The last label that stands where it should."""
+        labels = "|".join(map(re.escape, question.rubric.labels))
+        found: list[str] = re.findall(self.answer.format(labels=labels), text)
+        return found[-1] if found else None
+
+
+PLAIN = Form(request="", answer=r"\b({labels})\b")
+JUSTIFIED = Form(
+    request=" Briefly justify your answer, up to 100 words. Conclude with it in the format: Answer: {labels}.",
+    answer=r"Answer:\W*({labels})\b",
+)
 
 
 @dataclass(frozen=True)
@@ -152,23 +196,23 @@ class Passes:
             pass
         return [verdict.label or None for verdict in verdicts]
 
-    def generated(self, generate: Callable[[list[list[int]], Question], list[str]]) -> list[str | None]:
+    def generated(self, generate: Callable[[list[list[int]], Question], list[str]], form: Form) -> list[str | None]:
         """One pass for each question over all examples."""
         answers: list[str | None] = []
         for question in (self.judge.educational_value, self.judge.difficulty):
-            prompts = [self.prompt(context, question) for context in self.contexts()]
-            answers += [parse(text, question) for text in generate(prompts, question)]
+            prompts = [self.prompt(context, question, form) for context in self.contexts()]
+            answers += [form.parse(text, question) for text in generate(prompts, question)]
         return answers
 
     def contexts(self) -> list[Context]:
         """The examples as tokens."""
         return [self.judge.builder.context(example.messages, self.config.max_length) for example in self.examples]
 
-    def prompt(self, context: Context, question: Question) -> list[int]:
-        """The same tokens with the question before the example."""
-        asked = self.judge.builder.plain_ids(question.rubric.question)
+    def prompt(self, context: Context, question: Question, form: Form) -> list[int]:
+        """The same tokens with the question, in this form, before the example."""
+        suffix = question.ids[len(self.judge.builder.plain_ids(question.rubric.question)) :]
         control, rest = context.ids[: context.control], context.ids[context.control :]
-        return [*control, *asked, *rest, *question.ids[len(asked) :]]
+        return [*control, *form.ask(self.judge, question), *rest, *suffix]
 
     def tokens(self) -> int:
         """Tokens that have to be read at least: every context once, and both questions."""
@@ -251,12 +295,6 @@ def generate_with_vllm(
     parameters = SamplingParams(temperature=0.0, max_tokens=tokens or 8, structured_outputs=choice)
     outputs = llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], parameters, use_tqdm=False)
     return [output.outputs[0].text for output in outputs]
-
-
-def parse(text: str, question: Question) -> str | None:
-    """The first label that stands in the text as a word."""
-    found = re.search(r"\b(" + "|".join(map(re.escape, question.rubric.labels)) + r")\b", text)
-    return found[1] if found else None
 
 
 def measure(contender: Callable[[], list[str | None]], repeats: int) -> tuple[float, list[str | None]]:
