@@ -15,6 +15,7 @@ def select(
     min_educational_value: float = SelectConfig.min_educational_value,
     educational_value_by: str = SelectConfig.educational_value_by,
     difficulties: list = list(SelectConfig.difficulties),
+    max_per_source: int = SelectConfig.max_per_source,
     validation_fraction: float = SelectConfig.validation_fraction,
     seed: int = SelectConfig.seed,
 ) -> dsl.ContainerSpec:
@@ -27,6 +28,7 @@ def select(
         min_educational_value=min_educational_value,
         educational_value_by=educational_value_by,
         difficulties=difficulties,
+        max_per_source=max_per_source,
         validation_fraction=validation_fraction,
         seed=seed,
         selection=selection.path,

@@ -69,6 +69,7 @@ def storm(
     select_min_educational_value: float = SelectConfig.min_educational_value,
     select_educational_value_by: str = SelectConfig.educational_value_by,
     select_difficulties: list = list(SelectConfig.difficulties),
+    select_max_per_source: int = SelectConfig.max_per_source,
     select_validation_fraction: float = SelectConfig.validation_fraction,
     select_seed: int = SelectConfig.seed,
     scan_unfrozen_percent: float = ScanConfig.unfrozen_percent,
@@ -142,6 +143,7 @@ def storm(
         min_educational_value=select_min_educational_value,
         educational_value_by=select_educational_value_by,
         difficulties=select_difficulties,
+        max_per_source=select_max_per_source,
         validation_fraction=select_validation_fraction,
         seed=select_seed,
     )

@@ -103,11 +103,27 @@ def read_examples(path: Path) -> Iterator[Example]:
     Raises:
         InputError: the file is not Parquet with the columns of `SCHEMA`.
     """
+    for batch in read_columns(path, SCHEMA.names):
+        yield from (_from_row(row) for row in batch.to_pylist())
+
+
+def read_columns(path: Path, names: Sequence[str], rows: int = ROWS_PER_GROUP) -> Iterator["pa.RecordBatch"]:
+    """Columns of one Parquet file of examples, streamed in batches of at most so many `rows`.
+
+    Raises:
+        InputError: the file is not Parquet with these columns of `SCHEMA`.
+    """
+    schema = pa.schema([SCHEMA.field(name) for name in names])
     try:
         with pq.ParquetFile(path) as parquet:
-            for batch in parquet.iter_batches(batch_size=ROWS_PER_GROUP, columns=SCHEMA.names):
-                yield from (_from_row(row) for row in batch.to_pylist())
-    except (pa.ArrowInvalid, KeyError) as error:
+            missing = set(names) - set(parquet.schema_arrow.names)
+            if missing:
+                raise InputError(f"{path} is not a Parquet file of examples: no column {', '.join(sorted(missing))}")
+            for batch in parquet.iter_batches(batch_size=rows, columns=list(names)):
+                if any(column.null_count for column in batch.columns):
+                    raise InputError(f"{path} has empty fields; prepare the examples again")
+                yield batch.cast(schema)
+    except pa.ArrowInvalid as error:
         raise InputError(f"{path} is not a Parquet file of examples: {str(error).splitlines()[0]}") from error
 
 

@@ -73,7 +73,7 @@ class SelectConfig(StageConfig):
     """Options of `storm select`."""
 
     min_educational_value: float = option(
-        "keep examples whose educational value is at least this", 3.0, minimum=1, maximum=5
+        "keep examples whose educational value is at least this, by the values of the rubric's labels", 3.0
     )
     educational_value_by: str = option(
         "compare the most probable label, or the expected value over all labels, with min_educational_value",
@@ -81,7 +81,13 @@ class SelectConfig(StageConfig):
         choices=("label", "expected_value"),
     )
     difficulties: tuple[str, ...] = option(
-        "keep examples of these difficulties", ("medium", "hard"), choices=("easy", "medium", "hard")
+        "keep examples of these difficulties: labels of the rubric by which they were scored", ("medium", "hard")
+    )
+    max_per_source: int = option(
+        "keep at most this many examples of each source, those of the highest expected educational value; 0 keeps all",
+        0,
+        unit="examples",
+        minimum=0,
     )
     # The article holds 15,000 of 975,000 examples back for validation.
     validation_fraction: float = option(

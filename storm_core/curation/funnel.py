@@ -57,18 +57,18 @@ def check_ledger(ledger: Ledger, kept: Mapping[str, int]) -> None:
 
 def build_funnel(
     ledger: Ledger,
-    dropped: Iterable[tuple[str, str]],
-    train: Iterable[str],
-    validation: Iterable[str],
+    dropped: Mapping[tuple[str, str], int],
+    train: Mapping[str, int],
+    validation: Mapping[str, int],
     reasons: Sequence[str],
 ) -> dict[str, Any]:
     """The funnel of every source and of all together; see the module's first line.
 
     Args:
         ledger: see `parse_ledger`.
-        dropped: source and reason of every example that `select` dropped.
-        train: source of every row of train.
-        validation: source of every row of validation.
+        dropped: how many examples `select` dropped, by source and reason.
+        train: rows of train by source.
+        validation: rows of validation by source.
         reasons: those of `select`, in the order in which they apply; they follow those of `prepare`.
 
     Raises:

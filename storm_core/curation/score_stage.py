@@ -12,7 +12,7 @@ from storm_core.curation.kept_verdicts import KeptVerdicts
 from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.score_metrics import ScoreMetrics
 from storm_core.curation.scoring import score_examples
-from storm_core.curation.verdicts import FILE_NAME, Verdict, VerdictWriter
+from storm_core.curation.verdicts import FILE_NAME, SCHEMA, Verdict, VerdictWriter
 from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.records import read_examples
@@ -30,7 +30,12 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     total = _rows(shard)
     judge = open_judge(config, inputs["model"], load_rubrics(inputs.get("rubrics")))
     # What of a prompt is the same for every question; the wording of the rubric is in each verdict.
-    identity = {"verdicts of": judge.digest, "prompt": judge.builder.fingerprint(), **numeric_settings(config)}
+    identity = {
+        "verdicts of": judge.digest,
+        "prompt": judge.builder.fingerprint(),
+        "columns": SCHEMA.names,
+        **numeric_settings(config),
+    }
     metrics = ScoreMetrics()
     with (
         KeptVerdicts(workspace.shared(identity), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,

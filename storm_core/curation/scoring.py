@@ -169,6 +169,7 @@ def _verdict(judge: Judge, example: Example, context: Context, question: Questio
         rubric_hash=rubric.sha256,
         judge_digest=judge.digest,
         labels=rubric.labels,
+        values=rubric.values,
         probabilities=probabilities,
         label=rubric.labels[probabilities.index(max(probabilities))] if answered else NO_ANSWER,
         expected_value=sum(value * probability for value, probability in weighted),

@@ -1,19 +1,34 @@
-"""`storm select`: read examples and verdicts, apply the thresholds, split, and account for every row."""
+"""`storm select`: read examples and verdicts, apply the thresholds, split, and account for every row.
+
+M: examples.
+"""
 
 import json
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from storm_core.artifacts import Artifact
 from storm_core.curation.config import SelectConfig
 from storm_core.curation.funnel import build_funnel, check_ledger, describe_drops, parse_ledger
-from storm_core.curation.selection import drop_reasons, gather, possible_reasons, split
-from storm_core.curation.verdicts import FILE_NAME, Verdict, read_verdicts
+from storm_core.curation.judgements import read_judgements
+from storm_core.curation.population import Population, count_by_source, read_population
+from storm_core.curation.selection import KEPT, LOW_EDUCATIONAL_VALUE, NO_ANSWER, REASONS, TOO_EASY, drop_reasons, split
+from storm_core.curation.verdicts import FILE_NAME
 from storm_core.errors import InputError
-from storm_core.records import Example, read_examples, write_examples
+from storm_core.example_order import BATCH_ROWS, write_in_order
+from storm_core.records import SCHEMA, read_columns
 from storm_core.stage import Inputs, Results
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Columns of every funnel, even if nothing is dropped for them; the others are there if something is.
+_USUAL_REASONS = (NO_ANSWER, LOW_EDUCATIONAL_VALUE, TOO_EASY)
 
 
 def run(config: SelectConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
@@ -23,56 +38,52 @@ def run(config: SelectConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Re
         InputError: examples and verdicts do not fit each other, or nothing is left.
     """
     examples = inputs["examples"]
-    sources = _sources(examples)
+    shards = _shards(examples)
+    population = read_population(shards)
     ledger = parse_ledger(examples.file("ledger.json").read_text(encoding="utf-8"))
-    check_ledger(ledger, Counter(sources.values()))
+    check_ledger(ledger, population.count())
 
-    reasons = drop_reasons(gather(sources, _verdicts(inputs.many("verdicts"))), config)
-    kept = {id: sources[id] for id, reason in reasons.items() if reason is None}
-    train, validation = split(kept, config.validation_fraction, config.seed)
-    funnel = build_funnel(
-        ledger,
-        dropped=[(sources[id], reason) for id, reason in reasons.items() if reason is not None],
-        train=[sources[id] for id in train],
-        validation=[sources[id] for id in validation],
-        reasons=possible_reasons(config),
-    )
-    if not kept:
+    verdicts = [artifact.file(FILE_NAME) for artifact in inputs.many("verdicts")]
+    reason_M = drop_reasons(read_judgements(population, verdicts), population, config)
+    files = split(population, np.flatnonzero(reason_M == KEPT), config.validation_fraction, config.seed)
+    train, validation = (count_by_source(population.sources, population.source_M[rows]) for rows in files)
+    dropped = _dropped(population, reason_M)
+    occurring = {*_USUAL_REASONS, *(reason for _, reason in dropped)}
+    reasons = [reason for reason in REASONS if reason in occurring]
+    funnel = build_funnel(ledger, dropped, train, validation, reasons)
+    if not train:
         raise InputError(_nothing_left(funnel["total"], config))
-    _write(outputs["selection"], examples, {"train": train, "validation": validation}, funnel)
+    _write(outputs["selection"], shards, len(population), files)
+    # Not sorted: the order of the reasons is the order of the recipe.
+    (outputs["selection"] / "funnel.json").write_text(json.dumps(funnel, indent=2) + "\n", encoding="utf-8")
     return Results(metrics=_metrics(funnel["total"]))
 
 
-def _sources(examples: Artifact) -> dict[str, str]:
-    """Source of every example, by ID, in the order of the shards."""
-    sources: dict[str, str] = {}
-    for example in _all_examples(examples):
-        if example.id in sources:
-            raise InputError(f"the example {example.id} is in the shards of {examples.path} twice; prepare them again")
-        sources[example.id] = example.source
-    return sources
-
-
-def _all_examples(examples: Artifact) -> Iterator[Example]:
+def _shards(examples: Artifact) -> list[Path]:
     shards = sorted(entry.path for entry in examples.manifest.files if Path(entry.path).match("shard-*.parquet"))
     if not shards:
         raise InputError(f"no shard-*.parquet in {examples.path}; give what prepare wrote")
-    for shard in shards:
-        yield from read_examples(examples.file(shard))
+    return [examples.file(shard) for shard in shards]
 
 
-def _verdicts(artifacts: Iterable[Artifact]) -> Iterator[Verdict]:
-    for artifact in artifacts:
-        yield from read_verdicts(artifact.file(FILE_NAME))
+def _dropped(population: Population, reason_M: "NDArray[np.int8]") -> dict[tuple[str, str], int]:
+    """How many examples were dropped, by source and reason."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for number, reason in enumerate(REASONS):
+        by_source = count_by_source(population.sources, population.source_M[reason_M == number])
+        counts.update({(source, reason): count for source, count in by_source.items()})
+    return counts
 
 
-def _write(directory: Path, examples: Artifact, split_ids: Mapping[str, list[str]], funnel: Mapping[str, Any]) -> None:
-    wanted = {id for ids in split_ids.values() for id in ids}
-    kept = {example.id: example for example in _all_examples(examples) if example.id in wanted}
-    for name, ids in split_ids.items():
-        write_examples(directory / f"{name}.parquet", (kept[id] for id in ids))
-    # Not sorted: the order of the reasons is the order of the recipe.
-    (directory / "funnel.json").write_text(json.dumps(funnel, indent=2) + "\n", encoding="utf-8")
+def _write(directory: Path, shards: Sequence[Path], size: int, files: Sequence["NDArray[np.int64]"]) -> None:
+    """Write the examples at the positions in `files`, in that order, to `train.parquet` and `validation.parquet`."""
+    file_M, place_M = np.full(size, -1, dtype=np.int64), np.full(size, -1, dtype=np.int64)
+    for file, rows in enumerate(files):
+        file_M[rows], place_M[rows] = file, np.arange(len(rows))
+    batches = (batch for shard in shards for batch in read_columns(shard, SCHEMA.names, BATCH_ROWS))
+    paths = [directory / "train.parquet", directory / "validation.parquet"]
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".order-") as scratch:
+        write_in_order(batches, paths, file_M, place_M, Path(scratch))
 
 
 def _nothing_left(total: Mapping[str, Any], config: SelectConfig) -> str:

@@ -1,135 +1,123 @@
-"""Which examples stay, and which of those validate: pure functions of the verdicts, the thresholds and a seed."""
+"""Which examples stay, and which of those validate: pure functions of the judgements, the thresholds and a seed.
+
+M: examples. K: those that stay. Arrays of positions count from 0 in the population.
+"""
 
 import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from storm_core.curation.config import SelectConfig
-from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE
-from storm_core.curation.verdicts import Verdict
+from storm_core.curation.judgements import UNANSWERED, UNASKED, Answers, Judgements
+from storm_core.curation.population import Population, hexadecimal
 from storm_core.errors import InputError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NO_ANSWER = "no_answer"
 LOW_EDUCATIONAL_VALUE = "low_educational_value"
 TOO_EASY = "too_easy"
+TOO_HARD = "too_hard"
 OTHER_DIFFICULTY = "other_difficulty"
+OVER_SOURCE_CAP = "over_source_cap"
+# In the order in which they apply.
+REASONS = (NO_ANSWER, LOW_EDUCATIONAL_VALUE, TOO_EASY, TOO_HARD, OTHER_DIFFICULTY, OVER_SOURCE_CAP)
+KEPT = -1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What selection needs of an example's verdicts; `difficulty` is None where the judge was not asked."""
-
-    label: str
-    expected_value: float
-    difficulty: str | None
-
-
-def gather(sources: Mapping[str, str], verdicts: Iterable[Verdict]) -> dict[str, Judgement]:
-    """The judgement of every example, by ID.
-
-    Args:
-        sources: source of every example, by ID.
-        verdicts: all of them, in any order.
+def drop_reasons(judgements: Judgements, population: Population, config: SelectConfig) -> "NDArray[np.int8]":
+    """For every example the position in `REASONS` of why it is dropped, (M,); `KEPT` where it stays.
 
     Raises:
-        InputError: an example without educational value verdict, two verdicts for one question, a verdict on an unknown
-            example, or verdicts of different judges or wordings; names counts and one example.
+        InputError: an example passes on educational value, but the judge was not asked for its difficulty; or a wanted
+            difficulty is none of the rubric's labels.
     """
-    found = _by_rubric(sources, verdicts)
-    values, difficulties = found[EDUCATIONAL_VALUE], found[DIFFICULTY]
-    missing = [id for id in sources if id not in values]
-    _refuse(missing, "examples have no educational value verdict; give the verdicts of every shard")
-    for rubric, answers in found.items():
-        _refuse_several({verdict.rubric_hash for verdict in answers.values()}, f"wordings of {rubric}")
-    _refuse_several({verdict.judge_digest for answers in found.values() for verdict in answers.values()}, "judges")
-    return {
-        id: Judgement(
-            label=values[id].label,
-            expected_value=values[id].expected_value,
-            difficulty=difficulties[id].label if id in difficulties else None,
-        )
-        for id in sources
-    }
+    value, difficulty = judgements.educational_value, judgements.difficulty
+    reason_M = np.full(len(population), KEPT, dtype=np.int8)
+    _drop(reason_M, value.label_M == UNANSWERED, NO_ANSWER)
+    number_M = value.numbers() if config.educational_value_by == "label" else value.expected_M
+    _drop(reason_M, number_M < config.min_educational_value, LOW_EDUCATIONAL_VALUE)
+    _refuse_unasked(population, np.flatnonzero((reason_M == KEPT) & (difficulty.label_M == UNASKED)), config)
+    _drop(reason_M, difficulty.label_M == UNANSWERED, NO_ANSWER)
+    for label, reason in _unwanted(difficulty, config.difficulties).items():
+        _drop(reason_M, difficulty.label_M == label, reason)
+    if config.max_per_source:
+        rank_M = _rank_in_source(population, value.expected_M, reason_M == KEPT)
+        _drop(reason_M, rank_M >= config.max_per_source, OVER_SOURCE_CAP)
+    return reason_M
 
 
-def drop_reasons(judgements: Mapping[str, Judgement], config: SelectConfig) -> dict[str, str | None]:
-    """For every example the reason it is dropped, or None if it stays.
-
-    Raises:
-        InputError: an example passes on educational value, but the judge was not asked for its difficulty.
-    """
-    reasons = {id: _drop_reason(judgement, config) for id, judgement in judgements.items()}
-    unasked = [id for id, judgement in judgements.items() if reasons[id] is None and judgement.difficulty is None]
-    _refuse(
-        unasked,
-        f"examples with educational value >= {config.min_educational_value} by {config.educational_value_by} have no "
-        "difficulty verdict; score again with a lower min_educational_value (1 asks about all)",
-    )
-    return reasons
-
-
-def possible_reasons(config: SelectConfig) -> tuple[str, ...]:
-    """The reasons that `drop_reasons` may give under these options, in the order in which they apply."""
-    whole = {"medium", "hard"} <= set(config.difficulties)
-    return (LOW_EDUCATIONAL_VALUE, TOO_EASY) if whole else (LOW_EDUCATIONAL_VALUE, TOO_EASY, OTHER_DIFFICULTY)
-
-
-def split(sources: Mapping[str, str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    """IDs for train and for validation, each in an order that only the seed decides.
+def split(
+    population: Population, kept_K: "NDArray[np.int64]", fraction: float, seed: int
+) -> tuple["NDArray[np.int64]", "NDArray[np.int64]"]:
+    """Positions for train and for validation, each in an order that only IDs and seed decide.
 
     Validation gets `fraction` of all, rounded, but at least one and never all where there are two or more. Every source
     gives its share; what rounding leaves over goes to the sources with the largest remainders. Within a source the IDs
     with the lowest hashes validate, so an example's side changes little when others come or go.
 
     Args:
-        sources: source of every kept example, by ID.
+        population: all examples.
+        kept_K: positions of those that stay.
         fraction: 0 to 0.5; 0 makes validation empty.
         seed: changes both choice and order.
     """
-    by_source: defaultdict[str, list[str]] = defaultdict(list)
-    for id in _shuffled(sources, seed, "split"):
-        by_source[sources[id]].append(id)
-    shares = _shares({source: len(ids) for source, ids in by_source.items()}, fraction)
-    validation = {id for source, ids in by_source.items() for id in ids[: shares[source]]}
-    order = _shuffled(sources, seed, "order")
-    return [id for id in order if id not in validation], [id for id in order if id in validation]
+    counts = {name: int((population.source_M[kept_K] == n).sum()) for n, name in enumerate(population.sources)}
+    shares = _shares(counts, fraction)
+    drawn = _shuffled(population, kept_K, seed, "split")
+    validates_M = np.zeros(len(population), dtype=np.bool_)
+    for number, name in enumerate(population.sources):
+        validates_M[drawn[population.source_M[drawn] == number][: shares[name]]] = True
+    order = _shuffled(population, kept_K, seed, "order")
+    return order[~validates_M[order]], order[validates_M[order]]
 
 
-def _by_rubric(sources: Mapping[str, str], verdicts: Iterable[Verdict]) -> dict[str, dict[str, Verdict]]:
-    """The verdicts by rubric and ID, none of them foreign and none there twice."""
-    found: dict[str, dict[str, Verdict]] = {EDUCATIONAL_VALUE: {}, DIFFICULTY: {}}
-    foreign: list[str] = []
-    twice: list[str] = []
-    for verdict in verdicts:
-        if verdict.rubric not in found:
-            raise InputError(f"the verdict on {verdict.id} is about the unknown rubric {verdict.rubric!r}; score again")
-        answers = found[verdict.rubric]
-        if verdict.id not in sources:
-            foreign.append(verdict.id)
-        elif verdict.id in answers:
-            twice.append(verdict.id)
-        answers[verdict.id] = verdict
-    _refuse(foreign, "verdicts are about examples that are not among these; give the examples that were scored")
-    _refuse(twice, "verdicts repeat an answer that is there already; give each verdicts artifact once")
-    return found
+def _drop(reason_M: "NDArray[np.int8]", where_M: "NDArray[np.bool_]", reason: str) -> None:
+    """Note the reason where it applies and no earlier one does."""
+    reason_M[where_M & (reason_M == KEPT)] = REASONS.index(reason)
 
 
-def _drop_reason(judgement: Judgement, config: SelectConfig) -> str | None:
-    by_label = config.educational_value_by == "label"
-    value = _number(judgement.label) if by_label else judgement.expected_value
-    if value < config.min_educational_value:
-        return LOW_EDUCATIONAL_VALUE
-    if judgement.difficulty is None or judgement.difficulty in config.difficulties:
-        return None
-    return TOO_EASY if judgement.difficulty == "easy" else OTHER_DIFFICULTY
+def _refuse_unasked(population: Population, unasked: "NDArray[np.int64]", config: SelectConfig) -> None:
+    if len(unasked):
+        raise InputError(
+            f"{len(unasked)} examples with educational value >= {config.min_educational_value} by "
+            f"{config.educational_value_by} have no difficulty verdict; score again with a lower min_educational_value "
+            f"(the rubric's lowest value asks about all; one is {population.id(int(unasked[0]))})"
+        )
 
 
-def _number(label: str) -> float:
-    try:
-        return float(label)
-    except ValueError:
-        raise InputError(f"educational value label {label!r} is not a number; score again with this version") from None
+def _unwanted(difficulty: Answers, wanted: tuple[str, ...]) -> dict[int, str]:
+    """The reason to drop each label that is not wanted, by its position."""
+    labels = difficulty.labels
+    if not labels:
+        return {}
+    unknown = [name for name in wanted if name not in labels]
+    if unknown or not wanted:
+        raise InputError(
+            f"difficulties must be among the labels of the verdicts, {', '.join(labels)}; got "
+            f"{', '.join(unknown) or 'none'}"
+        )
+    values = [difficulty.values[labels.index(name)] for name in wanted]
+    return {
+        place: TOO_EASY if value < min(values) else TOO_HARD if value > max(values) else OTHER_DIFFICULTY
+        for place, (label, value) in enumerate(zip(labels, difficulty.values, strict=True))
+        if label not in wanted
+    }
+
+
+def _rank_in_source(
+    population: Population, expected_M: "NDArray[np.float64]", stays_M: "NDArray[np.bool_]"
+) -> "NDArray[np.int64]":
+    """Of every example that stays its place in its source, the highest expected value first, ties by content ID."""
+    rank_M = np.zeros(len(population), dtype=np.int64)
+    for number in range(len(population.sources)):
+        by_id = population.order_M[(stays_M & (population.source_M == number))[population.order_M]]
+        rank_M[by_id[np.argsort(-expected_M[by_id], kind="stable")]] = np.arange(len(by_id))
+    return rank_M
 
 
 def _shares(counts: Mapping[str, int], fraction: float) -> dict[str, int]:
@@ -146,16 +134,16 @@ def _shares(counts: Mapping[str, int], fraction: float) -> dict[str, int]:
     return shares
 
 
-def _shuffled(ids: Iterable[str], seed: int, purpose: str) -> list[str]:
-    """The IDs in the order of SHA-256 over purpose, seed and ID: the same on every machine and Python version."""
-    return sorted(ids, key=lambda text: hashlib.sha256(f"{purpose}/{seed}/{text}".encode()).digest())
+def _shuffled(population: Population, kept_K: "NDArray[np.int64]", seed: int, purpose: str) -> "NDArray[np.int64]":
+    """The positions in the order of SHA-256 over purpose, seed and ID: the same on every machine.
 
-
-def _refuse(ids: Sequence[str], problem: str) -> None:
-    if ids:
-        raise InputError(f"{len(ids)} {problem} (one is {ids[0]})")
-
-
-def _refuse_several(things: set[str], name: str) -> None:
-    if len(things) > 1:
-        raise InputError(f"the verdicts come from {len(things)} different {name}; score every shard in the same way")
+    Eight bytes of the hash are compared, then the IDs.
+    """
+    stays_M = np.zeros(len(population), dtype=np.bool_)
+    stays_M[kept_K] = True
+    by_id = population.order_M[stays_M[population.order_M]]
+    hashes = (
+        hashlib.sha256(f"{purpose}/{seed}/{hexadecimal(id)}".encode()).digest()[:8] for id in population.ids_M[by_id]
+    )
+    keys = np.frombuffer(b"".join(hashes), dtype=">u8")
+    return by_id[np.argsort(keys, kind="stable")]

@@ -18,6 +18,7 @@ SCHEMA = pa.schema(
         ("rubric_hash", pa.string()),
         ("judge_digest", pa.string()),
         ("labels", pa.list_(pa.string())),
+        ("values", pa.list_(pa.float64())),
         ("probabilities", pa.list_(pa.float64())),
         ("label", pa.string()),
         ("expected_value", pa.float64()),
@@ -43,6 +44,7 @@ class Verdict:
         rubric_hash: SHA-256, in hex, of the rubric and the framing.
         judge_digest: digest of the judge's model artifact.
         labels: the allowed answers.
+        values: what each label counts.
         probabilities: of each label; they sum to 1, or are all 0 where there was no answer.
         label: the most probable label, the first of equals; `NO_ANSWER` where the judge gave none that could be seen.
         expected_value: sum of each label's value times its probability.
@@ -58,6 +60,7 @@ class Verdict:
     rubric_hash: str
     judge_digest: str
     labels: tuple[str, ...]
+    values: tuple[float, ...]
     probabilities: tuple[float, ...]
     label: str
     expected_value: float
@@ -101,6 +104,7 @@ def read_verdicts(path: Path) -> Iterator[Verdict]:
             for batch in parquet.iter_batches(batch_size=_ROWS_PER_BATCH, columns=SCHEMA.names):
                 for row in batch.to_pylist():
                     row["labels"] = tuple(row["labels"])
+                    row["values"] = tuple(row["values"])
                     row["probabilities"] = tuple(row["probabilities"])
                     yield Verdict(**row)
     except (pa.ArrowInvalid, KeyError, TypeError) as error:

@@ -68,6 +68,7 @@ def make_verdict() -> MakeVerdict:
             id=id,
             rubric=rubric,
             labels=labels,
+            values=tuple(float(place + 1) for place in range(len(labels))),
             probabilities=tuple(float(other == label) for other in labels),
             label=label,
             expected_value=value,

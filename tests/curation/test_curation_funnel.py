@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,8 @@ FATES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["train", "va
 
 
 def test_funnel_lists_reasons_in_the_order_of_the_recipe():
-    dropped = [("chat", "too_easy"), ("chat", "low_educational_value"), ("chat", "too_easy")]
-    funnel = build_funnel(LEDGER, dropped, train=["chat"] * 3, validation=["chat"], reasons=REASONS)
+    dropped = {("chat", "too_easy"): 2, ("chat", "low_educational_value"): 1}
+    funnel = build_funnel(LEDGER, dropped, train={"chat": 3}, validation={"chat": 1}, reasons=REASONS)
     row = {
         "read": 10,
         "dropped": {"no_messages": 1, "duplicate": 2, "low_educational_value": 1, "too_easy": 2},
@@ -36,9 +37,9 @@ def test_funnel_adds_up_for_every_source_and_in_total(fates, earlier):
     check_ledger(ledger, {source: row["kept"] for source, row in ledger.items() if row["kept"]})
     funnel = build_funnel(
         ledger,
-        dropped=[fate for fate in fates if fate[1] in REASONS],
-        train=[source for source, fate in fates if fate == "train"],
-        validation=[source for source, fate in fates if fate == "validation"],
+        dropped=Counter(fate for fate in fates if fate[1] in REASONS),
+        train=Counter(source for source, fate in fates if fate == "train"),
+        validation=Counter(source for source, fate in fates if fate == "validation"),
         reasons=REASONS,
     )
     for row in [*funnel["sources"].values(), funnel["total"]]:
@@ -48,11 +49,11 @@ def test_funnel_adds_up_for_every_source_and_in_total(fates, earlier):
 
 def test_rows_that_do_not_add_up_are_an_error():
     with pytest.raises(ValueError, match="funnel of chat does not add up: 10 rows in, 9 out"):
-        build_funnel(LEDGER, [], train=["chat"] * 6, validation=[], reasons=REASONS)
+        build_funnel(LEDGER, {}, train={"chat": 6}, validation={}, reasons=REASONS)
     with pytest.raises(ValueError, match="no known source or reason"):
-        build_funnel(LEDGER, [], train=["chat"] * 7 + ["web"], validation=[], reasons=REASONS)
+        build_funnel(LEDGER, {}, train={"chat": 7, "web": 1}, validation={}, reasons=REASONS)
     with pytest.raises(ValueError, match="no known source or reason"):
-        build_funnel(LEDGER, [("chat", "boring")], train=["chat"] * 6, validation=[], reasons=REASONS)
+        build_funnel(LEDGER, {("chat", "boring"): 1}, train={"chat": 6}, validation={}, reasons=REASONS)
 
 
 @pytest.mark.parametrize(

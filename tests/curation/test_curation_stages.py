@@ -89,6 +89,31 @@ def test_rubrics_of_a_user_decide_what_is_asked_and_counted(tmp_path, tiny_llama
     assert {f"educational_value_label_{label}" for label in ("easy", "hard")} < manifest["metrics"].keys()
 
 
+def test_examples_are_selected_by_the_labels_and_values_of_a_users_rubrics(tmp_path, tiny_llama, prepared, examples):
+    rubrics = tmp_path / "rubrics"
+    rubrics.mkdir()
+    (rubrics / "educational_value.yaml").write_text(
+        'name: educational_value\nquestion: "Good?"\nlabels: ["yes", "no"]\nvalues: [-3, -4]\n'
+    )
+    verdicts = [tmp_path / "own-0", tmp_path / "own-1"]
+    for shard, output in enumerate(verdicts):
+        arguments = ["score", "--model", str(tiny_llama), "--examples", str(prepared), "--dtype", "float32"]
+        arguments += ["--rubrics", str(rubrics), "--min-educational-value", "-4", "--shard", str(shard)]
+        assert main([*arguments, "--verdicts", str(output)]) == 0
+    judged = {v.id: v.label for path in verdicts for v in read_verdicts(path / "verdicts.parquet") if "yes" in v.labels}
+    outcome = select(prepared, verdicts, tmp_path / "all", min_educational_value=-4.0)
+    assert outcome.metrics["train"] + outcome.metrics["validation"] == len(examples)
+    good = sum(label == "yes" for label in judged.values())
+    assert select(prepared, verdicts, tmp_path / "good", min_educational_value=-3.0).metrics == {
+        **outcome.metrics,
+        "kept": good,
+        "kept_fraction": good / 11,
+        "dropped_low_educational_value": len(examples) - good,
+        "train": good - 1,
+        "validation": 1,
+    }
+
+
 def test_rubric_that_cannot_work_is_an_error_in_one_line(tmp_path, tiny_llama, prepared, capsys):
     (tmp_path / "rubrics").mkdir()
     (tmp_path / "rubrics" / "difficulty.yaml").write_text("name: difficulty\n")
@@ -122,7 +147,7 @@ def test_select_keeps_every_row_somewhere(tmp_path, prepared, scored, examples):
     funnel = json.loads((tmp_path / "selection" / "funnel.json").read_text())
     assert funnel["total"] == {
         "read": 11,
-        "dropped": {"duplicate": 2, "low_educational_value": 0, "too_easy": 0},
+        "dropped": {"duplicate": 2, "no_answer": 0, "low_educational_value": 0, "too_easy": 0},
         "train": 7,
         "validation": 2,
     }
@@ -160,6 +185,34 @@ def test_select_with_verdicts_of_two_judges_is_refused(tmp_path, prepared, score
         select(prepared, [scored[0], tmp_path / "other"], tmp_path / "selection")
 
 
+def test_rows_are_written_in_the_same_order_however_small_the_parts(tmp_path, prepared, scored, monkeypatch):
+    select(prepared, scored, tmp_path / "one")
+    monkeypatch.setattr("storm_core.example_order._PART_ROWS", 2)
+    monkeypatch.setattr("storm_core.curation.select_stage.BATCH_ROWS", 3)
+    select(prepared, scored, tmp_path / "other")
+    for name in ("train.parquet", "validation.parquet"):
+        assert list(read_examples(tmp_path / "one" / name)) == list(read_examples(tmp_path / "other" / name))
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == [
+        "funnel.json",
+        "manifest.json",
+        "train.parquet",
+        "validation.parquet",
+    ]
+
+
+def test_ledger_that_counts_other_examples_than_the_shards_hold_is_refused(tmp_path, prepared, scored, examples):
+    write_examples(prepared / "shard-00001.parquet", examples[5:-1])
+    seal(prepared, "examples", producer={}, inputs={}, metrics={})
+    with pytest.raises(InputError, match="chat kept 8 rows, but the shards hold 7 of it"):
+        select(prepared, scored, tmp_path / "selection")
+
+
+def test_each_source_keeps_no_more_than_its_cap(tmp_path, prepared, scored):
+    metrics = select(prepared, scored, tmp_path / "selection", max_per_source=3, validation_fraction=0.0).metrics
+    assert (metrics["kept"], metrics["dropped_over_source_cap"], metrics["validation"]) == (4, 5, 0)
+    assert not list(read_examples(tmp_path / "selection" / "validation.parquet"))
+
+
 def test_same_example_in_two_shards_is_refused(tmp_path, prepared, scored, examples):
     write_examples(prepared / "shard-00001.parquet", [*examples[5:], examples[0]])
     seal(prepared, "examples", producer={}, inputs={}, metrics={})
@@ -179,4 +232,7 @@ def test_both_stages_run_from_the_command_line(tmp_path, tiny_llama, prepared, c
     arguments += ["--min-educational-value", "1", "--selection", str(tmp_path / "selection")]
     assert main([*arguments, "--difficulties", '["easy", "medium", "hard"]']) == 0
     assert main([*arguments, "--difficulties", '["tricky"]']) == 1
-    assert "difficulties must be one of easy, medium, hard, got 'tricky'" in capsys.readouterr().err
+    assert (
+        "difficulties must be among the labels of the verdicts, easy, medium, hard; got tricky"
+        in capsys.readouterr().err
+    )

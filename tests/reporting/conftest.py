@@ -141,6 +141,7 @@ def _verdict(generator: random.Random, id: str, source: str, rubric: str, labels
         rubric_hash="r" * 64,
         judge_digest="b" * 64,
         labels=labels,
+        values=tuple(float(place) for place in range(len(labels))),
         probabilities=probabilities,
         label=labels[probabilities.index(max(probabilities))],
         expected_value=sum(p * (place + 1) for place, p in enumerate(probabilities)),

@@ -21,6 +21,7 @@ def verdict(id: str, probabilities: tuple[float, ...], **changes: object) -> Ver
         "rubric_hash": "r",
         "judge_digest": "j",
         "labels": labels,
+        "values": tuple(float(label) for label in labels),
         "probabilities": probabilities,
         "label": labels[probabilities.index(max(probabilities))],
         "expected_value": sum(p * (i + 1) for i, p in enumerate(probabilities)),
