@@ -145,6 +145,17 @@ def test_judge_in_vllm_runs_in_its_image_and_every_other_verb_where_it_did() -> 
     assert images.chosen_by({"score_engine": "transformers"}) == images.chosen_by({}) == {}
 
 
+def test_compiled_recipe_with_a_judge_in_vllm_names_its_image(tmp_path: Path) -> None:
+    recipe = {**yaml.safe_load(RECIPE.read_text()), "score_engine": "vllm"}
+    (tmp_path / "vllm.yaml").write_text(yaml.safe_dump(recipe))
+    output = tmp_path / "p.yaml"
+    assert main(["compile", "--recipe", str(tmp_path / "vllm.yaml"), "--output", str(output)]) == 0
+    executors = yaml.safe_load(output.read_text())["deploymentSpec"]["executors"].values()
+    found = {executor["container"]["command"][1]: executor["container"]["image"] for executor in executors}
+    assert found["score"] == images.VLLM
+    assert images.VLLM not in {image for verb, image in found.items() if verb != "score"}
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", "nonsense", '{"core": {"image.name": "storm-core:1"}}', '{"core": 1}'])
 def test_metadata_without_digests_is_an_input_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "metadata.json"
