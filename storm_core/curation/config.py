@@ -104,10 +104,11 @@ class AuditConfig(JudgeConfig):
         "the educational value from which an example counts as kept, by label and by expected value", 3.0
     )
     probe_examples: int = option(
-        "how many examples the judge is asked about again, for each question, each source in proportion",
+        "how many examples the judge is asked about again, for each question, each source in proportion; with 0 the "
+        "model is not run, and the report holds what the verdicts show by themselves",
         200,
         unit="examples",
-        minimum=2,
+        minimum=0,
     )
     examples_per_label: int = option(
         "how many examples to show of each label of each question", 20, unit="examples", minimum=0, maximum=1000

@@ -138,7 +138,9 @@ def load_framing(given: Mapping[str, bytes] | None = None) -> Framing:
     Raises:
         InputError: the file lacks a field or the name of a role, or its turn does not show role and content.
     """
-    fields = parse_fields(read_rubric_file(f"{_FRAMING}.yaml", given), _FRAMING, {"head", "turn", "roles", "cut", "tail"})
+    fields = parse_fields(
+        read_rubric_file(f"{_FRAMING}.yaml", given), _FRAMING, {"head", "turn", "roles", "cut", "tail"}
+    )
     roles = fields["roles"]
     if not isinstance(roles, dict) or set(roles) != set(ROLES):
         raise InputError(f"framing names the roles {roles!r}; it must name {', '.join(ROLES)}")

@@ -61,7 +61,10 @@ def spearman(one_N: npt.ArrayLike, other_N: npt.ArrayLike) -> float | None:
     None where either is constant or there are fewer than two.
     """
     one_R, other_R = ranks(one_N), ranks(other_N)
-    one_R, other_R = one_R - one_R.mean() if one_R.size else one_R, other_R - other_R.mean() if other_R.size else other_R
+    one_R, other_R = (
+        one_R - one_R.mean() if one_R.size else one_R,
+        other_R - other_R.mean() if other_R.size else other_R,
+    )
     spread = float(np.sqrt((one_R**2).sum() * (other_R**2).sum()))
     return float(np.clip((one_R * other_R).sum() / spread, -1, 1)) if spread > 0 else None
 

@@ -1,18 +1,22 @@
 """One reading of all verdicts: what they come to, and which of them are shown and probed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storm_core.curation.audit.sampling import Keys, Lowest, allocate
+from storm_core.curation.audit.statistics import Integers
 from storm_core.curation.audit.tallies import NO_LABEL, Tally, value_edges
 from storm_core.curation.audit.verdict_columns import Batch, Expected, read_batches
 from storm_core.curation.config import AuditConfig
 from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE, Rubric
 from storm_core.curation.verdicts import NO_ANSWER, Verdict
 from storm_core.errors import InputError
+
+BY_LABEL, BY_EXPECTED_VALUE = "by_label", "by_expected_value"
 
 
 class ExampleSet:
@@ -69,6 +73,33 @@ class RubricSurvey:
         return [verdict for source in sorted(shares) for verdict in self._probed[source].items()[: shares[source]]]
 
 
+class KeptTally:
+    """Examples that count as kept, by their difficulty."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = tuple(labels)
+        self._count = 0
+        self._difficulties = np.zeros(len(labels), np.int64)
+
+    def add(self, keys: Keys, difficulties: Iterable[tuple[Keys, Integers]]) -> None:
+        """Count the examples with these keys; `difficulties` are keys and places of labels, of others too."""
+        self._count += len(keys)
+        for asked, places_N in difficulties:
+            known_N = places_N[np.isin(asked, keys) & (places_N != NO_LABEL)]
+            self._difficulties += np.bincount(known_N, minlength=len(self._labels))
+
+    def summary(self, examples: int) -> dict[str, Any]:
+        """How many, and which share of all examples; of each difficulty too, as a share of those kept."""
+        counts = dict(zip(self._labels, map(int, self._difficulties), strict=True))
+        return {
+            "kept": self._count,
+            "share": self._count / examples,
+            "difficulties": counts,
+            "difficulty_shares": {label: count / self._count for label, count in counts.items()} if self._count else {},
+            "difficulty_unknown": self._count - sum(counts.values()),
+        }
+
+
 class Survey:
     """All verdicts of a judge."""
 
@@ -76,9 +107,17 @@ class Survey:
         self.rubrics = {rubric.name: RubricSurvey(rubric, config) for rubric in rubrics}
         self.examples = ExampleSet()
         self._config = config
-        self._kept_by_label = 0
-        self._kept_by_expected_value = 0
-        self._kept_difficulties = np.zeros(len(self.rubrics[DIFFICULTY].rubric.labels) + 1, np.int64)
+        labels = self.rubrics[DIFFICULTY].rubric.labels
+        self._kept = {way: KeptTally(labels) for way in (BY_LABEL, BY_EXPECTED_VALUE)}
+
+    def by_name(self) -> dict[str, Rubric]:
+        """The rubrics."""
+        return {name: survey.rubric for name, survey in self.rubrics.items()}
+
+    def wanted(self) -> set[str]:
+        """IDs of the examples whose text is needed."""
+        shown = {one.id for survey in self.rubrics.values() for verdicts in survey.shown().values() for one in verdicts}
+        return shown | {one.id for survey in self.rubrics.values() for one in survey.probed()}
 
     def read(self, path: Path, expected: Expected) -> None:
         """Add the verdicts of one file, which holds both questions about its examples.
@@ -86,20 +125,19 @@ class Survey:
         Raises:
             InputError: see `read_batches`.
         """
-        kept: list[Keys] = []
-        difficulties: list[tuple[Keys, np.typing.NDArray[np.int64]]] = []
+        kept: dict[str, list[Keys]] = {way: [np.zeros(0, np.uint64)] for way in self._kept}
+        difficulties: list[tuple[Keys, Integers]] = []
         for batch in read_batches(path, expected, self._config.seed):
             self.rubrics[batch.rubric.name].add(batch)
             if batch.rubric.name == EDUCATIONAL_VALUE:
                 self.examples.add(batch.columns.keys)
-                kept.append(self._keep(batch))
+                for way, passed in self._passed(batch).items():
+                    kept[way].append(batch.columns.keys[passed])
             else:
                 difficulties.append((batch.columns.keys, batch.columns.places_N))
-        kept_keys = np.concatenate([*kept, np.zeros(0, np.uint64)])
-        for keys, places_N in difficulties:
-            places_N = places_N[np.isin(keys, kept_keys)]  # noqa: PLW2901
-            last = len(self._kept_difficulties) - 1
-            self._kept_difficulties += np.bincount(np.where(places_N == NO_LABEL, last, places_N), minlength=last + 1)
+        for way, tally in self._kept.items():
+            keys = np.concatenate(kept[way])
+            tally.add(keys, difficulties)
 
     def check(self) -> None:
         """Refuse what no judge can be known by.
@@ -111,24 +149,18 @@ class Survey:
             raise InputError("the verdicts hold none on the educational value; give what score wrote")
 
     def kept(self) -> dict[str, Any]:
-        """How many examples count as kept, and how difficult the judge finds those kept by label."""
-        labels = self.rubrics[DIFFICULTY].rubric.labels
+        """How many examples count as kept by label and by expected value, and how difficult the judge finds those."""
         return {
             "min_educational_value": self._config.min_educational_value,
             "examples": self.examples.count,
-            "by_label": self._kept_by_label,
-            "by_label_share": self._kept_by_label / self.examples.count,
-            "by_expected_value": self._kept_by_expected_value,
-            "by_expected_value_share": self._kept_by_expected_value / self.examples.count,
-            "difficulties": dict(zip(labels, map(int, self._kept_difficulties), strict=False)),
-            "difficulty_unknown": self._kept_by_label - int(self._kept_difficulties[:-1].sum()),
+            **{way: tally.summary(self.examples.count) for way, tally in self._kept.items()},
         }
 
-    def _keep(self, batch: Batch) -> Keys:
-        """Count those kept; the keys of those kept by label."""
+    def _passed(self, batch: Batch) -> dict[str, "npt.NDArray[np.bool_]"]:
+        """Which rows count as kept."""
         columns, minimum = batch.columns, self._config.min_educational_value
         answered = columns.places_N != NO_LABEL
-        by_label = answered & (np.asarray(batch.rubric.values)[columns.places_N] >= minimum)
-        self._kept_by_label += int(by_label.sum())
-        self._kept_by_expected_value += int((answered & (columns.expected_N >= minimum)).sum())
-        return columns.keys[by_label]
+        return {
+            BY_LABEL: answered & (np.asarray(batch.rubric.values)[columns.places_N] >= minimum),
+            BY_EXPECTED_VALUE: answered & (columns.expected_N >= minimum),
+        }

@@ -18,7 +18,7 @@ from storm_core.reporting.verdict_statistics import relative_entropy
 NO_LABEL = -1
 _BINS_PER_VALUE = 4
 _ENTROPY_EDGES = np.linspace(0, 1, 21)
-# Rank correlations beyond so many verdicts of one source are those of a sample; its standard error, 1/sqrt(n), is 0.003.
+# Beyond so many verdicts of a source the rank correlation is a sample's; its standard error, 1/sqrt(n), is 0.003.
 _LENGTH_SAMPLE = 100_000
 _LENGTH_GROUPS = 10
 
@@ -41,7 +41,7 @@ class Columns:
     tokens_N: npt.NDArray[np.float64]  # noqa: N815
     truncated_N: npt.NDArray[np.bool_]  # noqa: N815
 
-    def __getitem__(self, rows: npt.NDArray[np.bool_]) -> "Columns":
+    def __getitem__(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Columns":
         return Columns(**{name: column[rows] for name, column in vars(self).items()})
 
 
@@ -54,7 +54,7 @@ class Tally:
         self._counts = np.zeros(len(labels) + 1, np.int64)
         self._expected = np.zeros(len(edges) - 1, np.int64)
         self._entropies = np.zeros(len(_ENTROPY_EDGES) - 1, np.int64)
-        self._sums = {name: 0.0 for name in ("expected", "entropy", "label_mass", "unseen_mass", "truncated")}
+        self._sums = dict.fromkeys(("expected", "entropy", "label_mass", "unseen_mass", "truncated"), 0.0)
         self._lengths = NumberSample(_LENGTH_SAMPLE)
 
     def add(self, columns: Columns) -> None:
@@ -79,7 +79,7 @@ class Tally:
         return int(self._counts.sum())
 
     def length_correlation(self) -> float | None:
-        """Spearman's, of the example's length and the expected value. (Ranks by length are ranks by its logarithm.)"""
+        """Spearman's, of the example's length in tokens and the expected value."""
         return spearman(*self._lengths.pairs())
 
     def mean_by_length(self) -> list[dict[str, float]]:
@@ -99,11 +99,13 @@ class Tally:
             "mean_expected_value": _share(self._sums["expected"], answered),
             "entropy_histogram": [int(count) for count in self._entropies],
             "mean_entropy": _share(self._sums["entropy"], answered),
+            "mean_entropy_bits": _share(self._sums["entropy"] * math.log2(len(self._labels)), answered),
             "mean_label_mass": _share(self._sums["label_mass"], verdicts),
             "mean_unseen_mass": _share(self._sums["unseen_mass"], verdicts),
             "truncated": int(self._sums["truncated"]),
             "truncated_share": _share(self._sums["truncated"], verdicts),
             "length_correlation": self.length_correlation(),
+            "mean_by_length": self.mean_by_length(),
         }
 
     def _count(self, columns: Columns) -> npt.NDArray[np.int64]:
