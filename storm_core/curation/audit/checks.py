@@ -176,11 +176,9 @@ def _check(name: str, rubric: str, measured: Mapping[str, Any]) -> Check:
 
 
 def _least(measured: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The lowest estimate with its interval; unknown where one of them is."""
-    every = list(measured)
-    if not every or any(one["estimate"] is None for one in every):
-        return {}
-    return min(every, key=lambda one: float(one["estimate"]))
+    """The lowest estimate with its interval, of those that are known."""
+    known = [one for one in measured if one["estimate"] is not None]
+    return min(known, key=lambda one: float(one["estimate"]), default={})
 
 
 def _size(measured: Mapping[str, Any]) -> dict[str, Any]:
