@@ -30,8 +30,8 @@ def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = SUBPROC
     """Run the whole recipe and return its directory, `<runs_directory>/<recipe name>`.
 
     The directory then holds `report.html`, `results.json`, `judge.html`, `judge.json`, `mlflow.db`, `logs/`, and unless
-    `STORM_STORE` names another store, `artifacts/` or, of the engine with containers, `s3/`. What an earlier run left in
-    the store is reused where code, options and inputs are the same.
+    `STORM_STORE` names another store, `artifacts/` or, of the engine with containers, `s3/`. What an earlier run left
+    in the store is reused where code, options and inputs are the same.
 
     Raises:
         InputError: the recipe cannot work, or a stage said so.
