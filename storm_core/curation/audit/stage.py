@@ -41,7 +41,8 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     judge = open_judge(config, inputs["model"], rubrics, reworded)
     survey = Survey((rubrics.educational_value, rubrics.difficulty), config)
     expected = Expected(judge_digest=judge.digest, rubrics=survey.by_name(), max_length=config.max_length)
-    for artifact in inputs.many("verdicts"):
+    # In an order of their own, so that sums are rounded the same in whatever order they are given.
+    for artifact in sorted(inputs.many("verdicts"), key=lambda one: one.digest):
         survey.read(artifact.file(FILE_NAME), expected)
     survey.check()
     shards = _shards(inputs["examples"])
