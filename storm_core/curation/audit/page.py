@@ -62,7 +62,11 @@ def label_bars(rubric: Mapping[str, Any], numbers: Mapping[str, Any]) -> list[di
     if numbers["unanswered"]:
         counts[NO_ANSWER] = numbers["unanswered"]
     bars = _shares_as_bars([_label_in_words(label) for label in counts], list(counts.values()))
-    return [{**bar, "href": f"#{anchor(rubric, label)}"} for bar, label in zip(bars, counts, strict=True)]
+    total = numbers["verdicts"]
+    return [
+        {**bar, "href": f"#{anchor(rubric, label)}", "note": f"{100 * count / total:.0f}%"}
+        for bar, (label, count) in zip(bars, counts.items(), strict=True)
+    ]
 
 
 def value_bars(rubric: Mapping[str, Any], numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -84,6 +88,7 @@ def length_bars(rubric: Mapping[str, Any], numbers: Mapping[str, Any]) -> list[d
         {
             "name": f"{group['low']:g}",
             "title": f"{group['low']:g} to {group['high']:g} tokens, {group['examples']} examples: {group['mean']:.2f}",
+            "note": _number(group["mean"]),
             "height": min(1.0, max(0.0, (group["mean"] - low) / span)),
             "href": None,
         }
@@ -117,6 +122,7 @@ def _shares_as_bars(names: list[str], counts: list[int]) -> list[dict[str, Any]]
         {
             "name": name if len(name) <= _SHORT_LABEL else f"{name[: _SHORT_LABEL - 1]}…",
             "title": f"{name}{': ' if name else ''}{count:,} ({_percent(count / total)})",
+            "note": "",
             "height": count / highest,
             "href": None,
         }
