@@ -218,7 +218,7 @@ def own_rubrics(tmp_path):
         'name: educational_value\nquestion: "<i>Good</i>?"\nlabels: ["<yes>", "no"]\nvalues: [7.5, -1]\n'
     )
     (directory / "difficulty.yaml").write_text(
-        'name: difficulty\nquestion: "How?"\nlabels: ["1", "2", "3", "4", "5", "6", "7"]\n'
+        'name: difficulty\nquestion: "How?"\nlabels: ["1", "2", "3", "4", "5", "6", "<7>"]\n'
         "values: [0, 1, 2, 4, 8, 16, 32]\n"
     )
     (directory / "rewordings" / "educational_value.yaml").write_text(
@@ -233,7 +233,7 @@ def test_rubrics_of_a_user_are_audited_with_what_rewordings_they_have(prepared, 
         score(tiny_llama, prepared, tmp_path / f"own-{shard}", shard, rubrics=[str(own_rubrics)], options=options)
         for shard in (0, 1)
     ]
-    audit(tiny_llama, prepared, verdicts, tmp_path / "out", rubrics=own_rubrics, **options)
+    outcome = audit(tiny_llama, prepared, verdicts, tmp_path / "out", rubrics=own_rubrics, **options)
     first, second = numbers(tmp_path / "out")["rubrics"]
     assert first["labels"] == ["<yes>", "no"]
     assert {probe["name"] for probe in first["probes"]} >= {"paraphrase_2", "reversed"}
@@ -244,6 +244,8 @@ def test_rubrics_of_a_user_are_audited_with_what_rewordings_they_have(prepared, 
     text = page(tmp_path / "out")
     assert "&lt;yes&gt;" in text and "<yes>" not in text and "<i>" not in text
     assert "rewordings/difficulty.yaml" in text
+    assert {f"kept_share_by_label_difficulty_{label}" for label in ("1", "6", "label_7")} <= outcome.metrics.keys()
+    assert all(re.fullmatch(r"[\w.-]+", name) for name in outcome.metrics)
 
 
 def test_verdicts_of_another_judge_are_refused(prepared, scored, other_tiny_llama, tmp_path):

@@ -1,6 +1,7 @@
 """Everything the audit tells, as data: the content of `judge.json`."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,8 +71,14 @@ def _kept_metrics(kept: Mapping[str, Any]) -> dict[str, float]:
     for way in (BY_LABEL, BY_EXPECTED_VALUE):
         found[f"kept_share_{way}"] = kept[way]["share"]
         shares = kept[way]["difficulty_shares"].items()
-        found.update({f"kept_share_{way}_difficulty_{label}": share for label, share in shares})
+        for place, (label, share) in enumerate(shares):
+            found[f"kept_share_{way}_difficulty_{_in_name(label, place)}"] = share
     return found
+
+
+def _in_name(label: str, place: int) -> str:
+    """The label where MLflow takes it in the name of a metric, else its place from 1; a label may be any text."""
+    return label if re.fullmatch(r"[\w-]{1,50}", label) else f"label_{place + 1}"
 
 
 def _collect_rubric(

@@ -58,13 +58,10 @@ def weighted_kappa(one_N: Integers, other_N: Integers, values: Sequence[float]) 
 def spearman(one_N: npt.ArrayLike, other_N: npt.ArrayLike) -> float | None:
     """Spearman's rank correlation: Pearson's of the ranks, equal values sharing the mean of theirs.
 
-    None where either is constant or there are fewer than two.
+    C. Spearman, American Journal of Psychology 15 (1904). None where either is constant or there are fewer than two.
     """
-    one_R, other_R = ranks(one_N), ranks(other_N)
-    one_R, other_R = (
-        one_R - one_R.mean() if one_R.size else one_R,
-        other_R - other_R.mean() if other_R.size else other_R,
-    )
+    mean = (np.size(one_N) + 1) / 2
+    one_R, other_R = ranks(one_N) - mean, ranks(other_N) - mean
     spread = float(np.sqrt((one_R**2).sum() * (other_R**2).sum()))
     return float(np.clip((one_R * other_R).sum() / spread, -1, 1)) if spread > 0 else None
 
