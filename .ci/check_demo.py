@@ -33,6 +33,7 @@ def check_files(run: Path) -> None:
     require("<svg" in page and "</html>" in page, "report.html has no plots")
     external = re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', page)
     require(not external, f"report.html loads {external}")
+    require("</html>" in (run / "judge.html").read_text(encoding="utf-8"), "judge.html is not whole")
     require(bool(json.loads((run / "results.json").read_text(encoding="utf-8"))), "results.json is empty")
     require(len(list((run / "artifacts" / "model").iterdir())) >= 4, "fewer than four models in the store")
 
@@ -46,7 +47,15 @@ def check_tracking(run: Path) -> None:
     )
     require(parent.info.status == "FINISHED", f"the parent run is {parent.info.status}")
     names = {one.info.run_name for one in nested}
-    expected = {f"evaluate-{model}" for model in MODELS} | {"prepare", "score", "select", "scan", "train", "merge"}
+    expected = {f"evaluate-{model}" for model in MODELS} | {
+        "prepare",
+        "score",
+        "select",
+        "audit",
+        "scan",
+        "train",
+        "merge",
+    }
     require(expected <= names, f"no nested run for {sorted(expected - names)}")
     for one in nested:
         require(one.info.status == "FINISHED", f"run {one.info.run_name} is {one.info.status}")

@@ -25,7 +25,8 @@ _DIGEST = "containerimage.digest"
 
 def chosen_by(arguments: Mapping[str, Any]) -> dict[str, str]:
     """Image by verb, where these run arguments ask for another than the verb's component names."""
-    return {"score": VLLM} if arguments.get("score_engine") == "vllm" else {}
+    # What asks the judge; the audit does it as `score` did.
+    return {"score": VLLM, "audit": VLLM} if arguments.get("score_engine") == "vllm" else {}
 
 
 def pinned(registry: str, metadata: Path | None = None) -> dict[str, str]:

@@ -10,13 +10,14 @@ import yaml
 
 from storm_core.cli import STAGES, load_stage
 from storm_core.config import StageConfig
+from storm_core.curation.config import JudgeConfig
 from storm_core.errors import InputError
 
 # What the graph takes besides the stages' options: references to what it starts from.
 REFERENCES = ("base_model", "sibling_model", "data")
 OPTIONAL_REFERENCES = ("score_rubrics",)
-# Options that the graph sets itself.
-WIRED = ("score_shard",)
+# Options that the graph sets itself; the audit asks the judge as `score` did.
+WIRED = ("score_shard", *(f"audit_{field.name}" for field in dataclasses.fields(JudgeConfig)))
 
 
 def load_recipe(path: Path) -> dict[str, Any]:

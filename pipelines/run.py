@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,16 @@ from storm_core.errors import InputError
 from storm_core.stores.references import open_reference
 from storm_core.tracking import PARENT_RUN_VARIABLE
 
-REPORT_FILES = ("report.html", "results.json")
+# What a person reads, by the output of the pipeline that holds it.
+REPORT_FILES = {"report": ("report.html", "results.json"), "audit": ("judge.html", "judge.json")}
 
 
 def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = SUBPROCESS) -> Path:
     """Run the whole recipe and return its directory, `<runs_directory>/<recipe name>`.
 
-    The directory then holds `report.html`, `results.json`, `mlflow.db`, `logs/`, and unless `STORM_STORE` names another
-    store, `artifacts/` or, of the engine with containers, `s3/`. What an earlier run left in the store is reused where
-    code, options and inputs are the same.
+    The directory then holds `report.html`, `results.json`, `judge.html`, `judge.json`, `mlflow.db`, `logs/`, and unless
+    `STORM_STORE` names another store, `artifacts/` or, of the engine with containers, `s3/`. What an earlier run left
+    in the store is reused where code, options and inputs are the same.
 
     Raises:
         InputError: the recipe cannot work, or a stage said so.
@@ -52,7 +54,7 @@ def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: 
     try:
         with ENGINES[engine](directory, alone=not _refers_to(arguments, "://")) as chosen:
             outputs = chosen.run(arguments)
-            _copy_report(outputs["Output"].path, directory, client, parent_run_id)
+            _copy_reports(outputs, directory, client, parent_run_id)
         final_status = "FINISHED"
     except RuntimeError as error:
         raise InputError(f"the run stopped: {_one_line(error)}; logs are in {directory / 'logs'}") from error
@@ -86,7 +88,7 @@ def _make_directories(directory: Path) -> None:
     for name in ("kfp", "logs"):  # Only the last run's.
         shutil.rmtree(directory / name, ignore_errors=True)
         (directory / name).mkdir()
-    for name in REPORT_FILES:  # A failed run must not show the last one's report.
+    for name in chain.from_iterable(REPORT_FILES.values()):  # A failed run must not show the last one's report.
         (directory / name).unlink(missing_ok=True)
 
 
@@ -117,17 +119,19 @@ def _set_environment(directory: Path, parent_run_id: str, *, reads_hub: bool) ->
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _copy_report(report: str, directory: Path, client: MlflowClient, parent_run_id: str) -> None:
-    artifact = open_reference(report)
-    for name in REPORT_FILES:
-        shutil.copyfile(artifact.file(name), directory / name)
-        client.log_artifact(parent_run_id, str(directory / name))
+def _copy_reports(outputs: dict[str, Any], directory: Path, client: MlflowClient, parent_run_id: str) -> None:
+    for output, names in REPORT_FILES.items():
+        artifact = open_reference(outputs[output].path)
+        for name in names:
+            shutil.copyfile(artifact.file(name), directory / name)
+            client.log_artifact(parent_run_id, str(directory / name))
 
 
 def _say_where_to_look(directory: Path, engine: Engine, seconds: float) -> None:
     shown = _relative(directory)
     print(f"\nThe whole recipe ran in {seconds:.0f} s. Where to look:")
     print(f"  report      {shown / 'report.html'}")
+    print(f"  judge       {shown / 'judge.html'}")
     print(f"  numbers     {shown / 'results.json'}")
     print(f"  models      {engine.models.replace(f'{Path.cwd()}/', '')}")
     print(

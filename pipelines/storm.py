@@ -1,14 +1,17 @@
 """The graph of the recipe, the only definition of it.
 
-Curation (prepare, score, select) and the Spectrum scan both start from the base model; training needs both. The tuned
-model is merged with its sibling, the merge is quantized, five models are measured on one suite, and the gate's decision
-goes with the models into the registry.
+Curation (prepare, score, select) and the Spectrum scan both start from the base model; training needs both. The audit
+of the judge needs all verdicts, and nothing waits for it. The tuned model is merged with its sibling, the merge is
+quantized, five models are measured on one suite, and the gate's decision goes with the models into the registry.
 
 Arguments of a stage carry its verb as prefix; `components` and the stages' configs say what they mean.
 """
 
+from typing import NamedTuple
+
 from kfp import dsl
 
+from components.audit import audit
 from components.evaluate import evaluate
 from components.fetch import fetch
 from components.gate import gate
@@ -22,7 +25,7 @@ from components.select import select
 from components.train import train
 from pipelines.score_shards import score_shards
 from pipelines.tasks import named
-from storm_core.curation.config import ScoreConfig, SelectConfig
+from storm_core.curation.config import AuditConfig, ScoreConfig, SelectConfig
 from storm_core.evaluation.config import EvaluateConfig
 from storm_core.finetuning.config import TrainConfig
 from storm_core.merging.config import MergeConfig
@@ -31,6 +34,13 @@ from storm_core.registry.config import GateConfig, RegisterConfig
 from storm_core.reporting.config import ReportConfig
 from storm_core.sources.config import FetchConfig, PrepareConfig
 from storm_core.spectrum.config import ScanConfig
+
+
+class Outputs(NamedTuple):
+    """What a person reads: the report on the run, and the report on the judge."""
+
+    report: dsl.Artifact
+    audit: dsl.Artifact
 
 
 @dsl.pipeline(name="storm", description="Self-curation, Spectrum fine-tuning, SLERP, FP8, evaluation and promotion")
@@ -72,6 +82,11 @@ def storm(
     select_max_per_source: int = SelectConfig.max_per_source,
     select_validation_fraction: float = SelectConfig.validation_fraction,
     select_seed: int = SelectConfig.seed,
+    audit_min_educational_value: float = AuditConfig.min_educational_value,
+    audit_probe_examples: int = AuditConfig.probe_examples,
+    audit_examples_per_label: int = AuditConfig.examples_per_label,
+    audit_shown_characters: int = AuditConfig.shown_characters,
+    audit_seed: int = AuditConfig.seed,
     scan_unfrozen_percent: float = ScanConfig.unfrozen_percent,
     train_epochs: float = TrainConfig.epochs,
     train_learning_rate: float = TrainConfig.learning_rate,
@@ -96,8 +111,8 @@ def storm(
     gate_quantized_tolerance: float = GateConfig.quantized_tolerance,
     register_registered_model_name: str = RegisterConfig.registered_model_name,
     report_title: str = ReportConfig.title,
-) -> dsl.Artifact:
-    """The recipe from a base model and raw data to registered models and a report."""
+) -> Outputs:
+    """The recipe from a base model and raw data to registered models and two reports."""
     base = named(fetch(source=base_model, dtype=fetch_dtype), "fetch-base").outputs["model"]
     sibling = named(fetch(source=sibling_model, dtype=fetch_dtype), "fetch-sibling").outputs["model"]
     prepared = prepare(
@@ -148,6 +163,30 @@ def storm(
         seed=select_seed,
     )
     named(selection, "select")
+    # The judge as it scored: its options are those of `score`.
+    audited = audit(
+        model=base,
+        examples=prepared.outputs["examples"],
+        verdicts=verdicts,
+        rubrics=score_rubrics,
+        engine=score_engine,
+        batch_size=score_batch_size,
+        max_length=score_max_length,
+        dtype=score_dtype,
+        endpoint=score_endpoint,
+        endpoint_model=score_endpoint_model,
+        endpoint_prompts=score_endpoint_prompts,
+        endpoint_concurrency=score_endpoint_concurrency,
+        endpoint_requests_per_minute=score_endpoint_requests_per_minute,
+        endpoint_timeout_seconds=score_endpoint_timeout_seconds,
+        endpoint_retries=score_endpoint_retries,
+        min_educational_value=audit_min_educational_value,
+        probe_examples=audit_probe_examples,
+        examples_per_label=audit_examples_per_label,
+        shown_characters=audit_shown_characters,
+        seed=audit_seed,
+    )
+    named(audited, "audit")
     trained = train(
         model=base,
         selection=selection.outputs["selection"],
@@ -215,4 +254,4 @@ def storm(
         title=report_title,
         **evaluations,
     )
-    return named(written, "report").outputs["report"]
+    return Outputs(report=named(written, "report").outputs["report"], audit=audited.outputs["audit"])

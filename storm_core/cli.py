@@ -30,6 +30,7 @@ STAGES = {
     "prepare": "storm_core.sources.config:PREPARE",
     "score": "storm_core.curation.config:SCORE",
     "select": "storm_core.curation.config:SELECT",
+    "audit": "storm_core.curation.config:AUDIT",
     "scan": "storm_core.spectrum.config:SCAN",
     "train": "storm_core.finetuning.config:TRAIN",
     "merge": "storm_core.merging.config:MERGE",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -97,14 +97,15 @@ def write_examples(path: Path, examples: Iterable[Example]) -> int:
     return count
 
 
-def read_examples(path: Path) -> Iterator[Example]:
-    """The examples of one Parquet file, streamed a row group at a time.
+def read_examples(path: Path, wanted: Set[str] | None = None) -> Iterator[Example]:
+    """The examples of one Parquet file, streamed a row group at a time; those with the IDs `wanted` alone, if given.
 
     Raises:
         InputError: the file is not Parquet with the columns of `SCHEMA`.
     """
     for batch in read_columns(path, SCHEMA.names):
-        yield from (_from_row(row) for row in batch.to_pylist())
+        chosen = batch if wanted is None else _with_ids(batch, wanted)
+        yield from (_from_row(row) for row in chosen.to_pylist())
 
 
 def read_columns(path: Path, names: Sequence[str], rows: int = ROWS_PER_GROUP) -> Iterator["pa.RecordBatch"]:
@@ -125,6 +126,10 @@ def read_columns(path: Path, names: Sequence[str], rows: int = ROWS_PER_GROUP) -
                 yield batch.cast(schema)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path} is not a Parquet file of examples: {str(error).splitlines()[0]}") from error
+
+
+def _with_ids(batch: "pa.RecordBatch", wanted: Set[str]) -> "pa.RecordBatch":
+    return batch.filter(pa.array([id in wanted for id in batch.column("id").to_pylist()], pa.bool_()))
 
 
 def _groups(examples: Iterable[Example]) -> Iterator[list[Example]]:

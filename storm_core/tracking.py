@@ -10,7 +10,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from storm_core.config import StageConfig
 from storm_core.log_lines import TASK_NAME_VARIABLE
@@ -38,6 +40,17 @@ class StageRun:
         """Set one tag."""
         if self.client:
             self.client.set_tag(self.run_id, name, value)
+
+    def log_file(self, path: Path) -> None:
+        """Keep a copy of the file with the run, where this process can reach the place of the run's files.
+
+        A server that keeps them on its own disk without serving them names a directory that is not here.
+        """
+        if self.client:
+            uri = self.client.get_run(self.run_id).info.artifact_uri
+            local = urlsplit(uri).scheme in ("", "file")
+            if not (local and urlsplit(os.environ["MLFLOW_TRACKING_URI"]).scheme in ("http", "https")):
+                self.client.log_artifact(self.run_id, str(path))
 
     def log_config(self, config: StageConfig) -> None:
         """Log every option of `config` as a parameter."""

@@ -1,4 +1,4 @@
-"""Options and declarations of the curation stages: `score` and `select`."""
+"""Options and declarations of the curation stages: `score`, `select` and `audit`."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,9 @@ from storm_core.stage import Input, Output, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig(StageConfig):
-    """Options of `storm score`."""
+class JudgeConfig(StageConfig):
+    """How the judge is asked: the options that `score` and `audit` share."""
 
-    shard: int = option("which shard of the examples to score: 0 reads shard-00000.parquet", 0, minimum=0)
     engine: str = option(
         "what computes the answers: transformers (any machine), vllm (GPU, or its CPU build), or openai (an HTTP "
         "endpoint that serves the judge; of the model only the tokenizer is read then)",
@@ -35,17 +34,6 @@ class ScoreConfig(StageConfig):
         "auto",
         choices=("auto", "bfloat16", "float32"),
     )
-    min_educational_value: float = option(
-        "ask for the difficulty of examples whose educational value label counts at least this, by the rubric's "
-        "values; its lowest value (1) asks for all, which leaves every later threshold open",
-        3.0,
-    )
-    keep_seconds: float = option(
-        "how often finished verdicts are kept for a run that goes on after a kill; what is younger is asked again",
-        30.0,
-        unit="seconds",
-        minimum=0,
-    )
     endpoint: str = option("with engine openai: base URL of the endpoint", "http://localhost:8000/v1")
     endpoint_model: str = option("with engine openai: the name under which the endpoint serves the judge", "judge")
     endpoint_prompts: str = option(
@@ -65,6 +53,24 @@ class ScoreConfig(StageConfig):
     )
     endpoint_retries: int = option(
         "with engine openai: how often a request that failed in a way that may pass is sent again", 8, minimum=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig(JudgeConfig):
+    """Options of `storm score`."""
+
+    shard: int = option("which shard of the examples to score: 0 reads shard-00000.parquet", 0, minimum=0)
+    min_educational_value: float = option(
+        "ask for the difficulty of examples whose educational value label counts at least this, by the rubric's "
+        "values; its lowest value (1) asks for all, which leaves every later threshold open",
+        3.0,
+    )
+    keep_seconds: float = option(
+        "how often finished verdicts are kept for a run that goes on after a kill; what is younger is asked again",
+        30.0,
+        unit="seconds",
+        minimum=0,
     )
 
 
@@ -96,6 +102,36 @@ class SelectConfig(StageConfig):
     seed: int = option("changes which examples go to validation, and the order of the rows", 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig(JudgeConfig):
+    """Options of `storm audit`. Those that `score` has too should be what they were there."""
+
+    min_educational_value: float = option(
+        "the educational value from which an example counts as kept, by label and by expected value", 3.0
+    )
+    probe_examples: int = option(
+        "how many examples the judge is asked about again, for each question, each source in proportion; with 0 the "
+        "model is not run, and the report holds what the verdicts show by themselves",
+        200,
+        unit="examples",
+        minimum=0,
+    )
+    examples_per_label: int = option(
+        "how many examples to show of each label of each question", 20, unit="examples", minimum=0, maximum=1000
+    )
+    shown_characters: int = option(
+        "most text shown of an example; of a longer one the start and the end", 2000, unit="characters", minimum=100
+    )
+    seed: int = option("changes which examples are asked about again, and which are shown", 0)
+
+
+_RUBRICS = Input(
+    kind="rubrics",
+    help="a directory with your own educational_value.yaml, difficulty.yaml or framing.yaml, or of the first two the "
+    "rewordings, in the form of those in storm_core/curation/rubrics",
+    optional=True,
+)
+
 SCORE = Stage(
     verb="score",
     summary="Ask the judge for the educational value and the difficulty of each example of one shard.",
@@ -103,12 +139,7 @@ SCORE = Stage(
     inputs={
         "model": Input(kind="model", help="the judge: an instruct model with a chat template"),
         "examples": Input(kind="examples", help="what prepare wrote"),
-        "rubrics": Input(
-            kind="rubrics",
-            help="a directory with your own educational_value.yaml, difficulty.yaml or framing.yaml, in the form of "
-            "those in storm_core/curation/rubrics",
-            optional=True,
-        ),
+        "rubrics": _RUBRICS,
     },
     outputs={"verdicts": Output(kind="verdicts", help="one row for each example and rubric: verdicts.parquet")},
     run="storm_core.curation.score_stage:run",
@@ -126,4 +157,18 @@ SELECT = Stage(
     },
     outputs={"selection": Output(kind="selection", help="train.parquet, validation.parquet and funnel.json")},
     run="storm_core.curation.select_stage:run",
+)
+
+AUDIT = Stage(
+    verb="audit",
+    summary="Report whether the judge can be trusted: its answers, and how it answers when asked otherwise.",
+    config=AuditConfig,
+    inputs={
+        "model": Input(kind="model", help="the judge that gave the verdicts"),
+        "examples": Input(kind="examples", help="what prepare wrote"),
+        "verdicts": Input(kind="verdicts", help="what score wrote, for every shard of the examples", many=True),
+        "rubrics": _RUBRICS,
+    },
+    outputs={"audit": Output(kind="audit", help="judge.html and judge.json")},
+    run="storm_core.curation.audit.stage:run",
 )

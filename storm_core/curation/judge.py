@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from storm_core.artifacts import Artifact
 from storm_core.compute import load_model, load_tokenizer, resolve_dtype
-from storm_core.curation.config import ScoreConfig
+from storm_core.curation.config import JudgeConfig
 from storm_core.curation.engines.interface import Engine
 from storm_core.curation.prompts import Context, PromptBuilder
-from storm_core.curation.rubrics import Rubrics
+from storm_core.curation.rubrics import Rubric, Rubrics
 from storm_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Judge:
         builder: makes the prompts.
         educational_value: the first question.
         difficulty: the second.
+        reworded: the same two in other words, which an audit asks too.
         digest: identity of the model that answers; part of every verdict.
     """
 
@@ -36,11 +37,13 @@ class Judge:
         rubrics: Rubrics,
         digest: str,
         open_engine: Callable[["Judge"], Engine],
+        reworded: Sequence[Rubric] = (),
     ) -> None:
         """Loads nothing: `open_engine` is called once, with this judge, when the first answer is wanted."""
         self.builder = PromptBuilder(tokenizer, rubrics.framing)
         self.educational_value = self.builder.question(rubrics.educational_value)
         self.difficulty = self.builder.question(rubrics.difficulty)
+        self.reworded = tuple(self.builder.question(rubric) for rubric in reworded)
         self.digest = digest
         self._open_engine = open_engine
 
@@ -56,8 +59,8 @@ class Judge:
 
     @property
     def question_tokens(self) -> int:
-        """Tokens of the longer question."""
-        return max(len(question.ids) for question in (self.educational_value, self.difficulty))
+        """Tokens of the longest question."""
+        return max(len(question.ids) for question in (self.educational_value, self.difficulty, *self.reworded))
 
     def check_window(self, contexts: Sequence[Context]) -> None:
         """Refuse a prompt longer than the judge was made for: its answers would mean nothing.
@@ -74,8 +77,8 @@ class Judge:
             )
 
 
-def open_judge(config: ScoreConfig, model: Artifact, rubrics: Rubrics) -> Judge:
-    """The judge in `model`, or behind the endpoint that `config` names.
+def open_judge(config: JudgeConfig, model: Artifact, rubrics: Rubrics, reworded: Sequence[Rubric] = ()) -> Judge:
+    """The judge in `model`, or behind the endpoint that `config` names; `reworded` as in `Judge`.
 
     Raises:
         InputError: it cannot be asked; see `PromptBuilder`.
@@ -85,10 +88,11 @@ def open_judge(config: ScoreConfig, model: Artifact, rubrics: Rubrics) -> Judge:
         rubrics=rubrics,
         digest=_digest(config, model),
         open_engine=partial(_open_engine, config, model.path),
+        reworded=reworded,
     )
 
 
-def numeric_settings(config: ScoreConfig) -> dict[str, Any]:
+def numeric_settings(config: JudgeConfig) -> dict[str, Any]:
     """The options that change the numbers in a verdict, beside judge and prompts, as JSON values.
 
     The batch is not among them: it moves a probability by rounding alone, see `scoring`.
@@ -99,7 +103,7 @@ def numeric_settings(config: ScoreConfig) -> dict[str, Any]:
     return {**settings, "dtype": str(resolve_dtype(config.dtype))}
 
 
-def _digest(config: ScoreConfig, model: Artifact) -> str:
+def _digest(config: JudgeConfig, model: Artifact) -> str:
     """Of the artifact; for an endpoint, whose weights nobody sees, also of its address and its name for the model."""
     if config.engine != "openai":
         return model.digest
@@ -107,7 +111,7 @@ def _digest(config: ScoreConfig, model: Artifact) -> str:
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
-def _open_engine(config: ScoreConfig, path: Path, judge: Judge) -> Engine:
+def _open_engine(config: JudgeConfig, path: Path, judge: Judge) -> Engine:
     if config.engine == "vllm":
         from storm_core.curation.engines.vllm_engine import open_vllm_engine
 

@@ -1,7 +1,8 @@
 """The questions that the judge answers: the recipe's own, or those that a user brings in a directory of their own.
 
 Three files: `educational_value.yaml`, `difficulty.yaml`, and `framing.yaml`, which says what stands around the example.
-A user's directory holds one or more of them; each stands in for the file of that name beside this module.
+A user's directory holds one or more of them; each stands in for the file of that name beside this module. Beside the
+first two may lie `rewordings/<name>.yaml`, which only an audit asks; see `storm_core.curation.rewordings`.
 """
 
 import hashlib
@@ -21,7 +22,11 @@ from storm_core.records import ROLES
 EDUCATIONAL_VALUE = "educational_value"
 DIFFICULTY = "difficulty"
 _FRAMING = "framing"
-_FILE_NAMES = tuple(f"{name}.yaml" for name in (EDUCATIONAL_VALUE, DIFFICULTY, _FRAMING))
+REWORDINGS = "rewordings"
+_FILE_NAMES = (
+    *(f"{name}.yaml" for name in (EDUCATIONAL_VALUE, DIFFICULTY, _FRAMING)),
+    *(f"{REWORDINGS}/{name}.yaml" for name in (EDUCATIONAL_VALUE, DIFFICULTY)),
+)
 # A rubric is a page of text; what is larger is something else.
 _MAX_BYTES = 1 << 20
 
@@ -74,7 +79,7 @@ def load_rubrics(given: Artifact | None = None) -> Rubrics:
     Raises:
         InputError: `given` holds another file or none of these, or a file that cannot work; names file and field.
     """
-    own = _read_given(given) if given else {}
+    own = read_given(given) if given else {}
     return Rubrics(
         framing=load_framing(own),
         educational_value=load_rubric(EDUCATIONAL_VALUE, own),
@@ -92,8 +97,8 @@ def load_rubric(name: str, given: Mapping[str, bytes] | None = None) -> Rubric:
     Raises:
         InputError: the file lacks a field, or its labels and values do not fit each other.
     """
-    content = _read(f"{name}.yaml", given)
-    digest = hashlib.sha256(_read(f"{_FRAMING}.yaml", given) + b"\0" + content).hexdigest()
+    content = read_rubric_file(f"{name}.yaml", given)
+    digest = hashlib.sha256(read_rubric_file(f"{_FRAMING}.yaml", given) + b"\0" + content).hexdigest()
     return parse_rubric(content, name, digest)
 
 
@@ -103,7 +108,7 @@ def parse_rubric(content: bytes, name: str, sha256: str) -> Rubric:
     Raises:
         InputError: see `load_rubric`.
     """
-    fields = _fields(content, name, {"name", "question", "labels", "values"})
+    fields = parse_fields(content, name, {"name", "question", "labels", "values"})
     labels, values = fields["labels"], fields["values"]
     if fields["name"] != name:
         raise InputError(f"rubric file {name}.yaml names itself {fields['name']!r}; its name must be {name}")
@@ -133,7 +138,9 @@ def load_framing(given: Mapping[str, bytes] | None = None) -> Framing:
     Raises:
         InputError: the file lacks a field or the name of a role, or its turn does not show role and content.
     """
-    fields = _fields(_read(f"{_FRAMING}.yaml", given), _FRAMING, {"head", "turn", "roles", "cut", "tail"})
+    fields = parse_fields(
+        read_rubric_file(f"{_FRAMING}.yaml", given), _FRAMING, {"head", "turn", "roles", "cut", "tail"}
+    )
     roles = fields["roles"]
     if not isinstance(roles, dict) or set(roles) != set(ROLES):
         raise InputError(f"framing names the roles {roles!r}; it must name {', '.join(ROLES)}")
@@ -145,7 +152,12 @@ def load_framing(given: Mapping[str, bytes] | None = None) -> Framing:
     return Framing(**fields)
 
 
-def _read_given(given: Artifact) -> dict[str, bytes]:
+def read_given(given: Artifact) -> dict[str, bytes]:
+    """Content of the files in a user's directory, by file name.
+
+    Raises:
+        InputError: it holds a file that is none of the rubrics'.
+    """
     entries = given.manifest.files
     for entry in entries:
         if entry.path not in _FILE_NAMES:
@@ -155,13 +167,19 @@ def _read_given(given: Artifact) -> dict[str, bytes]:
     return {entry.path: (given.path / entry.path).read_bytes() for entry in entries}
 
 
-def _read(file_name: str, given: Mapping[str, bytes] | None) -> bytes:
+def read_rubric_file(file_name: str, given: Mapping[str, bytes] | None) -> bytes:
+    """Content of the user's file of this name, or else of the recipe's own."""
     if given and file_name in given:
         return given[file_name]
     return (importlib.resources.files("storm_core.curation") / "rubrics" / file_name).read_bytes()
 
 
-def _fields(content: bytes, name: str, wanted: set[str]) -> dict[str, Any]:
+def parse_fields(content: bytes, name: str, wanted: set[str]) -> dict[str, Any]:
+    """The fields of the YAML file `name`, which must be those wanted.
+
+    Raises:
+        InputError: it is not YAML, or has other fields.
+    """
     try:
         fields = yaml.safe_load(content)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:

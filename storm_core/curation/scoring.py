@@ -140,7 +140,7 @@ def _verdicts(
     judge: Judge, batch: Sequence[tuple[Example, Context]], question: Question, reading: Reading
 ) -> list[Verdict]:
     answers = reading.ask(question)
-    return [_verdict(judge, *pair, question, answer) for pair, answer in zip(batch, answers, strict=True)]
+    return [make_verdict(judge, *pair, question, answer) for pair, answer in zip(batch, answers, strict=True)]
 
 
 def _passes(judge: Judge, verdict: Verdict, config: ScoreConfig) -> bool:
@@ -157,7 +157,8 @@ def _is_wanted(judge: Judge, known: Known, key: tuple[str, str], config: ScoreCo
     return rubric == first or _passes(judge, known[id, first], config)
 
 
-def _verdict(judge: Judge, example: Example, context: Context, question: Question, answer: Answer) -> Verdict:
+def make_verdict(judge: Judge, example: Example, context: Context, question: Question, answer: Answer) -> Verdict:
+    """The verdict that an answer comes to."""
     rubric = question.rubric
     probabilities = answer.probabilities
     answered = any(probabilities)

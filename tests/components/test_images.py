@@ -141,7 +141,7 @@ def test_digests_without_a_registry_are_refused(tmp_path: Path, capsys: pytest.C
 
 
 def test_judge_in_vllm_runs_in_its_image_and_every_other_verb_where_it_did() -> None:
-    assert images.chosen_by({"score_engine": "vllm"}) == {"score": images.VLLM}
+    assert images.chosen_by({"score_engine": "vllm"}) == {"score": images.VLLM, "audit": images.VLLM}
     assert images.chosen_by({"score_engine": "transformers"}) == images.chosen_by({}) == {}
 
 
@@ -152,8 +152,7 @@ def test_compiled_recipe_with_a_judge_in_vllm_names_its_image(tmp_path: Path) ->
     assert main(["compile", "--recipe", str(tmp_path / "vllm.yaml"), "--output", str(output)]) == 0
     executors = yaml.safe_load(output.read_text())["deploymentSpec"]["executors"].values()
     found = {executor["container"]["command"][1]: executor["container"]["image"] for executor in executors}
-    assert found["score"] == images.VLLM
-    assert images.VLLM not in {image for verb, image in found.items() if verb != "score"}
+    assert {verb for verb, image in found.items() if image == images.VLLM} == {"score", "audit"}
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "nonsense", '{"core": {"image.name": "storm-core:1"}}', '{"core": 1}'])

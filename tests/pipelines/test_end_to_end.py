@@ -23,7 +23,8 @@ def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path) ->
     results = json.loads((directory / "results.json").read_text())
     assert results
     assert "<svg" in (directory / "report.html").read_text()
-    for told in ("report.html", "results.json", "mlflow ui --backend-store-uri sqlite:///"):
+    assert "Can this judge be trusted?" in (directory / "judge.html").read_text()
+    for told in ("report.html", "judge.html", "results.json", "mlflow ui --backend-store-uri sqlite:///"):
         assert told in finished.stdout
     client = MlflowClient(f"sqlite:///{directory}/mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
@@ -35,9 +36,18 @@ def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path) ->
         one.info.run_name: one for one in runs if one.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id
     }
     assert len(runs) == len(nested) + 2, "two score runs share a name, all others are one each"
-    assert {"fetch-base", "prepare", "score", "scan", "train", "merge", "quantize", "evaluate-merged", "gate"} <= set(
-        nested
-    )
+    assert {
+        "fetch-base",
+        "prepare",
+        "score",
+        "audit",
+        "scan",
+        "train",
+        "merge",
+        "quantize",
+        "evaluate-merged",
+        "gate",
+    } <= set(nested)
     assert nested["train"].data.params["learning_rate"] == "0.001"
     assert (
         nested["merge"].data.tags["storm.input.base_model"]

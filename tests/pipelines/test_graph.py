@@ -1,5 +1,6 @@
 """The compiled pipeline: KFP's own validation, and the edges of the recipe."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from kfp import components as kfp_components
 from pipelines.__main__ import main
 from pipelines.recipes import WIRED, argument_names
 from pipelines.storm import storm
+from storm_core.curation.config import JudgeConfig
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -58,6 +60,7 @@ def test_the_graph_has_the_edges_of_the_recipe(document: dict[str, Any]) -> None
         ("prepare", "score-shards"),
         ("prepare", "select"),
         ("score-shards", "select"),
+        *((task, "audit") for task in ("fetch-base", "prepare", "score-shards")),
         ("fetch-base", "train"),
         ("select", "train"),
         ("scan", "train"),
@@ -103,6 +106,15 @@ def test_only_repeatable_tasks_are_cached(document: dict[str, Any]) -> None:
 def test_arguments_of_the_pipeline_are_those_of_the_stages() -> None:
     assert set(storm.component_spec.inputs) == set(argument_names())
     assert "score_shard" in WIRED
+
+
+def test_audit_asks_the_judge_as_score_did(document: dict[str, Any]) -> None:
+    audited = document["root"]["dag"]["tasks"]["audit"]["inputs"]["parameters"]
+    scored = document["root"]["dag"]["tasks"]["score-shards"]["inputs"]["parameters"]
+    shared = [field.name for field in dataclasses.fields(JudgeConfig)]
+    for name in (*shared, "rubrics"):
+        assert audited[name] == scored[name] == {"componentInputParameter": f"score_{name}"}
+    assert {f"audit_{name}" for name in shared} <= set(WIRED)
 
 
 def test_store_and_tracking_server_reach_every_container(tmp_path: Path) -> None:

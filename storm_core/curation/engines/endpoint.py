@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from storm_core.curation.config import ScoreConfig
+from storm_core.curation.config import JudgeConfig
 from storm_core.curation.engines.endpoint_answers import NonsenseError
 from storm_core.curation.engines.interface import Answer
 from storm_core.errors import InputError
@@ -35,7 +35,7 @@ class RefusedError(Exception):
 class Endpoint:
     """Sends JSON to an endpoint and returns the JSON object that it answers. May be used from several threads."""
 
-    def __init__(self, config: ScoreConfig) -> None:
+    def __init__(self, config: JudgeConfig) -> None:
         """Opens no connection yet.
 
         Raises:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from storm_core.curation.config import ScoreConfig
+from storm_core.curation.config import JudgeConfig
 from storm_core.curation.engines.endpoint import CHAT_COMPLETIONS, COMPLETIONS, Endpoint, RefusedError
 from storm_core.curation.engines.endpoint_answers import read_answer
 from storm_core.curation.engines.interface import Answer
@@ -51,7 +51,7 @@ class OpenAIEngine:
     # Unknown here; the server refuses what is too long.
     window: int | None = None
 
-    def __init__(self, endpoint: Endpoint, builder: PromptBuilder, config: ScoreConfig) -> None:
+    def __init__(self, endpoint: Endpoint, builder: PromptBuilder, config: JudgeConfig) -> None:
         self._endpoint = endpoint
         self._builder = builder
         self._config = config
@@ -128,7 +128,7 @@ class RemoteReading:
         return self.engine.ask_all(self.contexts, question)
 
 
-def open_openai_engine(config: ScoreConfig, builder: PromptBuilder) -> OpenAIEngine:
+def open_openai_engine(config: JudgeConfig, builder: PromptBuilder) -> OpenAIEngine:
     """The engine for the endpoint that `config` names; nothing is sent yet.
 
     Raises:

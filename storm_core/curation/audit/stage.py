@@ -1,0 +1,121 @@
+"""`storm audit`: read verdicts and examples, ask the judge about some of them again, write the report on the judge."""
+
+import json
+from collections.abc import Iterator, Mapping, Set
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storm_core.artifacts import Artifact
+from storm_core.curation.audit.contents import collect, metrics_of
+from storm_core.curation.audit.page import render_page
+from storm_core.curation.audit.probes import Answers, ask_probes, make_probes
+from storm_core.curation.audit.sampling import keys_of
+from storm_core.curation.audit.survey import ExampleSet, Survey
+from storm_core.curation.audit.verdict_columns import Expected
+from storm_core.curation.config import AuditConfig
+from storm_core.curation.judge import Judge, open_judge
+from storm_core.curation.rewordings import Rewordings, load_rewordings
+from storm_core.curation.rubrics import load_rubrics
+from storm_core.curation.verdicts import FILE_NAME
+from storm_core.errors import InputError
+from storm_core.progress import progress
+from storm_core.records import Example, read_examples
+from storm_core.stage import Inputs, Results
+from storm_core.tracking import current_run
+
+PAGE, DATA = "judge.html", "judge.json"
+_ROWS_PER_BATCH = 50_000
+
+
+def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
+    """Write `judge.html` and `judge.json`; the page goes to MLflow too.
+
+    Raises:
+        InputError: the verdicts are not this judge's on these examples by these rubrics, or it cannot be asked.
+    """
+    rubrics = load_rubrics(inputs.get("rubrics"))
+    rewordings = load_rewordings(rubrics, inputs.get("rubrics"))
+    reworded = [rubric for one in rewordings.values() for rubric in one.rubrics]
+    judge = open_judge(config, inputs["model"], rubrics, reworded)
+    survey = Survey((rubrics.educational_value, rubrics.difficulty), config)
+    expected = Expected(judge_digest=judge.digest, rubrics=survey.by_name(), max_length=config.max_length)
+    # In an order of their own, so that sums are rounded the same in whatever order they are given.
+    for artifact in sorted(inputs.many("verdicts"), key=lambda one: one.digest):
+        survey.read(artifact.file(FILE_NAME), expected)
+    survey.check()
+    shards = _shards(inputs["examples"])
+    _check_coverage(survey.examples, shards, inputs["examples"], config)
+    examples = _gather(shards, survey.wanted())
+    answers = _ask(judge, survey, rewordings, examples, config)
+    contents = collect(survey, answers, rewordings, config, judge.digest)
+    _write(outputs["audit"], contents, examples, config)
+    current_run().log_file(outputs["audit"] / PAGE)
+    return Results(metrics=metrics_of(contents))
+
+
+def _shards(examples: Artifact) -> list[Path]:
+    names = sorted(entry.path for entry in examples.manifest.files if Path(entry.path).match("shard-*.parquet"))
+    if not names:
+        raise InputError(f"no shard-*.parquet in {examples.path}; give what prepare wrote")
+    return [examples.file(name) for name in names]
+
+
+def _check_coverage(judged: ExampleSet, shards: list[Path], examples: Artifact, config: AuditConfig) -> None:
+    """Refuse verdicts that are not on each of the examples, once."""
+    given = ExampleSet()
+    for shard in shards:
+        for ids in _read_ids(shard):
+            given.add(keys_of(ids, config.seed))
+    if judged.count != given.count:
+        raise InputError(
+            f"the verdicts are on {judged.count} examples, but {examples.path} holds {given.count}; give the "
+            "verdicts of every shard, each once"
+        )
+    if judged != given:
+        raise InputError(
+            f"the verdicts are not on the examples in {examples.path}, though both are {given.count}; give the "
+            "examples that were scored, and the verdicts of every shard once"
+        )
+
+
+def _read_ids(shard: Path) -> Iterator[list[str]]:
+    try:
+        with pq.ParquetFile(shard) as parquet:
+            for batch in parquet.iter_batches(batch_size=_ROWS_PER_BATCH, columns=["id"]):
+                yield batch.column("id").to_pylist()
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise InputError(f"{shard} is not a Parquet file of examples: {str(error).splitlines()[0]}") from error
+
+
+def _gather(shards: list[Path], wanted: Set[str]) -> dict[str, Example]:
+    """The examples with these IDs."""
+    return {example.id: example for shard in shards for example in read_examples(shard, wanted)}
+
+
+def _ask(
+    judge: Judge,
+    survey: Survey,
+    rewordings: Mapping[str, Rewordings],
+    examples: Mapping[str, Example],
+    config: AuditConfig,
+) -> Answers:
+    probed = {name: [one.id for one in rubric.probed()] for name, rubric in survey.rubrics.items()}
+    answers: Answers = {}
+    if not config.probe_examples:
+        return answers
+    done = ask_probes(judge, make_probes(judge, rewordings), examples, probed, config, answers)
+    total = 2 * len({id for ids in probed.values() for id in ids})
+    for _ in progress(done, total=total, description="asking again", unit="examples"):
+        pass
+    return answers
+
+
+def _write(
+    directory: Path, contents: Mapping[str, object], examples: Mapping[str, Example], config: AuditConfig
+) -> None:
+    page = render_page(contents, examples, config.shown_characters)
+    (directory / PAGE).write_text(page, encoding="utf-8")
+    text = json.dumps(contents, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    (directory / DATA).write_text(text, encoding="utf-8")
