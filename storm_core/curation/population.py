@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import read_columns
 
@@ -56,6 +57,18 @@ class Population:
     def count(self) -> Counter[str]:
         """How many examples each source has."""
         return count_by_source(self.sources, self.source_M)
+
+
+def shard_files(examples: Artifact) -> list[Path]:
+    """The files of what prepare wrote.
+
+    Raises:
+        InputError: there are none.
+    """
+    names = sorted(entry.path for entry in examples.manifest.files if Path(entry.path).match("shard-*.parquet"))
+    if not names:
+        raise InputError(f"no shard-*.parquet in {examples.path}; give what prepare wrote")
+    return [examples.file(name) for name in names]
 
 
 def read_population(shards: Iterable[Path]) -> Population:

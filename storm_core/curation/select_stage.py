@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from storm_core.artifacts import Artifact
 from storm_core.curation.config import SelectConfig
 from storm_core.curation.funnel import build_funnel, check_ledger, describe_drops, parse_ledger
 from storm_core.curation.judgements import read_judgements
-from storm_core.curation.population import Population, count_by_source, read_population
+from storm_core.curation.population import Population, count_by_source, read_population, shard_files
 from storm_core.curation.selection import KEPT, LOW_EDUCATIONAL_VALUE, NO_ANSWER, REASONS, TOO_EASY, drop_reasons, split
 from storm_core.curation.verdicts import FILE_NAME
 from storm_core.errors import InputError
@@ -38,7 +37,7 @@ def run(config: SelectConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Re
         InputError: examples and verdicts do not fit each other, or nothing is left.
     """
     examples = inputs["examples"]
-    shards = _shards(examples)
+    shards = shard_files(examples)
     population = read_population(shards)
     ledger = parse_ledger(examples.file("ledger.json").read_text(encoding="utf-8"))
     check_ledger(ledger, population.count())
@@ -57,13 +56,6 @@ def run(config: SelectConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Re
     # Not sorted: the order of the reasons is the order of the recipe.
     (outputs["selection"] / "funnel.json").write_text(json.dumps(funnel, indent=2) + "\n", encoding="utf-8")
     return Results(metrics=_metrics(funnel["total"]))
-
-
-def _shards(examples: Artifact) -> list[Path]:
-    shards = sorted(entry.path for entry in examples.manifest.files if Path(entry.path).match("shard-*.parquet"))
-    if not shards:
-        raise InputError(f"no shard-*.parquet in {examples.path}; give what prepare wrote")
-    return [examples.file(shard) for shard in shards]
 
 
 def _dropped(population: Population, reason_M: "NDArray[np.int8]") -> dict[tuple[str, str], int]:

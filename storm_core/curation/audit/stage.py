@@ -1,11 +1,8 @@
 """`storm audit`: read verdicts and examples, ask the judge about some of them again, write the report on the judge."""
 
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storm_core.artifacts import Artifact
 from storm_core.curation.audit.contents import collect, metrics_of
@@ -16,12 +13,13 @@ from storm_core.curation.audit.survey import ExampleSet, Survey
 from storm_core.curation.audit.verdict_columns import Expected
 from storm_core.curation.config import AuditConfig
 from storm_core.curation.judge import Judge, open_judge
+from storm_core.curation.population import shard_files
 from storm_core.curation.rewordings import Rewordings, load_rewordings
 from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.verdicts import FILE_NAME
 from storm_core.errors import InputError
 from storm_core.progress import progress
-from storm_core.records import Example, read_examples
+from storm_core.records import Example, read_columns, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.tracking import current_run
 
@@ -45,7 +43,7 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     for artifact in sorted(inputs.many("verdicts"), key=lambda one: one.digest):
         survey.read(artifact.file(FILE_NAME), expected)
     survey.check()
-    shards = _shards(inputs["examples"])
+    shards = shard_files(inputs["examples"])
     _check_coverage(survey.examples, shards, inputs["examples"], config)
     examples = _gather(shards, survey.wanted())
     answers = _ask(judge, survey, rewordings, examples, config)
@@ -55,19 +53,12 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     return Results(metrics=metrics_of(contents))
 
 
-def _shards(examples: Artifact) -> list[Path]:
-    names = sorted(entry.path for entry in examples.manifest.files if Path(entry.path).match("shard-*.parquet"))
-    if not names:
-        raise InputError(f"no shard-*.parquet in {examples.path}; give what prepare wrote")
-    return [examples.file(name) for name in names]
-
-
 def _check_coverage(judged: ExampleSet, shards: list[Path], examples: Artifact, config: AuditConfig) -> None:
     """Refuse verdicts that are not on each of the examples, once."""
     given = ExampleSet()
     for shard in shards:
-        for ids in _read_ids(shard):
-            given.add(keys_of(ids, config.seed))
+        for batch in read_columns(shard, ("id",), _ROWS_PER_BATCH):
+            given.add(keys_of(batch["id"].to_pylist(), config.seed))
     if judged.count != given.count:
         raise InputError(
             f"the verdicts are on {judged.count} examples, but {examples.path} holds {given.count}; give the "
@@ -78,15 +69,6 @@ def _check_coverage(judged: ExampleSet, shards: list[Path], examples: Artifact, 
             f"the verdicts are not on the examples in {examples.path}, though both are {given.count}; give the "
             "examples that were scored, and the verdicts of every shard once"
         )
-
-
-def _read_ids(shard: Path) -> Iterator[list[str]]:
-    try:
-        with pq.ParquetFile(shard) as parquet:
-            for batch in parquet.iter_batches(batch_size=_ROWS_PER_BATCH, columns=["id"]):
-                yield batch.column("id").to_pylist()
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{shard} is not a Parquet file of examples: {str(error).splitlines()[0]}") from error
 
 
 def _gather(shards: list[Path], wanted: Set[str]) -> dict[str, Example]:
