@@ -37,6 +37,7 @@ from storm_core.records import Example, read_examples
 from storm_core.sources.config import PREPARE, PrepareConfig
 
 SOURCES = ("chat=chatterbot:chatterbot_corpus/data/english", "tools=bfcl:bfcl_eval/data#live_simple+live_multiple")
+PEERS = ("free-text", "choice", "justified")
 SMOKE_EXAMPLES = 6
 # Room for the label and a sentence around it.
 FREE_TEXT_TOKENS = 32
@@ -70,12 +71,12 @@ def main() -> None:
     def choice(work: Passes) -> list[str | None]:
         return work.generated(lambda prompts, question: generate(judge, prompts, config, None, question), PLAIN)
 
-    contenders: dict[str, Callable[[Passes], list[str | None]]] = {
-        "storm score": Passes.ours,
-        f"justified (<= {options.justification_tokens} tokens)": justified,
-        f"free text (<= {FREE_TEXT_TOKENS} tokens)": free_text,
-        "constrained choice": choice,
+    peers: dict[str, tuple[str, Callable[[Passes], list[str | None]]]] = {
+        "free-text": (f"free text (<= {FREE_TEXT_TOKENS} tokens)", free_text),
+        "choice": ("constrained choice", choice),
+        "justified": (f"justified (<= {options.justification_tokens} tokens)", justified),
     }
+    contenders = {"storm score": Passes.ours} | dict(peers[peer] for peer in options.peers)
     tokens = passes.tokens()
     print(f"{options.engine}, {resolve_dtype(options.dtype)}, {len(examples)} examples, {tokens} tokens, both verdicts")
     print(f"{'':28}{'s (median)':>12}{'examples/s':>12}{'tokens/s':>12}{'times':>8}{'answered':>10}")
@@ -86,7 +87,7 @@ def main() -> None:
         seconds, answered = measured[name], 1 - answers.count(None) / len(answers)
         times = seconds / measured["storm score"]
         rates = f"{len(examples) / seconds:12.2f}{tokens / seconds:12.0f}{times:8.2f}{answered:10.0%}"
-        print(f"{name:28}{seconds:12.2f}{rates}")
+        print(f"{name:28}{seconds:12.2f}{rates}", flush=True)
     if torch.cuda.is_available():
         limit = 2 * parameters(options.model) * tokens / (options.peak_teraflops * 1e12)
         print(f"storm score reaches {limit / measured['storm score']:.0%} of the prefill limit ({limit:.2f} s)")
@@ -97,6 +98,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, help="directory of an instruct model")
     parser.add_argument("--data", type=Path, default=Path(".data"), help="where chatterbot_corpus and bfcl_eval lie")
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
+    parser.add_argument(
+        "--peers", nargs="+", choices=PEERS, default=PEERS, help=f"what to compare with (default {' '.join(PEERS)})"
+    )
     parser.add_argument("--examples", type=int, default=500, help="how many examples (default 500)")
     parser.add_argument("--batch-size", type=int, default=16, help="most examples at once (default 16)")
     parser.add_argument("--max-length", type=int, default=1024, help="most tokens of an example (default 1024)")

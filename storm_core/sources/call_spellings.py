@@ -1,7 +1,8 @@
-"""Tool calls and lists of tools in the spellings that data sets use: OpenAI's, Hermes', ShareGPT's and the recipe's."""
+"""Tool calls and lists of tools in the spellings of data sets: OpenAI, Hermes, Glaive, ShareGPT and the recipe."""
 
 import ast
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from storm_core.toolcalls.calls import MAX_DEPTH, ToolCall
 
 _NAMES = ("tool_name", "name")
 _ARGUMENTS = ("tool_arguments", "arguments", "parameters")
+_QUOTED_JSON = re.compile(r"""\{\s*"name":\s*"([^"]+)",\s*"arguments":\s*'(.*)'\s*\}""", re.DOTALL)
 
 
 def read_calls(value: Any, name: str) -> tuple[ToolCall, ...]:
@@ -19,9 +21,15 @@ def read_calls(value: Any, name: str) -> tuple[ToolCall, ...]:
     Raises:
         InputError: it is no such thing; `name` says where it stood.
     """
-    content = parse_literal(value, name) if isinstance(value, str) else _checked(value, name)
-    calls = content if isinstance(content, list) else [content]
-    return tuple(_read_call(call, name) for call in calls)
+    if not isinstance(value, str):
+        return _read_listed(_checked(value, name), name)
+    try:
+        return _read_listed(parse_literal(value, name), name)
+    except InputError:
+        # Glaive puts JSON between single quotes and does not escape the quotes in it as Python would.
+        if quoted := _QUOTED_JSON.fullmatch(value.strip()):
+            return (_read_call({"name": quoted[1], "arguments": quoted[2].replace("\\'", "'")}, name),)
+        raise
 
 
 def read_tools(value: Any) -> list[Mapping[str, Any]]:
@@ -79,6 +87,11 @@ def _depth_exceeds(value: Any, depth: int) -> bool:
         return False
     children = value.values() if isinstance(value, dict) else value
     return depth == 0 or any(_depth_exceeds(child, depth - 1) for child in children)
+
+
+def _read_listed(content: Any, name: str) -> tuple[ToolCall, ...]:
+    calls = content if isinstance(content, list) else [content]
+    return tuple(_read_call(call, name) for call in calls)
 
 
 def _read_call(call: Any, name: str) -> ToolCall:
