@@ -71,6 +71,10 @@ def test_answers_of_a_judge_with_sliding_windows_equal_a_plain_forward_pass(tiny
     from transformers import MistralConfig, MistralForCausalLM
 
     torch.manual_seed(0)
+    # The answer sees some of the context, but not all: the window counts places, so padding in it would show.
+    window = tiny_judge.question_tokens + 8
+    lengths = {len(context.ids) for context in contexts}
+    assert max(lengths) > window and len(lengths) > 1
     config = MistralConfig(
         vocab_size=tiny_judge.engine.model.config.vocab_size,
         hidden_size=32,
@@ -78,7 +82,9 @@ def test_answers_of_a_judge_with_sliding_windows_equal_a_plain_forward_pass(tiny
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        sliding_window=16,
+        sliding_window=window,
+        # Large enough for what is attended to to show in the answer.
+        initializer_range=0.5,
     )
     model = MistralForCausalLM(config).eval()
     reading = TransformersEngine(model).read(contexts)

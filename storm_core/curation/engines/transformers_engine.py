@@ -2,7 +2,8 @@
 
 A batch of contexts is read once; each question then reuses the keys and values of that one prefill.
 
-Shapes. B: examples of a batch, T: context tokens after padding, Q: question tokens, L: labels, V: vocabulary.
+Shapes. B: examples of a batch, T: context tokens after padding, Q: question tokens, L: labels, V: vocabulary, K: heads
+of keys and values, D: their size.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from storm_core.curation.prompts import Context, Question
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Masked everywhere, so any token of any vocabulary does.
+# No token of a context sees it, so any token of any vocabulary does.
 _PADDING_ID = 0
 
 
@@ -33,25 +34,22 @@ class TransformersEngine:
         self.window: int | None = getattr(model.config, "max_position_embeddings", None)
 
     def read(self, contexts: Sequence[Context]) -> "CachedReading":
-        """One forward pass over the contexts, padded on the left."""
+        """One forward pass over the contexts.
+
+        They are padded on the right: no token of a context then has padding before it, so the pass needs no mask, and
+        attention skips the half of its work that causality rules out. What it cached is moved to the right afterwards.
+        """
         width = max(len(context.ids) for context in contexts)
-        lengths = [len(context.ids) for context in contexts]
         device = self.model.device
-        ids_BT = torch.tensor([[_PADDING_ID] * (width - len(c.ids)) + list(c.ids) for c in contexts], device=device)
-        mask_BT = torch.tensor([[0] * (width - length) + [1] * length for length in lengths], device=device)
+        lengths_B = torch.tensor([len(context.ids) for context in contexts], device=device)
+        ids_BT = torch.tensor([[*c.ids, *[_PADDING_ID] * (width - len(c.ids))] for c in contexts], device=device)
         # Without a config the cache keeps every position in every layer, even those with a sliding window, so that a
         # question can be cut off again; the model's masks still apply the windows.
         cache = DynamicCache()
-        positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
         with torch.inference_mode():
-            self.model(
-                input_ids=ids_BT,
-                attention_mask=mask_BT,
-                position_ids=positions_BT,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
+            self.model(input_ids=ids_BT, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            _move_right(cache, lengths_B)
+        mask_BT = (torch.arange(width, device=device) >= width - lengths_B[:, None]).long()
         return CachedReading(model=self.model, cache=cache, mask_BT=mask_BT)
 
 
@@ -96,6 +94,23 @@ class CachedReading:
             Answer(probabilities=tuple(probabilities), label_mass=mass)
             for probabilities, mass in zip(probabilities_BL.tolist(), mass_B.tolist(), strict=True)
         ]
+
+
+def _move_right(cache: DynamicCache, lengths_B: Tensor) -> None:
+    """Move each row's keys and values so that its context, of this many tokens, ends where a question's tokens follow.
+
+    A sliding window counts places in the cache; padding between context and question would shorten it.
+    """
+    width = cache.get_seq_length()
+    if bool((lengths_B == width).all()):
+        return
+    shift_B1 = (width - lengths_B)[:, None]
+    places_BT = (torch.arange(width, device=lengths_B.device) - shift_B1).clamp(min=0)
+    for layer in cache.layers:
+        for name in ("keys", "values"):
+            cached_BKTD = getattr(layer, name)
+            index_BKTD = places_BT[:, None, :, None].expand(cached_BKTD.shape)
+            setattr(layer, name, cached_BKTD.gather(2, index_BKTD))
 
 
 def label_probabilities(logits_BV: Tensor, label_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
