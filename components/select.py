@@ -16,6 +16,7 @@ def select(
     educational_value_by: str = SelectConfig.educational_value_by,
     difficulties: list = list(SelectConfig.difficulties),
     max_per_source: int = SelectConfig.max_per_source,
+    source_caps: list = list(SelectConfig.source_caps),
     validation_fraction: float = SelectConfig.validation_fraction,
     seed: int = SelectConfig.seed,
 ) -> dsl.ContainerSpec:
@@ -29,6 +30,7 @@ def select(
         educational_value_by=educational_value_by,
         difficulties=difficulties,
         max_per_source=max_per_source,
+        source_caps=source_caps,
         validation_fraction=validation_fraction,
         seed=seed,
         selection=selection.path,

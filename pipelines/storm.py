@@ -80,6 +80,7 @@ def storm(
     select_educational_value_by: str = SelectConfig.educational_value_by,
     select_difficulties: list = list(SelectConfig.difficulties),
     select_max_per_source: int = SelectConfig.max_per_source,
+    select_source_caps: list = list(SelectConfig.source_caps),
     select_validation_fraction: float = SelectConfig.validation_fraction,
     select_seed: int = SelectConfig.seed,
     audit_min_educational_value: float = AuditConfig.min_educational_value,
@@ -159,6 +160,7 @@ def storm(
         educational_value_by=select_educational_value_by,
         difficulties=select_difficulties,
         max_per_source=select_max_per_source,
+        source_caps=select_source_caps,
         validation_fraction=select_validation_fraction,
         seed=select_seed,
     )

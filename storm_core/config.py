@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import typing
 from typing import Any
 
@@ -93,6 +94,9 @@ def _check_type(name: str, kind: Any, value: Any) -> None:
 def _check_range(field: "dataclasses.Field[Any]", value: Any) -> None:
     low, high = field.metadata["minimum"], field.metadata["maximum"]
     if low is None and high is None:
+        # NaN compares as false with everything: as a threshold it would let all pass, or nothing.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{field.name} must be finite, got {value!r}")
         return
     # Written so that NaN fails too.
     if not ((low is None or value >= low) and (high is None or value <= high)):

@@ -18,7 +18,7 @@ class JudgeConfig(StageConfig):
     )
     batch_size: int = option(
         "most examples given to the engine at once: in one forward pass with transformers; some hundreds keep a GPU "
-        "busy with vllm",
+        "busy with vllm; openai gets eight times endpoint_concurrency where that is more",
         16,
         unit="examples",
         minimum=1,
@@ -54,6 +54,14 @@ class JudgeConfig(StageConfig):
     endpoint_retries: int = option(
         "with engine openai: how often a request that failed in a way that may pass is sent again", 8, minimum=0
     )
+
+    @property
+    def examples_at_once(self) -> int:
+        """How many examples the engine gets at most before the next ones.
+
+        Of an endpoint all wait for the slowest answer then, so it gets enough for that to be rare.
+        """
+        return self.batch_size if self.engine != "openai" else max(self.batch_size, 8 * self.endpoint_concurrency)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +102,9 @@ class SelectConfig(StageConfig):
         0,
         unit="examples",
         minimum=0,
+    )
+    source_caps: tuple[str, ...] = option(
+        "sources with a cap of their own in the place of max_per_source, each NAME=EXAMPLES", ()
     )
     # The article holds 15,000 of 975,000 examples back for validation.
     validation_fraction: float = option(

@@ -8,6 +8,7 @@ first two may lie `rewordings/<name>.yaml`, which only an audit asks; see `storm
 import hashlib
 import importlib.resources
 import math
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -187,6 +188,11 @@ def parse_fields(content: bytes, name: str, wanted: set[str]) -> dict[str, Any]:
     if not isinstance(fields, dict) or set(fields) != wanted:
         raise InputError(f"{name}.yaml must hold exactly the fields {', '.join(sorted(wanted))}")
     return fields
+
+
+def label_in_name(label: str, place: int) -> str:
+    """The label as it may stand in the name of a metric: itself where MLflow takes it, else its place, from 1."""
+    return label if re.fullmatch(r"[\w-]{1,50}", label) else f"number_{place + 1}"
 
 
 def _check_turn(turn: str) -> None:

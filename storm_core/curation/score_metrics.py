@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE
+from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE, label_in_name
 from storm_core.curation.verdicts import NO_ANSWER, Verdict
 
 
@@ -48,7 +48,8 @@ class _RubricMetrics:
         asked = self._counts.total()
         unanswered = self._counts[NO_ANSWER]
         metrics: dict[str, float] = {"asked": asked}
-        metrics.update({f"label_{label}": self._counts[label] for label in self._labels})
+        for place, label in enumerate(self._labels):
+            metrics[f"label_{label_in_name(label, place)}"] = self._counts[label]
         if unanswered:
             metrics["unanswered"] = unanswered
         if asked > unanswered:

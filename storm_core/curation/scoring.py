@@ -118,7 +118,7 @@ def _batches(judge: Judge, contexts: Mapping[str, Context], config: ScoreConfig)
     # Ties are broken by ID, not by place: the same examples in another order make the same batches.
     order = sorted(contexts, key=lambda each: (-lengths[each], each))
     # Where nothing is padded, all count as equally long.
-    return group_by_length(order, [lengths[id] if judge.engine.pads else 1 for id in order], config.batch_size)
+    return group_by_length(order, [lengths[id] if judge.engine.pads else 1 for id in order], config.examples_at_once)
 
 
 def _ask_both(judge: Judge, batch: Sequence[tuple[Example, Context]], config: ScoreConfig) -> list[Verdict]:

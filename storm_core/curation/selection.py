@@ -1,11 +1,11 @@
 """Which examples stay, and which of those validate: pure functions of the judgements, the thresholds and a seed.
 
-M: examples. K: those that stay. Arrays of positions count from 0 in the population.
+M: examples. K: those that stay. S: sources. Arrays of positions count from 0 in the population.
 """
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ OVER_SOURCE_CAP = "over_source_cap"
 # In the order in which they apply.
 REASONS = (NO_ANSWER, LOW_EDUCATIONAL_VALUE, TOO_EASY, TOO_HARD, OTHER_DIFFICULTY, OVER_SOURCE_CAP)
 KEPT = -1
+_NO_CAP = np.iinfo(np.int64).max
 
 
 def drop_reasons(judgements: Judgements, population: Population, config: SelectConfig) -> "NDArray[np.int8]":
@@ -34,7 +35,7 @@ def drop_reasons(judgements: Judgements, population: Population, config: SelectC
 
     Raises:
         InputError: an example passes on educational value, but the judge was not asked for its difficulty; or a wanted
-            difficulty is none of the rubric's labels.
+            difficulty is none of the rubric's labels; or see `source_caps`.
     """
     value, difficulty = judgements.educational_value, judgements.difficulty
     reason_M = np.full(len(population), KEPT, dtype=np.int8)
@@ -45,10 +46,31 @@ def drop_reasons(judgements: Judgements, population: Population, config: SelectC
     _drop(reason_M, difficulty.label_M == UNANSWERED, NO_ANSWER)
     for label, reason in _unwanted(difficulty, config.difficulties).items():
         _drop(reason_M, difficulty.label_M == label, reason)
-    if config.max_per_source:
-        rank_M = _rank_in_source(population, value.expected_M, reason_M == KEPT)
-        _drop(reason_M, rank_M >= config.max_per_source, OVER_SOURCE_CAP)
+    caps_S = source_caps(config, population.sources)
+    rank_M = _rank_in_source(population, value.expected_M, reason_M == KEPT)
+    _drop(reason_M, rank_M >= caps_S[population.source_M], OVER_SOURCE_CAP)
     return reason_M
+
+
+def source_caps(config: SelectConfig, sources: Sequence[str]) -> "NDArray[np.int64]":
+    """How many examples each source may keep, (S,).
+
+    Raises:
+        InputError: a cap is not NAME=EXAMPLES, of a source that is none, or given twice.
+    """
+    caps = dict.fromkeys(sources, config.max_per_source or _NO_CAP)
+    named = set()
+    for text in config.source_caps:
+        name, _, count = text.rpartition("=")
+        if not name or not (count.isascii() and count.isdigit()) or not 0 < int(count) < _NO_CAP:
+            raise InputError(f"source_caps must be NAME=EXAMPLES with one example at least, got {text!r}")
+        if name not in caps:
+            raise InputError(f"source_caps names {name!r}, which is none of the sources: {', '.join(sources)}")
+        if name in named:
+            raise InputError(f"source_caps names {name!r} twice")
+        named.add(name)
+        caps[name] = int(count)
+    return np.array([caps[name] for name in sources], dtype=np.int64)
 
 
 def split(

@@ -10,6 +10,7 @@ from storm_core.errors import InputError
 class ExampleConfig(StageConfig):
     steps: int = option("updates", 10, minimum=1)
     rate: float = option("learning rate", 0.1, minimum=0.0, maximum=1.0)
+    threshold: float = option("any number", 0.0)
     packing: bool = option("pack examples", False)
     mode: str = option("how", "fast", choices=("fast", "slow"))
     labels: tuple[str, ...] = option("which", ("a",), choices=("a", "b"))
@@ -59,3 +60,9 @@ def test_option_is_parsed_from_command_line_text(name: str, text: str, value: ob
 def test_text_of_the_wrong_type_is_an_input_error(name: str, text: str) -> None:
     with pytest.raises(InputError, match=name):
         parse_option(ExampleConfig, name, text)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_number_without_a_range_is_finite_all_the_same(value: str) -> None:
+    with pytest.raises(InputError, match=f"threshold must be finite, got {value}"):
+        ExampleConfig(threshold=float(value))

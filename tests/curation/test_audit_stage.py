@@ -234,6 +234,8 @@ def test_rubrics_of_a_user_are_audited_with_what_rewordings_they_have(prepared, 
         for shard in (0, 1)
     ]
     outcome = audit(tiny_llama, prepared, verdicts, tmp_path / "out", rubrics=own_rubrics, **options)
+    scored_metrics = json.loads((verdicts[0] / "manifest.json").read_text())["metrics"]
+    assert {"educational_value_label_number_1", "educational_value_label_no"} <= scored_metrics.keys()
     first, second = numbers(tmp_path / "out")["rubrics"]
     assert first["labels"] == ["<yes>", "no"]
     assert {probe["name"] for probe in first["probes"]} >= {"paraphrase_2", "reversed"}
@@ -244,8 +246,8 @@ def test_rubrics_of_a_user_are_audited_with_what_rewordings_they_have(prepared, 
     text = page(tmp_path / "out")
     assert "&lt;yes&gt;" in text and "<yes>" not in text and "<i>" not in text
     assert "rewordings/difficulty.yaml" in text
-    assert {f"kept_share_by_label_difficulty_{label}" for label in ("1", "6", "label_7")} <= outcome.metrics.keys()
-    assert all(re.fullmatch(r"[\w.-]+", name) for name in outcome.metrics)
+    assert {f"kept_share_by_label_difficulty_{label}" for label in ("1", "6", "number_7")} <= outcome.metrics.keys()
+    assert all(re.fullmatch(r"[\w.-]+", name) for name in [*outcome.metrics, *scored_metrics])
 
 
 def test_verdicts_of_another_judge_are_refused(prepared, scored, other_tiny_llama, tmp_path):

@@ -322,6 +322,17 @@ def test_no_more_requests_are_under_way_than_allowed(server, tiny_judge, context
     assert server.most_under_way == 3
 
 
+def test_as_many_requests_are_under_way_as_allowed_however_small_the_batch(server, tiny_llama, examples, tmp_path):
+    (tmp_path / "examples").mkdir()
+    write_examples(tmp_path / "examples" / "shard-00000.parquet", examples)
+    seal(tmp_path / "examples", "examples", producer={}, inputs={}, metrics={})
+    server.pause = 0.05
+    arguments = ["score", "--model", str(tiny_llama), "--examples", str(tmp_path / "examples"), "--engine", "openai"]
+    arguments += ["--endpoint", server.url, "--endpoint-concurrency", "3", "--batch-size", "1"]
+    assert main([*arguments, "--verdicts", str(tmp_path / "verdicts")]) == 0
+    assert server.most_under_way == 3
+
+
 def test_requests_begin_no_faster_than_allowed(server, tiny_judge, contexts):
     with engine_for(server, tiny_judge, endpoint_requests_per_minute=1200) as engine:
         engine.read(contexts).ask(tiny_judge.educational_value)

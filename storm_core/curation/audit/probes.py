@@ -114,10 +114,11 @@ def _batches(
     if not shuffled:
         lengths = {id: len(context.ids) for id, context in contexts.items()}
         order = sorted(contexts, key=lambda each: (-lengths[each], each))
-        yield from group_by_length(order, [lengths[id] if judge.engine.pads else 1 for id in order], config.batch_size)
+        counted = [lengths[id] if judge.engine.pads else 1 for id in order]
+        yield from group_by_length(order, counted, config.examples_at_once)
         return
     order = sorted(contexts, key=lambda each: hashlib.sha256(f"shuffled/{config.seed}/{each}".encode()).digest())
     # Lengths as they come, so that there is padding; and never the batches of the other order.
-    size = max(2, config.batch_size // 2)
+    size = max(2, config.examples_at_once // 2)
     for start in range(0, len(order), size):
         yield order[start : start + size]
