@@ -17,6 +17,7 @@ from storm_core.curation.population import Population, binary_ids, hexadecimal
 from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE
 from storm_core.curation.verdicts import NO_ANSWER
 from storm_core.errors import InputError
+from storm_core.records import damage_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -170,17 +171,14 @@ class _Gathering:
 
 
 def _batches(path: Path) -> Iterator["pa.RecordBatch"]:
-    try:
-        with pq.ParquetFile(path) as parquet:
-            missing = set(_COLUMNS) - set(parquet.schema_arrow.names)
-            if missing:
-                raise InputError(f"{path} has no column {', '.join(sorted(missing))}; score again with this version")
-            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(_COLUMNS)):
-                if any(column.null_count for column in batch.columns):
-                    raise InputError(f"{path} has empty fields; score again")
-                yield batch
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path} is not a Parquet file of verdicts: {str(error).splitlines()[0]}") from error
+    with damage_in_words(path, "verdicts"), pq.ParquetFile(path) as parquet:
+        missing = set(_COLUMNS) - set(parquet.schema_arrow.names)
+        if missing:
+            raise InputError(f"{path} has no column {', '.join(sorted(missing))}; score again with this version")
+        for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(_COLUMNS)):
+            if any(column.null_count for column in batch.columns):
+                raise InputError(f"{path} has empty fields; score again")
+            yield batch
 
 
 def _label_numbers(labels: "pa.Array", question: _Question, path: Path) -> "NDArray[np.int16]":

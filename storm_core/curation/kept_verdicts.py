@@ -7,10 +7,12 @@ own examples goes into an index on disk, so memory does not grow with them.
 
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from storm_core.artifacts import hash_file
 from storm_core.curation.verdict_index import VerdictIndex
@@ -63,9 +65,15 @@ class KeptVerdicts:
         names = self._parts.names()
         if not names:
             return
-        wanted = np.sort(np.fromiter((hash(id) for id in ids), dtype=np.int64))
-        for verdicts in self._stored(names):
-            self._index.add(v for v in verdicts if v.rubric_hash in rubric_hashes and _holds(wanted, hash(v.id)))
+        ordered = np.sort(np.fromiter(map(hash, ids), dtype=np.int64))
+        hashes = pa.array(sorted(rubric_hashes), pa.string())
+
+        def wanted(batch: "pa.RecordBatch") -> "pa.Array":
+            found = _holds(ordered, np.fromiter(map(hash, batch["id"].to_pylist()), dtype=np.int64))
+            return pc.and_(pa.array(found), pc.is_in(batch["rubric_hash"], value_set=hashes))
+
+        for verdicts in self._stored(names, wanted):
+            self._index.add(verdicts)
 
     def find(self, examples: Iterable[Example]) -> dict[tuple[str, str], Verdict]:
         """The verdicts about these examples, by example ID and rubric name."""
@@ -107,14 +115,20 @@ class KeptVerdicts:
             self._parts.keep(f"{self._prefix}{hash_file(file)[:16]}.parquet", file)
             self._pending.clear()
 
-    def _stored(self, names: Iterable[str]) -> Iterator[Iterator[Verdict]]:
+    def _stored(
+        self, names: Iterable[str], wanted: Callable[["pa.RecordBatch"], "pa.Array"] | None = None
+    ) -> Iterator[Iterator[Verdict]]:
         file = Path(self._scratch.name) / "stored.parquet"
         for name in names:
             if self._parts.fetch(name, file):
-                yield read_verdicts(file)
+                yield read_verdicts(file, wanted)
 
 
-def _holds(ordered: "np.typing.NDArray[np.int64]", value: int) -> bool:
-    """Whether `value` is in the sorted array."""
-    place = int(np.searchsorted(ordered, value))
-    return place < len(ordered) and int(ordered[place]) == value
+def _holds(
+    ordered: "np.typing.NDArray[np.int64]", values: "np.typing.NDArray[np.int64]"
+) -> "np.typing.NDArray[np.bool_]":
+    """Which of the values are in the sorted array."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=np.bool_)
+    found: np.typing.NDArray[np.bool_] = ordered[np.searchsorted(ordered, values).clip(max=len(ordered) - 1)] == values
+    return found

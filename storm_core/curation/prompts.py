@@ -25,6 +25,10 @@ _TEMPLATE_DATE = "26 Jul 2024"
 _LOOK_ALIKES = r"<[|\uff5c]|[|\uff5c]>|\[/?[A-Z_]+\]|<</?SYS>>|</?s>|<(?:start|end)_of_\w+>|<(?:bos|eos|pad|unk|mask)>"
 
 
+# Added tokens that a tokenizer need not call special, such as Qwen's <tool_call>; but not Gemma's <h1>.
+_CONTROL_NAME = re.compile(r"<[^\s<>]*[|_][^\s<>]*>|\[/?[A-Z_]+\]")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What the judge reads before a question.
@@ -70,17 +74,30 @@ class PromptBuilder:
         self._prefix_ids = _control_ids(tokenizer, prefix)
         self._suffix_ids = _control_ids(tokenizer, self._suffix)
         self._spelled = _spell_control_tokens(tokenizer, {*self._prefix_ids, *self._suffix_ids})
+        # Where the template marks the end of the user's turn in plain text, an example could do so too.
+        self._plain_marker = "" if self._spelled.keys() & set(self._suffix_ids) else self._suffix.strip()
         self._control_texts = tuple(tokenizer.convert_ids_to_tokens(sorted(self._spelled)))
         self._head_ids = self.plain_ids(framing.head)
         self._tail_ids = self.plain_ids(framing.tail)
         self._cut_ids = self.plain_ids(framing.cut)
 
     def context(self, messages: Sequence[Message], max_length: int) -> Context:
-        """The tokens of one example; of one with more than `max_length`, the first and last `max_length` with the mark.
+        """The tokens of one example; see `contexts`."""
+        (context,) = self.contexts([messages], max_length)
+        return context
 
-        Both ends are kept because the request stands at the start and the answer at the end.
+    def contexts(self, conversations: Sequence[Sequence[Message]], max_length: int) -> list[Context]:
+        """The tokens of each example, in one call of the tokenizer, which works on several at once.
+
+        Of one with more than `max_length` tokens the start and the end are kept, with the mark between them, because
+        the request stands at the start and the answer at the end.
         """
-        ids = self.plain_ids(self.text(messages))
+        texts = [self.text(messages) for messages in conversations]
+        if self._plain_marker:
+            texts = [break_control_tokens(text, (self._plain_marker,)) for text in texts]
+        return [self._context(ids, max_length) for ids in self._all_plain_ids(texts)]
+
+    def _context(self, ids: list[int], max_length: int) -> Context:
         kept = self._cut(ids, max_length)
         return Context(
             ids=(*self._prefix_ids, *self._head_ids, *kept, *self._tail_ids),
@@ -99,16 +116,25 @@ class PromptBuilder:
         Raises:
             InputError: a label's first token is another label's too, or is not one of its own after the prompt.
         """
+        answers = [self._answer_ids(rubric, label) for label in rubric.labels]
+        # Some tokenizers write a space before whatever follows the prompt: it is no part of the answer.
+        space: list[int] = []
+        while (
+            len({ids[0] for ids in answers}) == 1
+            and min(map(len, answers)) > 1
+            and not self._decode(answers[0][:1]).strip()
+        ):
+            space.append(answers[0][0])
+            answers = [ids[1:] for ids in answers]
         label_ids: dict[int, str] = {}
-        for label in rubric.labels:
-            first = self._first_token(rubric, label)
+        for label, (first, *_) in zip(rubric.labels, answers, strict=True):
             if first in label_ids:
                 raise InputError(
                     f"rubric {rubric.name}: the labels {label_ids[first]!r} and {label!r} start with the same token of "
                     "this judge; choose labels with different first tokens"
                 )
             label_ids[first] = label
-        ids = (*self.plain_ids(rubric.question), *self._suffix_ids)
+        ids = (*self.plain_ids(rubric.question), *self._suffix_ids, *space)
         return Question(rubric=rubric, ids=ids, label_ids=tuple(label_ids))
 
     def fingerprint(self) -> str:
@@ -117,8 +143,10 @@ class PromptBuilder:
         It changes with the tokenizer, its chat template, the framing and this module: with all but the question that
         makes a prompt what it is.
         """
-        specimen = [Message(role=role, content=f"{role} says é 天 <|x|> 1") for role in ROLES]
-        contexts = [self.context(specimen, max_length).ids for max_length in (10_000, 32)]
+        # Longer than its cut, however long the mark of a cut is.
+        text = "says é 天 <|x|> 1 " * (1 + len(self._cut_ids))
+        specimen = [Message(role=role, content=f"{role} {text}") for role in ROLES]
+        contexts = [self.context(specimen, length).ids for length in (10_000, len(self._cut_ids) + 8)]
         return hashlib.sha256(json.dumps([*contexts, self._suffix_ids]).encode()).hexdigest()
 
     def text(self, messages: Sequence[Message]) -> str:
@@ -141,8 +169,13 @@ class PromptBuilder:
 
     def plain_ids(self, text: str) -> list[int]:
         """Token ids of `text` as text: a control token written in it comes out as the characters that spell it."""
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
-        return [piece for token in ids for piece in self._spelled.get(token, (token,))]
+        return self._all_plain_ids([text])[0]
+
+    def _all_plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        found = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
+        return [[piece for token in ids for piece in self._spelled.get(token, (token,))] for ids in found]
 
     def _decode(self, ids: Sequence[int]) -> str:
         text = self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
@@ -159,7 +192,8 @@ class PromptBuilder:
         tail = kept // 2
         return [*ids[: kept - tail], *self._cut_ids, *ids[len(ids) - tail :]]
 
-    def _first_token(self, rubric: Rubric, label: str) -> int:
+    def _answer_ids(self, rubric: Rubric, label: str) -> list[int]:
+        """What the judge writes after the prompt to give this answer."""
         ids = _control_ids(self.tokenizer, self._suffix + label)
         start = len(self._suffix_ids)
         if ids[:start] != self._suffix_ids or len(ids) == start or ids[start] in self._spelled:
@@ -167,7 +201,7 @@ class PromptBuilder:
                 f"rubric {rubric.name}: the label {label!r} has no first token of its own after this judge's prompt; "
                 "choose another label"
             )
-        return ids[start]
+        return ids[start:]
 
 
 def break_control_tokens(text: str, known: Sequence[str]) -> str:
@@ -206,12 +240,14 @@ def _control_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
 def _spell_control_tokens(tokenizer: "PreTrainedTokenizerBase", template_ids: set[int]) -> dict[int, tuple[int, ...]]:
     """Every control token, with the ids that spell it as plain text.
 
-    Control tokens are those that the tokenizer calls special and the added ones that its template uses. A tokenizer may
-    find one in plain text in spite of `split_special_tokens`: the latter kind, or where its model has it as a word.
+    Control tokens are those that the tokenizer calls special, and the added ones that its template uses or that look
+    like one. A tokenizer may find one in plain text in spite of `split_special_tokens`: the latter two kinds, or where
+    its model has it as a word.
     """
     added = tokenizer.added_tokens_decoder
     special = {token for token, entry in added.items() if entry.special} | set(tokenizer.all_special_ids)
-    control = special | (template_ids & set(added))
+    named = {token for token, entry in added.items() if _CONTROL_NAME.fullmatch(entry.content.strip())}
+    control = special | named | (template_ids & set(added))
     return {token: _spell(tokenizer, token, control) for token in sorted(control)}
 
 

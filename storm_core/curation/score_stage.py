@@ -15,7 +15,7 @@ from storm_core.curation.scoring import score_examples
 from storm_core.curation.verdicts import FILE_NAME, SCHEMA, Verdict, VerdictWriter
 from storm_core.errors import InputError
 from storm_core.progress import progress
-from storm_core.records import read_examples
+from storm_core.records import read_columns, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
 
@@ -41,7 +41,8 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         KeptVerdicts(workspace.shared(identity), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,
         VerdictWriter(outputs["verdicts"] / FILE_NAME) as writer,
     ):
-        kept.load((example.id for example in read_examples(shard)), judge.rubric_hashes)
+        ids = (id for batch in read_columns(shard, ("id",)) for id in batch["id"].to_pylist())
+        kept.load(ids, judge.rubric_hashes)
 
         def write(verdicts: Sequence[Verdict]) -> None:
             writer.write(verdicts)

@@ -7,6 +7,7 @@ the same to the last bit. Between batches of different make-up a probability may
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from storm_core.curation.engines.interface import Answer, Reading
 from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
 from storm_core.curation.verdicts import NO_ANSWER, Verdict
+from storm_core.errors import InputError
 from storm_core.records import Example
 
 # How many examples are in memory as tokens; enough to find batches of like length among them.
@@ -100,13 +102,14 @@ def _complete(
     yield from window.keys() - unasked - half
     if not unasked and not half:
         return
-    contexts = {
-        id: judge.builder.context(window[id].messages, config.max_length) for id in window if id in unasked | half
-    }
+    missing = unasked | half
+    asked = [id for id in window if id in missing]
+    read = judge.builder.contexts([window[id].messages for id in asked], config.max_length)
+    contexts = dict(zip(asked, read, strict=True))
     judge.check_window(list(contexts.values()))
     # One kind after the other: an example of the first never becomes one of the second.
-    for missing, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
-        for batch in _batches(judge, {id: contexts[id] for id in missing}, config):
+    for kind, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
+        for batch in _batches(judge, {id: contexts[id] for id in kind}, config):
             verdicts = ask(judge, [(window[id], contexts[id]) for id in batch], config)
             kept.add(verdicts)
             known.update({(verdict.id, verdict.rubric): verdict for verdict in verdicts})
@@ -158,9 +161,18 @@ def _is_wanted(judge: Judge, known: Known, key: tuple[str, str], config: ScoreCo
 
 
 def make_verdict(judge: Judge, example: Example, context: Context, question: Question, answer: Answer) -> Verdict:
-    """The verdict that an answer comes to."""
+    """The verdict that an answer comes to.
+
+    Raises:
+        InputError: the probabilities are not finite.
+    """
     rubric = question.rubric
     probabilities = answer.probabilities
+    if not all(map(math.isfinite, (*probabilities, answer.label_mass))):
+        raise InputError(
+            f"the judge has no finite probabilities for {rubric.name} of the example {example.id}; set dtype float32, "
+            "or check the model's weights"
+        )
     answered = any(probabilities)
     weighted = zip(rubric.values, probabilities, strict=True)
     return Verdict(

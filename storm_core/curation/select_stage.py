@@ -17,7 +17,7 @@ from storm_core.curation.funnel import build_funnel, check_ledger, describe_drop
 from storm_core.curation.judgements import read_judgements
 from storm_core.curation.population import Population, count_by_source, read_population, shard_files
 from storm_core.curation.selection import KEPT, LOW_EDUCATIONAL_VALUE, NO_ANSWER, REASONS, TOO_EASY, drop_reasons, split
-from storm_core.curation.verdicts import FILE_NAME
+from storm_core.curation.verdicts import FILE_NAME, refuse_mixed
 from storm_core.errors import InputError
 from storm_core.example_order import BATCH_ROWS, write_in_order
 from storm_core.records import SCHEMA, read_columns
@@ -42,6 +42,7 @@ def run(config: SelectConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Re
     ledger = parse_ledger(examples.file("ledger.json").read_text(encoding="utf-8"))
     check_ledger(ledger, population.count())
 
+    refuse_mixed(inputs.many("verdicts"))
     verdicts = [artifact.file(FILE_NAME) for artifact in inputs.many("verdicts")]
     reason_M = drop_reasons(read_judgements(population, verdicts), population, config)
     files = split(population, np.flatnonzero(reason_M == KEPT), config.validation_fraction, config.seed)

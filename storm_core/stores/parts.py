@@ -64,7 +64,11 @@ class DirectoryParts:
     def fetch(self, name: str, target: Path) -> bool:
         """Copy the part to the file `target`; False, and no file, where it is absent or was altered."""
         for path in self._stored().get(name, []):
-            shutil.copyfile(path, target)
+            try:
+                shutil.copyfile(path, target)
+            except FileNotFoundError:
+                # Another run has put its parts together in the meantime, and dropped this one.
+                continue
             if stored_name(name, hash_file(target)) == path.relative_to(self.root).as_posix():
                 return True
             report(f"{path} was altered; it is made again")

@@ -1,4 +1,7 @@
+import shutil
 from pathlib import Path
+
+import pytest
 
 from storm_core.stores.parts import DirectoryParts
 
@@ -23,6 +26,21 @@ def test_part_kept_again_replaces_the_earlier_one(tmp_path: Path) -> None:
     assert parts.fetch("a.parquet", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == b"two"
     assert len(list((tmp_path / "parts").iterdir())) == 1
+
+
+def test_part_that_another_run_drops_at_this_moment_counts_as_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = DirectoryParts(tmp_path / "parts")
+    parts.keep("a.parquet", write(tmp_path / "a", b"one"))
+    copy = shutil.copyfile
+
+    def drop_first(source: Path, target: Path) -> None:
+        parts.drop("a.parquet")
+        copy(source, target)
+
+    monkeypatch.setattr("storm_core.stores.parts.shutil.copyfile", drop_first)
+    assert not parts.fetch("a.parquet", tmp_path / "b")
 
 
 def test_altered_part_counts_as_absent(tmp_path: Path) -> None:

@@ -121,6 +121,13 @@ def test_nothing_of_an_example_becomes_markup(audited):
     assert "&lt;b&gt;web&lt;/b&gt;" in page(output)
 
 
+def test_every_source_has_its_histograms(audited):
+    output, _ = audited
+    for title in ("Labels; a bar leads", "Expected value", "Entropy of the answer, in bits", "Mean expected value by"):
+        # Of both questions, for all together and for each source.
+        assert page(output).count(f"<figcaption>{title}") == 2 * (1 + len(numbers(output)["rubrics"][0]["sources"]))
+
+
 def test_page_loads_nothing_and_runs_nothing(audited):
     output, _ = audited
     text = re.sub(r"<pre.*?</pre>", "", page(output), flags=re.DOTALL)

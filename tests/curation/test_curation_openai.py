@@ -256,6 +256,12 @@ def test_retry_after_is_honoured(server, tiny_judge, contexts):
         ),
         (says(200, b""), "it is not JSON; the answer is nothing"),
         (says(200, b'{"choices": [{"text": "5"}]}'), "holds no log-probabilities; the server must support logprobs"),
+        (says(200, b'{"usage": [1], "choices": []}'), "holds no log-probabilities"),
+        (says(200, b"[" * 100_000), "it is not JSON"),
+        (
+            says(200, b'{"choices": [{"logprobs": {"top_logprobs": [{"1": -1%s}]}}]}' % (b"0" * 400)),
+            "it gives '1' the log-probability -10000",
+        ),
         (hangs_up, "cannot be reached: .*is the server up"),
         (is_slow, "did not answer in time, 2 times over"),
     ],
@@ -282,6 +288,32 @@ def test_a_server_that_refuses_every_form_is_an_error(server, tiny_judge, contex
     server.style = "refuses"
     with engine_for(server, tiny_judge) as engine, pytest.raises(InputError, match="refuses every request"):
         engine.read(contexts).ask(tiny_judge.educational_value)
+
+
+def test_an_example_that_a_server_refuses_counts_as_without_an_answer(server, tiny_judge, contexts, expected, capsys):
+    # The second request is about the first example: the first one finds out what the server takes.
+    server.faults = [None, says(400, b"content policy")]
+    with engine_for(server, tiny_judge, endpoint_concurrency=1) as engine:
+        refused, *rest = engine.read(contexts[:4]).ask(tiny_judge.educational_value)
+    assert (refused.probabilities, refused.label_mass, refused.unseen_mass) == ((0.0,) * 5, 0.0, 1.0)
+    check(rest, expected[0][1:4])
+    assert "refuses 1 of 4 examples, which count as without an answer; the last with: content policy" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_server_may_refuse_the_very_first_example(server, tiny_judge, contexts, expected):
+    server.faults = [says(400, b"too long")] * 3
+    with engine_for(server, tiny_judge, endpoint_concurrency=1) as engine:
+        check(engine.read(contexts[:2]).ask(tiny_judge.educational_value), expected[0][:2])
+
+
+def test_a_server_that_begins_to_refuse_everything_is_an_error(server, tiny_judge, contexts):
+    server.faults = [None] * 3
+    server.always = says(400, b"no model is loaded")
+    message = "refuses what it took before: no model is loaded; what is scored is kept"
+    with engine_for(server, tiny_judge, endpoint_concurrency=1) as engine, pytest.raises(InputError, match=message):
+        engine.read(contexts[:4]).ask(tiny_judge.educational_value)
 
 
 def test_a_server_that_reads_ids_as_text_is_found_out(server, tiny_judge, contexts):

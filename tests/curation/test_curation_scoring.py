@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 from hypothesis import given
@@ -7,11 +8,12 @@ from hypothesis import strategies as st
 from storm_core.compute import load_tokenizer
 from storm_core.curation import scoring
 from storm_core.curation.config import ScoreConfig
+from storm_core.curation.engines.answers import make_answer
 from storm_core.curation.engines.interface import Answer
 from storm_core.curation.judge import Judge
 from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.score_metrics import ScoreMetrics
-from storm_core.curation.scoring import group_by_length, score_examples
+from storm_core.curation.scoring import group_by_length, make_verdict, score_examples
 from storm_core.curation.verdicts import NO_ANSWER
 from storm_core.errors import InputError
 
@@ -180,6 +182,16 @@ def test_cut_examples_are_marked_and_keep_their_whole_length(tiny_judge, example
     verdicts = score(tiny_judge, examples, config(max_length=40))
     assert {verdict.truncated for verdict in verdicts} == {True, False}
     assert all(verdict.truncated == (verdict.tokens > 40) for verdict in verdicts)
+
+
+@pytest.mark.parametrize("logarithms", [[math.nan, -1.0], [-1.0, math.nan]])
+def test_judge_without_finite_probabilities_is_an_error_that_names_the_example(tiny_judge, examples, logarithms):
+    context = tiny_judge.builder.context(examples[0].messages, 512)
+    answer = make_answer([*logarithms, None, None, None])
+    with pytest.raises(
+        InputError, match=f"no finite probabilities for educational_value of the example {examples[0].id}"
+    ):
+        make_verdict(tiny_judge, examples[0], context, tiny_judge.educational_value, answer)
 
 
 def test_prompt_beyond_the_window_is_refused(tiny_judge, examples):

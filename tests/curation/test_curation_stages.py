@@ -65,7 +65,8 @@ def test_score_writes_one_row_an_example_and_rubric(scored, examples):
 
 
 def test_score_writes_the_same_bytes_again(tmp_path, tiny_llama, prepared, scored):
-    again = score(tiny_llama, prepared, tmp_path / "again", shard=0)
+    # Elsewhere, so that no verdict is there already.
+    again = score(tiny_llama, prepared, tmp_path / "elsewhere" / "again", shard=0)
     assert again.manifests["verdicts"].digest == json.loads((scored[0] / "manifest.json").read_text())["digest"]
 
 
@@ -183,6 +184,16 @@ def test_select_with_verdicts_of_two_judges_is_refused(tmp_path, prepared, score
     score(other_tiny_llama, prepared, tmp_path / "other", shard=1)
     with pytest.raises(InputError, match="2 different judges"):
         select(prepared, [scored[0], tmp_path / "other"], tmp_path / "selection")
+
+
+@pytest.mark.parametrize("options", [{"max_length": 64}, {"dtype": "bfloat16"}])
+def test_select_with_shards_that_were_scored_in_different_ways_is_refused(
+    tmp_path, tiny_llama, prepared, scored, options
+):
+    score(tiny_llama, prepared, tmp_path / "otherwise", shard=1, **options)
+    (name,) = options
+    with pytest.raises(InputError, match=f"the verdicts were made with {name} .* and .*; score all shards alike"):
+        select(prepared, [scored[0], tmp_path / "otherwise"], tmp_path / "selection")
 
 
 def test_rows_are_written_in_the_same_order_however_small_the_parts(tmp_path, prepared, scored, monkeypatch):

@@ -44,6 +44,7 @@ def render_page(contents: Mapping[str, Any], examples: Mapping[str, Example], sh
         kind=_KINDS.get(contents["verdict"], "care"),
         label_bars=label_bars,
         value_bars=value_bars,
+        entropy_bars=entropy_bars,
         length_bars=length_bars,
         anchor=anchor,
         text_of=lambda content_id: shown_text(examples[content_id], shown_characters),
@@ -77,6 +78,19 @@ def value_bars(rubric: Mapping[str, Any], numbers: Mapping[str, Any]) -> list[di
     ranges = itertools.pairwise(edges)
     return [
         {**bar, "title": f"{low:g} to {high:g}: {bar['title']}"} for bar, (low, high) in zip(bars, ranges, strict=True)
+    ]
+
+
+def entropy_bars(rubric: Mapping[str, Any], numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A bar for each bin of the answers' entropy, from none to that of a guess; the first and the last are named."""
+    counts, most = numbers["entropy_histogram"], rubric["max_entropy_bits"]
+    edges = [most * place / len(counts) for place in range(len(counts) + 1)]
+    names = ["0", *[""] * (len(counts) - 2), f"{most:.2f}"]
+    bars = _shares_as_bars(names, counts)
+    ranges = itertools.pairwise(edges)
+    return [
+        {**bar, "title": f"{low:.2f} to {high:.2f} bits: {count:,}"}
+        for bar, (low, high), count in zip(bars, ranges, counts, strict=True)
     ]
 
 

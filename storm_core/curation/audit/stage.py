@@ -16,7 +16,7 @@ from storm_core.curation.judge import Judge, open_judge
 from storm_core.curation.population import shard_files
 from storm_core.curation.rewordings import Rewordings, load_rewordings
 from storm_core.curation.rubrics import load_rubrics
-from storm_core.curation.verdicts import FILE_NAME
+from storm_core.curation.verdicts import FILE_NAME, refuse_mixed
 from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.records import Example, read_columns, read_examples
@@ -39,6 +39,7 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     judge = open_judge(config, inputs["model"], rubrics, reworded)
     survey = Survey((rubrics.educational_value, rubrics.difficulty), config)
     expected = Expected(judge_digest=judge.digest, rubrics=survey.by_name(), max_length=config.max_length)
+    refuse_mixed(inputs.many("verdicts"))
     # In an order of their own, so that sums are rounded the same in whatever order they are given.
     for artifact in sorted(inputs.many("verdicts"), key=lambda one: one.digest):
         survey.read(artifact.file(FILE_NAME), expected)

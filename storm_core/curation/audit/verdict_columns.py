@@ -17,6 +17,7 @@ from storm_core.curation.audit.tallies import NO_LABEL, Columns
 from storm_core.curation.rubrics import Rubric
 from storm_core.curation.verdicts import NO_ANSWER, SCHEMA, Verdict
 from storm_core.errors import InputError
+from storm_core.records import damage_in_words
 
 _ROWS_PER_BATCH = 50_000
 _SHORT = 12
@@ -60,15 +61,15 @@ def read_batches(path: Path, expected: Expected, seed: int) -> Iterator[Batch]:
     Raises:
         InputError: the file does not hold verdicts, or those of another judge or of other rubrics.
     """
-    try:
-        with pq.ParquetFile(path) as parquet:
-            for read in parquet.iter_batches(batch_size=_ROWS_PER_BATCH, columns=SCHEMA.names):
-                table = pa.Table.from_batches([read])
-                _check(path, table, expected)
-                for name in table["rubric"].unique().to_pylist():
-                    yield _batch(table.filter(pc.equal(table["rubric"], name)), expected, name, seed)
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{path} is not a Parquet file of verdicts: {str(error).splitlines()[0]}") from error
+    with damage_in_words(path, "verdicts"), pq.ParquetFile(path) as parquet:
+        missing = set(SCHEMA.names) - set(parquet.schema_arrow.names)
+        if missing:
+            raise InputError(f"{path} has no column {', '.join(sorted(missing))}; score again with this version")
+        for read in parquet.iter_batches(batch_size=_ROWS_PER_BATCH, columns=SCHEMA.names):
+            table = pa.Table.from_batches([read])
+            _check(path, table, expected)
+            for name in table["rubric"].unique().to_pylist():
+                yield _batch(table.filter(pc.equal(table["rubric"], name)), expected, name, seed)
 
 
 def _batch(table: pa.Table, expected: Expected, name: str, seed: int) -> Batch:

@@ -6,6 +6,7 @@ Two forms are in use: `/completions` lists them by token text (or, from vLLM on 
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,8 @@ def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int
         NonsenseError: it is not JSON, or lacks what it must have.
     """
     answer = _parse(content)
-    read = (answer.get("usage") or {}).get("prompt_tokens")
+    usage = answer.get("usage")
+    read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     if prompt_tokens is not None and read is not None and read != prompt_tokens:
         raise NonsenseError(
             f"it read {read} tokens where {prompt_tokens} ids were sent: it does not take ids as they are; set "
@@ -51,7 +53,7 @@ def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int
 def _parse(content: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NonsenseError("it is not JSON") from None
     if not isinstance(answer, dict):
         raise NonsenseError("it is not a JSON object")
@@ -73,9 +75,17 @@ def _first_token(answer: Mapping[str, Any]) -> dict[int | str, float]:
         raise NonsenseError("it holds no log-probabilities; the server must support logprobs") from None
     first = places[0] if places else {}
     for name, value in first.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value <= _LARGEST:
+        if not _is_logarithm(value):
             raise NonsenseError(f"it gives {name!r} the log-probability {value!r}")
     return first
+
+
+def _is_logarithm(value: Any) -> bool:
+    """Whether it is a number that a probability's logarithm may be."""
+    if isinstance(value, int):
+        # One of a thousand digits, of which no float can be made, is none either.
+        return not isinstance(value, bool) and -sys.float_info.max <= value <= _LARGEST
+    return isinstance(value, float) and value <= _LARGEST
 
 
 def _by_name(entries: list[Any]) -> dict[int | str, float]:

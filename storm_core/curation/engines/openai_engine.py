@@ -19,6 +19,7 @@ from storm_core.curation.engines.endpoint_answers import read_answer
 from storm_core.curation.engines.interface import Answer
 from storm_core.curation.prompts import Context, PromptBuilder, Question
 from storm_core.errors import InputError
+from storm_core.progress import report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,19 @@ _DIALECTS = {
 }
 
 
+# So many contexts of the first batch are tried before it counts as the server's fault.
+_CONTEXTS_TRIED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A request that the server has taken."""
+
+    context: Context
+    question: Question
+    dialect: Dialect
+
+
 class OpenAIEngine:
     """Answers by requests for one generated token, several under way at once."""
 
@@ -55,7 +69,7 @@ class OpenAIEngine:
         self._endpoint = endpoint
         self._builder = builder
         self._config = config
-        self._dialect: Dialect | None = None
+        self._taken: Taken | None = None
 
     def close(self) -> None:
         """Close all connections."""
@@ -67,26 +81,47 @@ class OpenAIEngine:
 
     def ask_all(self, contexts: Sequence[Context], question: Question) -> list[Answer]:
         """The answers about these contexts, in their order."""
-        if self._dialect is None:
-            self._dialect = self._find_dialect(contexts[0], question)
-        dialect = self._dialect
+        taken = self._taken = self._taken or self._find_taken(contexts, question)
         with ThreadPoolExecutor(self._config.endpoint_concurrency) as executor:
             # Where one fails, the iterator takes back those that have not begun.
-            return list(executor.map(lambda context: self._ask(context, question, dialect), contexts))
+            asked = list(executor.map(lambda context: self._try(context, question, taken.dialect), contexts))
+        refusals = [answer for answer in asked if isinstance(answer, RefusedError)]
+        if refusals:
+            self._check_refusals(taken, refusals, len(contexts))
+        unanswered = Answer(probabilities=(0.0,) * len(question.label_ids), label_mass=0.0, unseen_mass=1.0)
+        return [unanswered if isinstance(answer, RefusedError) else answer for answer in asked]
 
-    def _find_dialect(self, context: Context, question: Question) -> Dialect:
+    def _find_taken(self, contexts: Sequence[Context], question: Question) -> "Taken":
+        """What the server takes, found out with some of the contexts, as it may refuse one for its text."""
         reasons = []
-        for dialect in _DIALECTS[self._config.endpoint_prompts]:
-            try:
-                self._ask(context, question, dialect)
-            except RefusedError as error:
-                reasons.append(str(error))
-            else:
-                return dialect
+        for context in contexts[:_CONTEXTS_TRIED]:
+            for dialect in _DIALECTS[self._config.endpoint_prompts]:
+                answer = self._try(context, question, dialect)
+                if not isinstance(answer, RefusedError):
+                    return Taken(context=context, question=question, dialect=dialect)
+                reasons.append(str(answer))
         raise InputError(
             f"{self._endpoint.address} refuses every request for log-probabilities, the last with: {reasons[-1]}; "
             f"endpoint_prompts is {self._config.endpoint_prompts!r}, does the server take that?"
         )
+
+    def _check_refusals(self, taken: "Taken", refusals: Sequence[RefusedError], asked: int) -> None:
+        """Refusals are about the examples, too long or filtered, if what was taken before is still taken."""
+        if isinstance(self._try(taken.context, taken.question, taken.dialect), RefusedError):
+            raise InputError(
+                f"{self._endpoint.address} refuses what it took before: {refusals[-1]}; what is scored is kept, so run "
+                "again when it works"
+            )
+        report(
+            f"{self._endpoint.address} refuses {len(refusals)} of {asked} examples, which count as without an answer; "
+            f"the last with: {refusals[-1]}"
+        )
+
+    def _try(self, context: Context, question: Question, dialect: Dialect) -> Answer | RefusedError:
+        try:
+            return self._ask(context, question, dialect)
+        except RefusedError as error:
+            return error
 
     def _ask(self, context: Context, question: Question, dialect: Dialect) -> Answer:
         labels = {token: self._builder.token_text(token) for token in question.label_ids}

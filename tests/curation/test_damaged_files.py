@@ -1,0 +1,35 @@
+"""Parquet files with flipped bytes: read, or refused by name, but never anything else."""
+
+import random
+
+import pyarrow as pa
+import pytest
+
+from storm_core.curation.verdicts import read_verdicts, write_verdicts
+from storm_core.errors import InputError
+from storm_core.records import read_examples, write_examples
+
+
+@pytest.mark.parametrize("kind", ["examples", "verdicts"])
+def test_file_with_damage_in_it_is_refused_by_name(tmp_path, examples, make_verdict, kind):
+    path = tmp_path / "damaged.parquet"
+    if kind == "examples":
+        write_examples(path, examples)
+    else:
+        write_verdicts(path, [make_verdict(f"{number:064x}", "difficulty", "hard") for number in range(300)])
+    whole = path.read_bytes()
+    chance = random.Random(1)  # noqa: S311 (not secret)
+    refused = 0
+    for _ in range(150):
+        content = bytearray(whole)
+        for _ in range(4):
+            content[chance.randrange(4, len(content) - 8)] = chance.randrange(256)
+        path.write_bytes(content)
+        try:
+            list(read_examples(path) if kind == "examples" else read_verdicts(path))
+        except InputError as error:
+            assert "damaged.parquet" in str(error)
+            refused += 1
+        except (ValueError, MemoryError, pa.ArrowException) as error:
+            pytest.fail(f"{type(error).__name__}: {error}")
+    assert refused > 20
