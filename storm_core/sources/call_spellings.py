@@ -1,6 +1,7 @@
 """Tool calls and lists of tools in the spellings of data sets: OpenAI, Hermes, Glaive, ShareGPT and the recipe."""
 
 import ast
+import contextlib
 import json
 import re
 import warnings
@@ -12,7 +13,11 @@ from storm_core.toolcalls.calls import MAX_DEPTH, ToolCall
 
 _NAMES = ("tool_name", "name")
 _ARGUMENTS = ("tool_arguments", "arguments", "parameters")
-_QUOTED_JSON = re.compile(r"""\{\s*"name":\s*"([^"]+)",\s*"arguments":\s*'(.*)'\s*\}""", re.DOTALL)
+# A key in double quotes and a value in single quotes, which neither JSON nor Python's `repr` writes.
+_SINGLE_QUOTED_ARGUMENTS = re.compile(r"""arguments"\s*:\s*'""")
+_ESCAPE = re.compile(r"\\.")
+# The keys of an object that is a call and nothing else.
+_CALL_KEYS = ({"tool_name", "tool_arguments"}, {"name", "arguments"})
 
 
 def read_calls(value: Any, name: str) -> tuple[ToolCall, ...]:
@@ -21,15 +26,19 @@ def read_calls(value: Any, name: str) -> tuple[ToolCall, ...]:
     Raises:
         InputError: it is no such thing; `name` says where it stood.
     """
-    if not isinstance(value, str):
-        return _read_listed(_checked(value, name), name)
-    try:
-        return _read_listed(parse_literal(value, name), name)
-    except InputError:
-        # Glaive puts JSON between single quotes and does not escape the quotes in it as Python would.
-        if quoted := _QUOTED_JSON.fullmatch(value.strip()):
-            return (_read_call({"name": quoted[1], "arguments": quoted[2].replace("\\'", "'")}, name),)
-        raise
+    content = _parse_calls(value, name) if isinstance(value, str) else _checked(value, name)
+    return tuple(_read_call(call, name) for call in _listed(content))
+
+
+def read_bare_calls(text: str) -> tuple[ToolCall, ...]:
+    """The calls in a text that is nothing else, one or a list of them; none where it says anything more than calls."""
+    if not text.lstrip().startswith(("[", "{")):
+        return ()
+    with contextlib.suppress(InputError):
+        calls = _listed(_parse_calls(text, "the answer"))
+        if all(isinstance(call, Mapping) and set(call) in _CALL_KEYS for call in calls):
+            return tuple(_read_call(call, "the answer") for call in calls)
+    return ()
 
 
 def read_tools(value: Any) -> list[Mapping[str, Any]]:
@@ -62,6 +71,24 @@ def parse_literal(text: str, name: str) -> Any:
     return _checked(value, name)
 
 
+def _parse_calls(text: str, name: str) -> Any:
+    r"""The value that `text` spells, Glaive's arguments read as the JSON that stands between their single quotes.
+
+    Python would undo one level of their escapes first: of `C:\\new` it would make a line end.
+    """
+    if _SINGLE_QUOTED_ARGUMENTS.search(text):
+        with contextlib.suppress(InputError):
+            return parse_literal(_without_single_quotes(text), name)
+    return parse_literal(text, name)
+
+
+def _without_single_quotes(text: str) -> str:
+    """The text without the quotes around arguments; a quote inside may be escaped, but mostly is not."""
+    head, *quoted = _SINGLE_QUOTED_ARGUMENTS.split(text)
+    unquoted = ["}".join(arguments.rpartition("}'")[::2]) for arguments in quoted]
+    return _ESCAPE.sub(lambda escape: escape[0].replace("\\'", "'"), 'arguments":'.join([head, *unquoted]))
+
+
 def _checked(value: Any, name: str) -> Any:
     """The value, which JSON must be able to hold without exhausting whoever reads it."""
     if _depth_exceeds(value, MAX_DEPTH):
@@ -89,9 +116,8 @@ def _depth_exceeds(value: Any, depth: int) -> bool:
     return depth == 0 or any(_depth_exceeds(child, depth - 1) for child in children)
 
 
-def _read_listed(content: Any, name: str) -> tuple[ToolCall, ...]:
-    calls = content if isinstance(content, list) else [content]
-    return tuple(_read_call(call, name) for call in calls)
+def _listed(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [content]
 
 
 def _read_call(call: Any, name: str) -> ToolCall:
@@ -104,9 +130,9 @@ def _read_call(call: Any, name: str) -> ToolCall:
         raise InputError(f"{name} names no function")
     arguments: Any = next((call[key] for key in _ARGUMENTS if call.get(key) is not None), {})
     if isinstance(arguments, str):
-        arguments = parse_literal(arguments, f"the arguments of {function} in {name}") if arguments.strip() else {}
+        arguments = parse_literal(arguments, f"the arguments of {function!r} in {name}") if arguments.strip() else {}
     if not isinstance(arguments, Mapping):
-        raise InputError(f"the arguments of {function} in {name} are not an object")
+        raise InputError(f"the arguments of {function!r} in {name} are not an object")
     return ToolCall(function, arguments)
 
 

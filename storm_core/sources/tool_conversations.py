@@ -7,27 +7,22 @@ tools in the system message (Hermes); and Glaive's, which offers the functions b
 `<functioncall>` or, in its extended version, in an answer that is a list of calls.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from storm_core.errors import InputError
 from storm_core.records import Message
-from storm_core.sources.call_spellings import parse_literal, read_calls, read_tools
+from storm_core.sources import glaive
+from storm_core.sources.call_spellings import read_bare_calls, read_calls
+from storm_core.sources.offers import read_offer
+from storm_core.sources.tagged_blocks import Block, find_blocks, replace_blocks
 from storm_core.sources.turns import Turn
 from storm_core.toolcalls.calls import ToolCall, render_tool_call
 from storm_core.toolcalls.prompts import system_prompt
 
-_CALL_BLOCK = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
-_GLAIVE_CALL = re.compile(r"<functioncall>(.*?)(?:<\|endoftext\|>|$)", re.DOTALL)
-_GLAIVE_OFFER = "access to the following functions"
-_GLAIVE_END = "<|endoftext|>"
-_NEXT_VALUE = re.compile(r"[\s,]*(?=[\[{])")
-_TOOLS_BLOCK = re.compile(r"<tools>(.*?)</tools>", re.DOTALL)
-_RESPONSE_BLOCK = re.compile(r"\s*<tool_response>(.*)</tool_response>\s*", re.DOTALL)
-# How Hermes' own system prompt begins, and the recipe's: instructions on a format, replaced by the recipe's.
-_FORMAT_INSTRUCTIONS = "You are a function calling AI model."
+_CALL_TAGS = {"<tool_call>": "</tool_call>"}
+_GLAIVE_TAGS = {glaive.CALL_TAG: glaive.END_MARK}
+_RESPONSE_TAGS = {"<tool_response>": "</tool_response>"}
 
 
 def normalise(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tuple[tuple[Message, ...], dict[str, Any]]:
@@ -37,108 +32,74 @@ def normalise(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tupl
         InputError: a call cannot be read.
     """
     system = turns[0].text if turns and turns[0].role == "system" else None
-    if not tools and system is not None:
-        tools, system = _tools_in(system)
-    messages = [_to_message(turn, {tool["name"] for tool in tools}) for turn in turns]
+    tools, rest_of_system = read_offer(system or "", tools)
+    if glaive.is_glaives(turns):
+        turns = [glaive.without_end_mark(turn) for turn in turns]
+    offered = {tool["name"] for tool in tools}
+    call_tags = _call_tags(offered, system or "")
+    messages = [_to_message(turn, offered, call_tags) for turn in turns]
     if not tools:
         return tuple(messages), {}
-    prompt = system_prompt(tools)
-    content = f"{prompt}\n\n{system}" if system and not system.startswith(_FORMAT_INSTRUCTIONS) else prompt
+    content = "\n\n".join(filter(None, [system_prompt(tools), rest_of_system]))
     rest = messages[1:] if system is not None else messages
     return (Message(role="system", content=content), *rest), {"tools": [tool["name"] for tool in tools]}
 
 
-def _tools_in(system: str) -> tuple[list[Mapping[str, Any]], str]:
-    """The functions that a system message offers, in `<tools>` or as Glaive does, and the message without the offer."""
-    for block in reversed(list(_TOOLS_BLOCK.finditer(system))):
-        try:
-            tools = read_tools(_parse_tools(block[1]))
-        except InputError:
-            # The instructions themselves speak of "<tools></tools> tags".
-            continue
-        if tools:
-            return tools, (system[: block.start()] + system[block.end() :]).strip()
-    return _tools_after_sentence(system)
+def _call_tags(offered: Set[str], system: str) -> dict[str, str]:
+    """The tags, with their closings, whose blocks are calls in this conversation."""
+    if offered:
+        return {**_CALL_TAGS, **_GLAIVE_TAGS}
+    # Without functions `<tool_call>` is what a text speaks of; and an offer that stays as it stands, because it cannot
+    # be read, keeps the calls that go with it.
+    return {} if glaive.OFFER in system else _GLAIVE_TAGS
 
 
-def _tools_after_sentence(system: str) -> tuple[list[Mapping[str, Any]], str]:
-    """The functions that stand after Glaive's sentence, one by one or as a list, and the message without the two."""
-    offer = system.find(_GLAIVE_OFFER)
-    first = re.search(r"[\[{]", system[offer:]) if offer >= 0 else None
-    if first is None:
-        return [], system
-    tools: list[Mapping[str, Any]] = []
-    end = offer + first.start()
-    try:
-        while following := _NEXT_VALUE.match(system, end):
-            value, end = json.JSONDecoder(strict=False).raw_decode(system, following.end())
-            tools += read_tools(value)
-    except (ValueError, RecursionError, InputError):
-        # Half an offer would leave out functions that are called.
-        return [], system
-    sentence = 1 + max(system.rfind(".", 0, offer), system.rfind("\n", 0, offer))
-    return tools, (system[:sentence] + system[end:]).strip()
-
-
-def _parse_tools(text: str) -> Any:
-    """A list, as JSON or Python; or one function a line."""
-    try:
-        return parse_literal(text, "tools")
-    except InputError:
-        return [parse_literal(line, "tools") for line in text.splitlines() if line.strip()]
-
-
-def _to_message(turn: Turn, offered: Set[str]) -> Message:
+def _to_message(turn: Turn, offered: Set[str], call_tags: Mapping[str, str]) -> Message:
     """The turn as a message; `offered` are the names of the functions on offer."""
-    if turn.role == "tool" and (response := _RESPONSE_BLOCK.fullmatch(turn.text)):
-        return Message(role="tool", content=response[1].strip())
+    if turn.role == "tool":
+        return Message(role="tool", content=_unwrapped(turn.text))
     if turn.role != "assistant":
         return Message(role=turn.role, content=turn.text)
-    text = _without_end_mark(turn.text)
-    calls = turn.calls
-    if bare := _bare_calls(text, offered):
+    text, calls = turn.text, turn.calls
+    bare = read_bare_calls(text) if offered else ()
+    if bare and all(call.name in offered for call in bare):
         text, calls = "", (*bare, *calls)
-    text = _with_blocks_normalised(text, has_tools=bool(offered))
+    elif call_tags:
+        text = _with_calls_rewritten(text, call_tags, has_tools=bool(offered))
     if calls:
         text = "\n".join(filter(None, [text.strip(), *map(_render, calls)]))
     return Message(role="assistant", content=text)
 
 
-def _without_end_mark(text: str) -> str:
-    stripped = text.rstrip()
-    return stripped.removesuffix(_GLAIVE_END).rstrip() if stripped.endswith(_GLAIVE_END) else text
+def _unwrapped(text: str) -> str:
+    """The responses, a line each, of a text that is nothing but `<tool_response>` blocks; or the text."""
+    responses = [block.content.strip() for block in find_blocks(text, _RESPONSE_TAGS)]
+    is_wrapped = responses and not replace_blocks(text, _RESPONSE_TAGS, lambda _: "").strip()
+    return "\n".join(responses) if is_wrapped else text
 
 
-def _bare_calls(text: str, offered: Set[str]) -> tuple[ToolCall, ...]:
-    """The calls in a text that is nothing else: a call of a function on offer, or a list of them."""
-    if not offered or not text.lstrip().startswith(("[", "{")):
-        return ()
-    try:
-        calls = read_calls(text.strip(), "the answer")
-    except InputError:
-        return ()
-    return calls if all(call.name in offered for call in calls) else ()
-
-
-def _with_blocks_normalised(text: str, *, has_tools: bool) -> str:
+def _with_calls_rewritten(text: str, call_tags: Mapping[str, str], *, has_tools: bool) -> str:
     """The text with each block of calls in it written as the recipe does."""
 
-    def rewrite(block: re.Match[str]) -> str:
+    def rewrite(block: Block) -> str:
         try:
-            calls = read_calls(block[1].strip(), "a tool call")
+            calls = read_calls(block.content.strip(), "a tool call")
         except InputError:
             # Without tools it may well be a text about the format.
             if has_tools:
                 raise
-            return block[0]
-        return "\n".join(_render(call) for call in calls)
+            return text[block.start : block.end]
+        return "\n".join(map(_render, calls))
 
-    text = _CALL_BLOCK.sub(rewrite, text) if "<tool_call>" in text else text
-    return _GLAIVE_CALL.sub(rewrite, text) if "<functioncall>" in text else text
+    if not any(opening in text for opening in call_tags):
+        return text
+    # Glaive's last call in a text ends with the text; the mark appended here is part of that call's block.
+    rewritten = replace_blocks(text + glaive.END_MARK, call_tags, rewrite)
+    return rewritten.removesuffix(glaive.END_MARK)
 
 
 def _render(call: ToolCall) -> str:
     try:
         return render_tool_call(call)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"the arguments of {call.name} are not what JSON can hold: {error}") from error
+        raise InputError(f"the arguments of {call.name!r} are not what JSON can hold: {error}") from error

@@ -42,8 +42,7 @@ def read_turns(column: str, turns: Any) -> list[Turn]:
         InputError: says which turn is not a role and a text, or has a call that cannot be read.
     """
     if isinstance(turns, Mapping) and turns and all(isinstance(values, list) for values in turns.values()):
-        # How older versions of `datasets` keep a list of records.
-        turns = [dict(zip(turns, values, strict=False)) for values in zip(*turns.values(), strict=False)]
+        turns = _as_records(column, turns)
     if not isinstance(turns, list):
         raise InputError(f"{column} is not a list of messages")
     return [_read_turn(f"{column}[{position}]", turn) for position, turn in enumerate(turns)]
@@ -60,6 +59,14 @@ def text_of(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{name} is {'missing' if value is None else 'not text'}")
     return value
+
+
+def _as_records(column: str, lists: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """The records whose fields stand as parallel lists, as older versions of `datasets` keep a list of records."""
+    if len({len(values) for values in lists.values()}) > 1:
+        lengths = ", ".join(f"{len(values)} of {key!r}" for key, values in lists.items())
+        raise InputError(f"{column} holds parallel lists of unequal lengths: {lengths}; give every turn all of them")
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
 def _read_turn(name: str, turn: Any) -> Turn:

@@ -63,6 +63,10 @@ def test_sharegpt_roles_become_ours() -> None:
             "the content of messages[0] is not text",
         ),
         ({"conversations": {"from": ["human"], "value": "Why?"}}, "conversations is not a list of messages"),
+        (
+            {"conversations": {"from": ["human", "gpt"], "value": ["Why?"]}},
+            "conversations holds parallel lists of unequal lengths: 2 of 'from', 1 of 'value'",
+        ),
         ({"chosen": "Because.", "rejected": "No idea."}, "instruction or prompt or question is missing"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 
 from storm_core.errors import InputError
 from storm_core.sources.chat_messages import conversation_of
-from storm_core.toolcalls.calls import ToolCall, parse_tool_calls
+from storm_core.toolcalls.calls import ToolCall, parse_tool_calls, render_tool_call
 from storm_core.toolcalls.prompts import system_prompt
 
 TOOL = {"name": "get_weather", "description": "Weather", "parameters": {"type": "object", "properties": {}}}
@@ -97,28 +97,83 @@ def test_own_system_message_follows_the_recipes_prompt() -> None:
     assert conversation_of(row)[0][0].content == system_prompt([TOOL]) + "\n\nBe brief."
 
 
-def test_other_text_around_tools_in_the_system_message_stays() -> None:
-    turns = [{"role": "system", "content": f"You are Bob.\n<tools>{json.dumps([TOOL])}</tools>"}, *OPENAI["messages"]]
-    messages, _ = conversation_of({"messages": turns})
-    assert messages[0].content == system_prompt([TOOL]) + "\n\nYou are Bob."
-
-
-def test_tools_a_line_each_are_read() -> None:
-    other = {**TOOL, "name": "get_time"}
-    system = HERMES.replace("{tools}", f"\n{json.dumps(TOOL)}\n{json.dumps(other)}\n")
-    turns = [{"from": "system", "value": system}, *HERMES_ROW["conversations"][1:]]
-    assert conversation_of({"conversations": turns})[1] == {"tools": ["get_weather", "get_time"]}
-
-
 def test_text_about_the_format_is_left_alone_where_no_tools_are_on_offer() -> None:
     text = "Write <tool_call>your call</tool_call>."
     assert answer_to({"role": "assistant", "content": text}) == text
+    hermes = "Hermes writes <tool_call>{'name': 'f', 'arguments': {}}</tool_call>."
+    assert answer_to({"role": "assistant", "content": hermes}) == hermes
     with pytest.raises(InputError, match="a tool call is neither JSON nor a Python literal"):
         answer_to({"role": "assistant", "content": text}, tools=[TOOL])
 
 
 def test_text_of_a_plain_conversation_is_not_touched() -> None:
     assert answer_to({"role": "assistant", "content": " indented\n"}) == " indented\n"
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "plain"),
+    [
+        ("<tool_response>Sunny</tool_response>\n<tool_response>\n20 C\n</tool_response>\n", "Sunny\n20 C"),
+        ("<tool_response>Sunny</tool_response> in Paris", "<tool_response>Sunny</tool_response> in Paris"),
+        (" Sunny\n", " Sunny\n"),
+    ],
+)
+def test_each_response_in_a_turn_loses_its_tags_where_nothing_stands_beside_them(wrapped: str, plain: str) -> None:
+    assert answer_to({"role": "tool", "content": wrapped}) == plain
+
+
+def test_tag_of_a_call_within_the_arguments_of_another_is_text() -> None:
+    inner = '<functioncall> {"name": "f", "arguments": {}}'
+    call = ToolCall("get_weather", {"city": inner})
+    assert answer_to({"role": "assistant", "content": render_tool_call(call)}, tools=[TOOL]) == render_tool_call(call)
+
+
+def test_both_kinds_of_blocks_in_one_answer_are_read() -> None:
+    hermes = "<tool_call>{'name': 'get_weather', 'arguments': {'city': 'Paris'}}</tool_call>"
+    glaive = """<functioncall> {"name": "get_weather", "arguments": '{"city": "Paris"}'}"""
+    answer = answer_to({"role": "assistant", "content": f"{hermes} and {glaive}"}, tools=[TOOL])
+    assert answer == f"{BLOCK} and {BLOCK}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"name": "get_weather", "description": "Weather", "parameters": {"type": "object"}},
+        {"name": "get_weather", "city": "Paris"},
+        {"name": "get_weather", "parameters": {"city": "Paris"}},
+        {"name": "get_weather", "arguments": {"city": "Paris"}, "why": "asked"},
+        {"tool_name": "get_weather", "arguments": {"city": "Paris"}},
+        {"name": "get_weather"},
+        [{"name": "get_weather", "arguments": {"city": "Paris"}}, {"name": "get_weather", "city": "Rome"}],
+    ],
+)
+def test_answer_that_says_more_or_less_than_a_call_stays(answer: Any) -> None:
+    text = json.dumps(answer)
+    assert answer_to({"role": "assistant", "content": text}, tools=[TOOL]) == text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"name": "get_weather", "arguments": {"city": "Paris"}},
+        {"tool_name": "get_weather", "tool_arguments": {"city": "Paris"}},
+        [{"arguments": '{"city": "Paris"}', "name": "get_weather"}],
+    ],
+)
+def test_answer_that_is_a_call_and_nothing_else_is_written_as_one(answer: Any) -> None:
+    assert answer_to({"role": "assistant", "content": json.dumps(answer)}, tools=[TOOL]) == BLOCK
+
+
+@pytest.mark.parametrize("tag", ["<tools>", "<tool_call>", "<tool_response>", "<functioncall>"])
+def test_row_full_of_opening_tags_is_read_in_time_that_grows_with_its_length(tag: str) -> None:
+    # Each tag searched to the end of the text, as a pattern does, these would take minutes.
+    text = tag * 200_000
+    turns = [{"role": role, "content": text} for role in ("system", "user", "assistant", "tool")]
+    messages, _ = conversation_of({"messages": turns})
+    assert [message.content for message in messages] == [text] * 4
+    if tag == "<tool_call>":
+        closed = f"</tool_call>{text}"
+        assert answer_to({"role": "assistant", "content": closed}, tools=[TOOL]) == closed
 
 
 def deep(levels: int) -> Any:
@@ -134,7 +189,7 @@ def deep(levels: int) -> Any:
         ({}, {"role": "function_call", "content": "get_weather(Paris)"}, "the call in messages[1] is neither JSON nor"),
         ({}, {"role": "function_call", "content": "{}"}, "the call in messages[1] names no function"),
         ({}, {"role": "function_call", "content": "[1]"}, "is not an object"),
-        ({}, {"role": "function_call", "content": '{"name": "f", "arguments": [1]}'}, "the arguments of f in"),
+        ({}, {"role": "function_call", "content": '{"name": "f", "arguments": [1]}'}, "the arguments of 'f' in"),
         ({}, {"role": "function_call", "content": '{"name": "f", "arguments": {1, 2}}'}, "holds what JSON cannot"),
         ({}, {"role": "function_call", "content": "[" * 10_000}, "is neither JSON nor"),
         ({}, {"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"x": deep(500)}}]}, "nests deeper than"),
@@ -145,6 +200,11 @@ def deep(levels: int) -> Any:
             {"tools": [{"name": "f", "when": {1, 2}}]},
             {"role": "assistant", "content": "x"},
             "tools holds what JSON cannot",
+        ),
+        (
+            {},
+            {"role": "function_call", "content": '{"name": "\\ud800", "arguments": [1]}'},
+            r"arguments of '\ud800' in",
         ),
         ({"tools": 3}, {"role": "assistant", "content": "x"}, "tools is not a list of functions"),
     ],
