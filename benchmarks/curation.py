@@ -81,8 +81,9 @@ def main() -> None:
     print(f"{options.engine}, {resolve_dtype(options.dtype)}, {len(examples)} examples, {tokens} tokens, both verdicts")
     for contender in contenders.values():
         contender(warm_up)
-    measured = measure(contenders, passes.split(1 if options.smoke else options.rounds))
-    show(measured, len(examples), tokens)
+    rounds = passes.split(1 if options.smoke else options.rounds)
+    measured = measure(contenders, rounds)
+    show(measured, rounds)
     if torch.cuda.is_available():
         seconds = sum(measured[OURS].seconds)
         limit = 2 * parameters(options.model) * tokens / (options.peak_teraflops * 1e12)
@@ -325,15 +326,19 @@ def measure(
     return measured
 
 
-def show(measured: dict[str, Measured], examples: int, tokens: int) -> None:
-    """Print the table: sums over the rounds, and how many times the time of ours each took in a round."""
-    print(f"{'':28}{'s':>9}{'examples/s':>12}{'tokens/s':>10}{'answered':>10}   times ours: median (range)")
+def show(measured: dict[str, Measured], rounds: Sequence[Passes]) -> None:
+    """Print the table: medians over the rounds, and how many times the time of ours each took in a round."""
+    print(f"{'':28}{'examples/s':>12}{'tokens/s':>10}{'answered':>10}   times ours: median (range)")
+    sizes = [(len(passes.examples), passes.tokens()) for passes in rounds]
     for name, result in measured.items():
-        seconds, answered = sum(result.seconds), 1 - result.answers.count(None) / len(result.answers)
+        answered = 1 - result.answers.count(None) / len(result.answers)
+        examples, tokens = (
+            statistics.median(size[unit] / seconds for size, seconds in zip(sizes, result.seconds, strict=True))
+            for unit in (0, 1)
+        )
         times = [theirs / ours for theirs, ours in zip(result.seconds, measured[OURS].seconds, strict=True)]
         spread = f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
-        rates = f"{examples / seconds:12.2f}{tokens / seconds:10.0f}{answered:10.0%}"
-        print(f"{name:28}{seconds:9.1f}{rates}   {spread}")
+        print(f"{name:28}{examples:12.2f}{tokens:10.0f}{answered:10.0%}   {spread}")
 
 
 def parameters(path: Path) -> int:

@@ -3,8 +3,10 @@
 M: examples that are read. K: examples that are written.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ BATCH_ROWS = 4096
 # Rows that are sorted in memory at once, unless that would take more open files than a process is given.
 _PART_ROWS = 16_384
 _MOST_PARTS = 256
+# A part of more bytes is dealt out once more: to sort one takes a multiple of its size, and text columns end at 2 GiB.
+_PART_BYTES = 256 << 20
 _PLACE = "place"
 
 
@@ -31,8 +35,8 @@ def write_in_order(
     file_M: "NDArray[np.int64]",
     place_M: "NDArray[np.int64]",
     scratch: Path,
-) -> None:
-    """Write rows to the Parquet files `paths`; a file that gets none has none.
+) -> Counter[str]:
+    """Write rows to the Parquet files `paths`, one that gets none too; returns how many of each source were written.
 
     Args:
         batches: the examples, with the columns of `SCHEMA`, M rows in all.
@@ -44,8 +48,10 @@ def write_in_order(
     kept = int((file_M >= 0).sum())
     rows_per_part = max(_PART_ROWS, -(-kept // max(_MOST_PARTS, len(paths))))
     _deal(batches, file_M, place_M, rows_per_part, scratch)
+    written: Counter[str] = Counter()
     for file, path in enumerate(paths):
-        _join(path, sorted(scratch.glob(f"part-{file:05d}-*")))
+        written += _join(path, sorted(scratch.glob(f"part-{file:05d}-*")))
+    return written
 
 
 def _deal(
@@ -79,10 +85,37 @@ def _rows_by_part(
         yield f"part-{pair[0]:05d}-{pair[1]:05d}", rows[(file == pair[0]) & (part == pair[1])]
 
 
-def _join(path: Path, parts: list[Path]) -> None:
+def _join(path: Path, parts: list[Path]) -> Counter[str]:
+    written: Counter[str] = Counter()
     with pq.ParquetWriter(path, SCHEMA) as writer:
-        for part in parts:
-            with pa.OSFile(str(part)) as stream, pa.ipc.open_stream(stream) as reader:
-                table = reader.read_all().sort_by(_PLACE).select(SCHEMA.names)
+        for table in chain.from_iterable(map(_sorted_tables, parts)):
             writer.write_table(table.cast(SCHEMA), row_group_size=ROWS_PER_GROUP)
-            part.unlink()
+            written.update(table.column("source").to_pylist())
+    return written
+
+
+def _sorted_tables(part: Path) -> Iterator["pa.Table"]:
+    """The rows of a part in order, as one table, or as several where that would be too large; removes the part."""
+    size = part.stat().st_size
+    if size <= _PART_BYTES or len(place_M := _places(part)) == 1:
+        yield pa.Table.from_batches(_batches(part, [*SCHEMA.names, _PLACE])).sort_by(_PLACE).select(SCHEMA.names)
+    else:
+        smaller = part.with_name(f"{part.name}-dealt")
+        smaller.mkdir()
+        pieces = min(-(-size // _PART_BYTES), _MOST_PARTS)
+        rows_per_piece = -(-len(place_M) // pieces)
+        _deal(_batches(part, SCHEMA.names), np.zeros_like(place_M), place_M - place_M.min(), rows_per_piece, smaller)
+        yield from chain.from_iterable(map(_sorted_tables, sorted(smaller.iterdir())))
+        smaller.rmdir()
+    part.unlink()
+
+
+def _batches(part: Path, columns: Sequence[str]) -> Iterator["pa.RecordBatch"]:
+    with pa.OSFile(str(part)) as stream, pa.ipc.open_stream(stream) as reader:
+        for batch in reader:
+            yield batch.select(columns)
+
+
+def _places(part: Path) -> "NDArray[np.int64]":
+    places: NDArray[np.int64] = np.concatenate([batch.column(_PLACE).to_numpy() for batch in _batches(part, [_PLACE])])
+    return places

@@ -17,12 +17,12 @@ def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
     A last turn of the user has no answer to learn from and is left out; `unanswered_turns` in the meta says so.
 
     Raises:
-        InputError: there is no such file, or one is not a YAML mapping with `conversations`.
+        InputError: there is no such file, or one is not a YAML mapping with a list of `conversations`, and one of
+            `categories` where it has any.
     """
     for name, file in files_under(data, path, (".yml", ".yaml")):
         corpus = _compose(file)
-        categories = corpus.get("categories")
-        category = _scalars(categories)[0] if categories and categories.value else Path(name).stem
+        category = _category(file, corpus.get("categories")) or Path(name).stem
         for conversation in _conversations(file, corpus):
             place = f"{name}:{conversation.start_mark.line + 1}"
             yield _to_row(place, conversation, category)
@@ -37,7 +37,18 @@ def _compose(file: Path) -> dict[str, yaml.Node]:
         raise InputError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{file} does not hold a mapping with conversations; is it a ChatterBot corpus file?")
+    if not all(isinstance(key, yaml.ScalarNode) for key, _ in root.value):
+        raise InputError(f"{file} has a key that is not text; is it a ChatterBot corpus file?")
     return {key.value: value for key, value in root.value}
+
+
+def _category(file: Path, categories: yaml.Node | None) -> str:
+    """The first of the categories; empty where there is none."""
+    if categories is None or not categories.value:
+        return ""
+    if not isinstance(categories, yaml.SequenceNode) or not isinstance(categories.value[0], yaml.ScalarNode):
+        raise InputError(f"{file}: categories is not a list of names; write it as in `categories: [AI]`")
+    return _scalars(categories)[0]
 
 
 def _conversations(file: Path, corpus: dict[str, yaml.Node]) -> list[yaml.Node]:

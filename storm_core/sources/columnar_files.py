@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storm_core.errors import InputError
-from storm_core.sources.rows import RawRow, Rejected
+from storm_core.sources.arrow_structure import check_structure
+from storm_core.sources.rows import MAX_ROW_BYTES, RawRow, Rejected, too_large
 
 SUFFIXES = (".parquet", ".arrow")
 _BATCH_ROWS = 256
@@ -16,6 +17,8 @@ _BATCH_ROWS = 256
 _BUFFER_BYTES = 1 << 20
 _FILE_FORMAT_MAGIC = b"ARROW1"
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+# What reading raises; the last where the name of a column is no text any more.
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def read(name: str, file: Path, columns: Sequence[str]) -> Iterator[RawRow | Rejected]:
@@ -24,8 +27,8 @@ def read(name: str, file: Path, columns: Sequence[str]) -> Iterator[RawRow | Rej
     A Parquet row group that is damaged is counted: those of its rows that were not read yet are rejected one by one.
 
     Raises:
-        InputError: the file as a whole cannot be read: it is not of its kind, or its end is missing, which is where
-            Parquet keeps its table of contents and an Arrow stream says that it is whole.
+        InputError: the file as a whole cannot be read: it is not of its kind, an Arrow file is damaged, or its end is
+            missing, which is where Parquet keeps its table of contents and an Arrow stream says that it is whole.
     """
     read_batches = _parquet_batches if name.endswith(".parquet") else _arrow_batches
     number = 0
@@ -43,10 +46,10 @@ def _parquet_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator[
     """The batches of the file; in place of what is damaged, the reason and how many rows it held."""
     try:
         parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
+        known = [column for column in columns if column in parquet.schema_arrow.names]
+    except _DAMAGE as error:
         raise InputError(f"{name} is not a readable Parquet file: {_first_line(error)}; fetch it again") from error
     with parquet:
-        known = [column for column in columns if column in parquet.schema_arrow.names]
         for group in range(parquet.num_row_groups):
             left = parquet.metadata.row_group(group).num_rows
             try:
@@ -54,7 +57,7 @@ def _parquet_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator[
                 for batch in batches:
                     left -= batch.num_rows
                     yield batch
-            except (pa.ArrowException, OSError) as error:
+            except _DAMAGE as error:
                 yield f"row group {group} is damaged: {_first_line(error)}", left
 
 
@@ -73,9 +76,11 @@ def _arrow_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator["p
                 else reader
             )
             for batch in batches:
-                for offset in range(0, batch.num_rows, _BATCH_ROWS):
-                    yield batch.select(known).slice(offset, _BATCH_ROWS)
-    except (pa.ArrowException, OSError) as error:
+                chosen = batch.select(known)
+                check_structure(chosen)
+                for offset in range(0, chosen.num_rows, _BATCH_ROWS):
+                    yield chosen.slice(offset, _BATCH_ROWS)
+    except _DAMAGE as error:
         raise InputError(f"{name} is not a readable Arrow file: {_first_line(error)}; fetch it again") from error
 
 
@@ -89,6 +94,9 @@ def _check_end(name: str, stream: "pa.NativeFile", start: bytes) -> None:
 
 
 def _rows(name: str, before: int, batch: "pa.RecordBatch") -> Iterator[RawRow | Rejected]:
+    if batch.nbytes > MAX_ROW_BYTES:
+        yield from _rows_one_by_one(name, before, batch)
+        return
     try:
         rows = batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows
     except UnicodeDecodeError:
@@ -99,13 +107,22 @@ def _rows(name: str, before: int, batch: "pa.RecordBatch") -> Iterator[RawRow | 
 
 
 def _rows_one_by_one(name: str, before: int, batch: "pa.RecordBatch") -> Iterator[RawRow | Rejected]:
-    """The rows of a batch that holds text of another encoding than UTF-8, which spoils only its own row."""
-    for row in range(batch.num_rows):
-        place = f"{name}:{before + row + 1}"
+    """The rows of a batch with one that is too large, or holds text that is not UTF-8, which spoils only itself."""
+    for number in range(batch.num_rows):
+        place, row = f"{name}:{before + number + 1}", batch.slice(number, 1)
+        if _bytes_of(row) > MAX_ROW_BYTES:
+            yield too_large(place)
+            continue
         try:
-            yield RawRow(place=place, values=_without_nulls(batch.slice(row, 1).to_pylist()[0]))
+            yield RawRow(place=place, values=_without_nulls(row.to_pylist()[0]))
         except UnicodeDecodeError as error:
             yield Rejected(place=place, reason=f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}")
+
+
+def _bytes_of(row: "pa.RecordBatch") -> int:
+    """Of a column that is a dictionary, only the entry that the row has."""
+    columns = (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in row.columns)
+    return sum(column.nbytes for column in columns)
 
 
 def _without_nulls(value: Any) -> Any:

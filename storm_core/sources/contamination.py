@@ -8,7 +8,7 @@ n-grams pass that more than ten training documents share, which would let a ques
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,8 @@ class EvaluationNgrams:
     def __init__(self, length: int) -> None:
         self._length = length
         self._items: list[tuple[str, str]] = []
+        self._evaluations: dict[str, int] = {}
+        self._evaluation_of: list[int] = []
         self._pending: list[tuple[NDArray[np.uint64], int]] = []
         self._lengths: set[int] = set()
         self._known = np.empty(0, dtype=np.uint64)
@@ -49,6 +51,7 @@ class EvaluationNgrams:
         """Index the texts of one item: of each its n-grams, or all of it where it is too short to have any."""
         item = len(self._items)
         self._items.append((evaluation, place))
+        self._evaluation_of.append(self._evaluations.setdefault(evaluation, len(self._evaluations)))
         for text in texts:
             length = min(self._length, len(text.words))
             if length >= SHORTEST_ITEM_WORDS:
@@ -58,41 +61,49 @@ class EvaluationNgrams:
     def find(self, texts: Sequence[Words]) -> list[Match]:
         """For each evaluation that shares an n-gram with the texts, taken as one, the longest and first; by name."""
         self._build()
-        matches: dict[str, Match] = {}
+        found: dict[str, tuple[str, int, int]] = {}
         for length, hashes_N in ngram_hashes_by_length(join_hashes(texts), self._lengths):
             # Filled from the shortest runs to the longest and from the last to the first: what stays is as promised.
             for position in self._known_positions(hashes_N)[::-1]:
                 for evaluation, place in self._items_with(hashes_N[position]):
-                    words = chain.from_iterable(text.words for text in texts)
-                    ngram = " ".join(islice(words, position, position + length))
-                    matches[evaluation] = Match(evaluation=evaluation, place=place, text=ngram)
-        return [matches[evaluation] for evaluation in sorted(matches)]
+                    found[evaluation] = place, position, position + length
+        words = list(chain.from_iterable(text.words for text in texts)) if found else []
+        return [
+            Match(evaluation=evaluation, place=place, text=" ".join(words[start:end]))
+            for evaluation, (place, start, end) in sorted(found.items())
+        ]
 
     def _known_positions(self, hashes_N: "NDArray[np.uint64]") -> list[int]:
-        """Where in the text the n-grams stand that some item has."""
+        """Where in the text the n-grams stand that some item has, each where it stands first."""
         likely = np.flatnonzero(self._filter[_filter_bits(hashes_N)])
         if not len(likely):
             return []
         nearest = np.searchsorted(self._known, hashes_N[likely]).clip(max=len(self._known) - 1)
-        known: list[int] = likely[self._known[nearest] == hashes_N[likely]].tolist()
-        return known
+        known_K = likely[self._known[nearest] == hashes_N[likely]]
+        _, first_K = np.unique(hashes_N[known_K], return_index=True)
+        positions: list[int] = np.sort(known_K[first_K]).tolist()
+        return positions
 
     def _items_with(self, ngram: np.uint64) -> list[tuple[str, str]]:
-        """The items that have the n-gram, the last one first."""
+        """The first item of each evaluation that has the n-gram."""
         start = int(np.searchsorted(self._known, ngram, side="left"))
         end = int(np.searchsorted(self._known, ngram, side="right"))
-        return [self._items[item] for item in self._item_of[start:end][::-1]]
+        return [self._items[item] for item in self._item_of[start:end]]
 
     def _build(self) -> None:
-        """Sort what was added since; equal n-grams stay in the order of their items."""
+        """Sort what was added since; of the items of one evaluation that have an n-gram, only the first is kept."""
         if not self._pending:
             return
         hashes = [self._known, *(hashes for hashes, _ in self._pending)]
         items = [self._item_of, *(np.full(len(hashes), item, dtype=np.int64) for hashes, item in self._pending)]
         self._pending = []
         known, item_of = np.concatenate(hashes), np.concatenate(items)
-        order = np.argsort(known, kind="stable")
-        self._known, self._item_of = known[order], item_of[order]
+        evaluation = np.array(self._evaluation_of)[item_of]
+        order = np.lexsort((item_of, evaluation, known))
+        known, item_of, evaluation = known[order], item_of[order], evaluation[order]
+        repeats = (known[1:] == known[:-1]) & (evaluation[1:] == evaluation[:-1])
+        first = np.r_[True, ~repeats]
+        self._known, self._item_of = known[first], item_of[first]
         self._filter[_filter_bits(self._known)] = True
 
 

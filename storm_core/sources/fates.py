@@ -1,6 +1,6 @@
 """What becomes of each example in the spool: kept, or dropped because of another one or of its source's limit.
 
-M: examples in the spool.
+M: examples in the spool. K: examples that are kept.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import numpy as np
 from storm_core.sources.facts import Facts
 from storm_core.sources.near_duplicates import find_near_duplicates
 from storm_core.sources.sampling import sample_positions
+from storm_core.sources.sketches import Sketches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,15 +41,15 @@ class Fates:
         return np.flatnonzero(self.reasons == _KEPT)
 
 
-def decide(facts: Facts, *, threshold: float | None, limit: int, seed: int) -> Fates:
+def decide(facts: Facts, *, threshold: float, limit: int, seed: int) -> Fates:
     """Decide over all examples at once, so that no outcome depends on the order in which rows were read.
 
     Of equal examples the one of the source listed first stays. Of near duplicates too, and within a source the one with
     the lower content ID. The limit is then applied to what is left of each source.
 
     Args:
-        facts: what is known of the examples.
-        threshold: Jaccard similarity from which examples are near duplicates; None keeps them.
+        facts: what is known of the examples; without sketches near duplicates stay.
+        threshold: Jaccard similarity from which examples are near duplicates.
         limit: examples of each source that may stay.
         seed: decides which.
     """
@@ -60,8 +61,8 @@ def decide(facts: Facts, *, threshold: float | None, limit: int, seed: int) -> F
     )
     if size:
         ranked = _drop_duplicates(fates, facts)
-        if threshold is not None:
-            _drop_near_duplicates(fates, facts, ranked, threshold)
+        if facts.sketches:
+            _drop_near_duplicates(fates, facts.sketches, ranked, threshold)
         _drop_over_limit(fates, facts, limit, seed)
     return fates
 
@@ -80,10 +81,10 @@ def _drop_duplicates(fates: Fates, facts: Facts) -> "NDArray[np.int64]":
     return ranked
 
 
-def _drop_near_duplicates(fates: Fates, facts: Facts, ranked: "NDArray[np.int64]", threshold: float) -> None:
-    compared = ranked[facts.sketched[ranked]]
-    pages = facts.signatures
-    found = find_near_duplicates(lambda examples: pages[compared[examples]], facts.keys[compared], threshold)
+def _drop_near_duplicates(fates: Fates, sketches: Sketches, ranked: "NDArray[np.int64]", threshold: float) -> None:
+    compared = ranked[sketches.sketched[ranked]]
+    pages = sketches.signatures
+    found = find_near_duplicates(lambda examples: pages[compared[examples]], sketches.keys[compared], threshold)
     for later, earlier, similarity in found:
         row = compared[later]
         fates.reasons[row] = _NEAR_DUPLICATE
@@ -93,8 +94,9 @@ def _drop_near_duplicates(fates: Fates, facts: Facts, ranked: "NDArray[np.int64]
 
 def _drop_over_limit(fates: Fates, facts: Facts, limit: int, seed: int) -> None:
     kept = fates.kept
-    for source in np.unique(facts.sources[kept]):
-        rows = kept[facts.sources[kept] == source]
+    source_K = facts.sources[kept]
+    for source in np.unique(source_K):
+        rows = kept[source_K == source]
         if len(rows) > limit:
             staying = sample_positions([facts.identity(row) for row in rows], limit, seed)
             fates.reasons[[row for position, row in enumerate(rows) if position not in staying]] = _OVER_SOURCE_LIMIT

@@ -1,37 +1,38 @@
 """What the evaluation data asks and offers, and which examples would give it away."""
 
-import unicodedata
 from collections.abc import Sequence
 
 from storm_core.records import Example
 from storm_core.sources.contamination import EvaluationNgrams, Match
-from storm_core.sources.words import Words
+from storm_core.sources.rows import QUESTIONS, TEXTS
+from storm_core.sources.words import WordHashes, Words, fold, words_of
 
 
 class HeldOut:
     """Questions, tools and runs of words that no training example may hold, and where each comes from."""
 
-    def __init__(self, ngram_words: int) -> None:
+    def __init__(self, ngram_words: int, hashes: WordHashes) -> None:
+        self._hashes = hashes
         self._questions: dict[str, tuple[str, str]] = {}
         self._tools: dict[str, tuple[str, str]] = {}
         self._ngrams = EvaluationNgrams(ngram_words)
 
-    def add(self, evaluation: str, example: Example, texts: Sequence[Words]) -> None:
-        """Hold out the last question of an evaluation item, the tools it offers, and the n-grams of its turns.
+    def add(self, evaluation: str, example: Example) -> None:
+        """Hold out what an item of the set `evaluation` asks, the tools it offers, and the n-grams of its texts.
 
-        Args:
-            evaluation: the name of the set.
-            example: the item; its meta says where it stands.
-            texts: the words of each message. Those of the system are left out: instructions and lists of tools are
-                shared by a whole evaluation, and with everything else in its format.
+        It asks its last question, and those that its meta lists under `QUESTIONS`. Its texts are its turns, and those
+        under `TEXTS`. The system's is none of them: instructions and lists of tools are shared by a whole evaluation,
+        and with everything else in its format.
         """
         item = (evaluation, str(example.meta["place"]))
-        questions = [message.content for message in example.messages if message.role == "user"]
-        self._questions.setdefault(normalise_question(questions[-1]), item)
+        *_, question = (message.content for message in example.messages if message.role == "user")
+        for asked in (question, *example.meta.get(QUESTIONS, ())):
+            self._questions.setdefault(normalise_question(asked), item)
         for tool in example.meta.get("tools", ()):
             self._tools.setdefault(tool, item)
-        turns = zip(example.messages, texts, strict=True)
-        self._ngrams.add(*item, [words for message, words in turns if message.role != "system"])
+        turns = [message.content for message in example.messages if message.role != "system"]
+        texts = dict.fromkeys([*turns, *example.meta.get(TEXTS, ())])
+        self._ngrams.add(*item, map(self._hashes.split, texts))
 
     def overlap(self, example: Example, texts: Sequence[Words]) -> tuple[str, list[Match]] | None:
         """Why `example` must be dropped, and what it shares with which evaluations; None where it may stay.
@@ -39,8 +40,8 @@ class HeldOut:
         The reason is `held_out_question`, `held_out_tool` or `contaminated`, the first that applies. Every message
         counts, since a question is given away in the middle of a conversation, or by the system, too.
         """
-        for message in example.messages:
-            if message.role == "user" and (item := self._questions.get(normalise_question(message.content))):
+        for message, words in zip(example.messages, texts, strict=True):
+            if message.role == "user" and (item := self._questions.get(_question(message.content, words.words))):
                 return "held_out_question", [_match(item, message.content)]
         for tool in example.meta.get("tools", ()):
             if item := self._tools.get(tool):
@@ -50,14 +51,12 @@ class HeldOut:
 
 
 def normalise_question(text: str) -> str:
-    """The question without differences of case, white space or Unicode composition.
+    """The words of the question; of one that has none, what else it is written with."""
+    return _question(text, words_of(text))
 
-    Canonical caseless matching as the Unicode Standard defines it (section 3.13, D145), then composed.
-    """
-    if text.isascii():
-        return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFD", text).casefold()
-    return " ".join(unicodedata.normalize("NFC", folded).split())
+
+def _question(text: str, words: Sequence[str]) -> str:
+    return " ".join(words or fold(text).split())
 
 
 def _match(item: tuple[str, str], text: str) -> Match:

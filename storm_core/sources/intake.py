@@ -18,7 +18,7 @@ from storm_core.sources.ledger import Ledger
 from storm_core.sources.near_duplicates import Signatures
 from storm_core.sources.reading import read_source
 from storm_core.sources.references import Source
-from storm_core.sources.rows import UNFIT, Rejected
+from storm_core.sources.rows import UNFIT, Rejected, TooLong
 from storm_core.sources.words import WordHashes, Words, join_hashes, mix, ngram_hashes
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Intake:
         self._data = data
         self._ledger = ledger
         self._hashes = WordHashes()
-        self._held_out = HeldOut(config.contamination_words)
+        self._held_out = HeldOut(config.contamination_words, self._hashes)
         self._signatures = Signatures(config.near_duplicate_permutations) if config.drop_near_duplicates else None
 
     def read_held_out(self) -> None:
@@ -55,10 +55,10 @@ class Intake:
             read = malformed = 0
             for item in read_source(source, self._open(source), self._config.max_rejected_fraction):
                 read += 1
-                if isinstance(item, Rejected):
-                    malformed += 1
+                if isinstance(item, Example):
+                    self._held_out.add(source.name, item)
                 else:
-                    self._held_out.add(source.name, item, self._split(item))
+                    malformed += 1
             self.held_out_account[source.name] = {"read": read, "malformed": malformed}
 
     def spool(self, sources: Sequence[Source], path: Path, facts: Facts) -> None:
@@ -71,11 +71,15 @@ class Intake:
 
     def _sift(self, sources: Sequence[Source], facts: Facts) -> Iterator[Example]:
         for position, source in enumerate(sources):
-            rows = read_source(source, self._open(source), self._config.max_rejected_fraction)
+            rows = read_source(
+                source, self._open(source), self._config.max_rejected_fraction, self._config.max_characters
+            )
             for number, item in enumerate(rows, start=1):
                 self._ledger.count_read(source.name)
                 if isinstance(item, Rejected):
                     self._ledger.drop(source.name, item.place, "malformed", item.reason)
+                elif isinstance(item, TooLong):
+                    self._ledger.drop(source.name, item.place, "too_long")
                 elif self._is_sound(item, texts := self._split(item)):
                     facts.add(item.id, position, self._signature(item, texts))
                     yield item
@@ -109,16 +113,16 @@ class Intake:
                     matched_place=match.place,
                     evidence=match.text,
                 )
-        elif sum(len(message.content) for message in example.messages) > self._config.max_characters:
-            self._ledger.drop(example.source, place, "too_long")
         else:
             return True
         return False
 
     def _signature(self, example: Example, texts: Sequence[Words]) -> "NDArray[np.uint32] | None":
         """The signature of the conversation; None where it has no words, or none is wanted."""
+        if self._signatures is None:
+            return None
         shingles_S = shingles_of(example, texts, self._config.near_duplicate_shingle_words)
-        return self._signatures.of(shingles_S) if self._signatures and len(shingles_S) else None
+        return self._signatures.of(shingles_S) if len(shingles_S) else None
 
 
 def shingles_of(example: Example, texts: Sequence[Words], length: int) -> "NDArray[np.uint64]":

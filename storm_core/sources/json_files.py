@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from storm_core.errors import InputError
-from storm_core.sources.rows import MAX_ROW_BYTES, RawRow, Rejected
+from storm_core.sources.rows import MAX_ROW_BYTES, RawRow, Rejected, too_large
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 _BLOCK_BYTES = 1 << 20
@@ -36,7 +36,7 @@ def read(name: str, file: Path) -> Iterator[RawRow | Rejected]:
         texts = _elements(name, stream) if is_array else _lines(stream)
         for number, text in texts:
             place = f"{name}:{number}"
-            yield _parse(place, text) if text is not None else _too_long(place)
+            yield _parse(place, text) if text is not None else too_large(place)
 
 
 def _parse(place: str, text: bytes) -> RawRow | Rejected:
@@ -49,10 +49,6 @@ def _parse(place: str, text: bytes) -> RawRow | Rejected:
     if not isinstance(values, dict):
         return Rejected(place=place, reason="not a JSON object")
     return RawRow(place=place, values=values)
-
-
-def _too_long(place: str) -> Rejected:
-    return Rejected(place=place, reason=f"the row has more than {MAX_ROW_BYTES >> 20} MiB")
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storm_core.sources.rows import printable
+
 REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("place", pa.string()), ("reason", pa.string())])
 OVERLAPS_SCHEMA = pa.schema(
     [
@@ -83,11 +85,11 @@ class Ledger:
             accounts[source] = {"read": read, "kept": read - dropped.total(), "dropped": dict(dropped)}
         return accounts
 
-    def write(self, kept: Mapping[str, int], held_out: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    def write(self, written: Mapping[str, int], held_out: Mapping[str, Any], origins: Mapping[str, str]) -> None:
         """Write `ledger.json`: the accounts, and what was read of the evaluation data.
 
         Args:
-            kept: examples of each source in the shards.
+            written: how many examples of each source the shards hold, counted as they were written.
             held_out: rows read and malformed of each evaluation; the rows that it made drop are added.
             origins: digests of what was read from elsewhere than the data directory, by URI.
 
@@ -96,10 +98,8 @@ class Ledger:
         """
         accounts = self.accounts()
         for source, account in accounts.items():
-            if account["kept"] != kept.get(source, 0):
-                raise ValueError(
-                    f"{source}: the shards hold {kept.get(source, 0)} examples, its account says {account}"
-                )
+            if account["kept"] != (count := written.get(source, 0)):
+                raise ValueError(f"{source}: the shards hold {count} examples, its account says {account}")
         evaluations = {name: {**account, "matched": self._overlapping[name]} for name, account in held_out.items()}
         content = {"held_out": evaluations, "origins": dict(origins), "sources": accounts}
         text = json.dumps(content, indent=2, sort_keys=True)
@@ -115,7 +115,7 @@ class _Rows:
         self._pending: list[dict[str, str]] = []
 
     def add(self, row: dict[str, str]) -> None:
-        self._pending.append(row)
+        self._pending.append({name: printable(text) for name, text in row.items()})
         if len(self._pending) == _ROWS_PER_GROUP:
             self._flush()
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import Message
-from storm_core.sources.rows import Rejected, Row
+from storm_core.sources.documents import questions_of, texts_of
+from storm_core.sources.rows import QUESTIONS, TEXTS, Rejected, Row
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
-    """Every question of the task or group called `path`, with its choices or its answer, as the harness shows them.
+    """Every document of the task or group called `path`, as the harness shows it and as it is.
+
+    The messages are the prompt and, each for itself, the choices or right answers. The meta has what the document asks
+    and says without the prompt's template.
 
     `data` is not looked at: lm-eval finds its data sets in the Hugging Face cache, or on the hub.
 
@@ -54,19 +58,25 @@ def _task_manager() -> "TaskManager":
 
 
 def _to_row(place: str, task: "Task", document: Any) -> Row:
-    question = str(task.doc_to_text(document))
-    answer = _answer(task, document)
+    replies = _replies(task, document)
+    prompt = task.doc_to_text(document)
+    # Where the choices are what comes before one and the same answer, the prompt is the number of one.
+    prompt = replies[prompt] if prompt in range(len(replies)) else str(prompt)
+    # One that shows nothing is no reply, unless it is all there is.
+    shown = [reply for reply in replies if reply.strip()] or [""]
     return Row(
-        place=place, messages=(Message(role="user", content=question), Message(role="assistant", content=answer))
+        place=place,
+        messages=(Message(role="user", content=prompt), *(Message(role="assistant", content=text) for text in shown)),
+        meta={QUESTIONS: questions_of(document, prompt), TEXTS: list(texts_of(document))},
     )
 
 
-def _answer(task: "Task", document: Any) -> str:
-    """The choices, a line each, where there are any; else what the harness takes for the right answer."""
+def _replies(task: "Task", document: Any) -> list[str]:
+    """The choices where there are any; else what the harness takes for right answers."""
     if task.OUTPUT_TYPE == "multiple_choice":
-        return "\n".join(str(choice) for choice in task.doc_to_choice(document))
+        return [str(choice) for choice in task.doc_to_choice(document)]
     target = task.doc_to_target(document)
-    return "\n".join(map(str, target)) if isinstance(target, list) else str(target)
+    return [str(each) for each in target] if isinstance(target, list) else [str(target)]
 
 
 def _first_line(error: Exception) -> str:

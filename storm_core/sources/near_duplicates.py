@@ -79,7 +79,7 @@ def find_near_duplicates(
     # What stays, by bucket: examples that share a band.
     staying: dict[int, list[int]] = {}
     for example, buckets in _shared_buckets(keys_MB):
-        candidates = sorted({other for bucket in buckets for other in staying.get(bucket, ())[:_MOST_COMPARED]})
+        candidates = sorted({other for bucket in buckets for other in staying.get(bucket, ())})
         if candidates:
             compared = signatures_of([example, *candidates])
             similarities = (compared[1:] == compared[0]).mean(axis=1)
@@ -87,8 +87,15 @@ def find_near_duplicates(
             if similarities[nearest] >= threshold:
                 yield example, candidates[nearest], float(similarities[nearest])
                 continue
-        for bucket in buckets:
-            staying.setdefault(bucket, []).append(example)
+        enter(staying, buckets, example)
+
+
+def enter(staying: dict[int, list[int]], buckets: Iterable[int], example: int) -> None:
+    """Add an example to each of its buckets that has room: what no later one is compared with need not be kept."""
+    for bucket in buckets:
+        members = staying.setdefault(bucket, [])
+        if len(members) < _MOST_COMPARED:
+            members.append(example)
 
 
 def _shared_buckets(keys_MB: "NDArray[np.uint32]") -> Iterator[tuple[int, list[int]]]:

@@ -16,9 +16,9 @@ from storm_core.sources.facts import Facts
 from storm_core.sources.fates import REASONS, Fates, decide
 from storm_core.sources.intake import Intake
 from storm_core.sources.ledger import Ledger
-from storm_core.sources.near_duplicates import band_shape
 from storm_core.sources.references import parse_sources
 from storm_core.sources.shards import write_shards
+from storm_core.sources.sketches import Sketches
 from storm_core.stage import Inputs, Results
 
 _BATCH_ROWS = 4096
@@ -37,14 +37,13 @@ def run(config: PrepareConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> R
     with tempfile.TemporaryDirectory(prefix=".", dir=directory) as place, Ledger(directory) as ledger:
         scratch = Path(place)
         spool = scratch / "spool.parquet"
-        bands = band_shape(config.near_duplicate_permutations, config.near_duplicate_threshold)
         intake = Intake(config, inputs["data"], ledger)
         intake.read_held_out()
-        with Facts(scratch / "signatures", config.near_duplicate_permutations, bands) as facts:
+        with Facts(_sketches(config, scratch)) as facts:
             intake.spool(sources, spool, facts)
             fates = decide(
                 facts,
-                threshold=config.near_duplicate_threshold if config.drop_near_duplicates else None,
+                threshold=config.near_duplicate_threshold,
                 limit=config.max_examples_per_source,
                 seed=config.seed,
             )
@@ -53,14 +52,21 @@ def run(config: PrepareConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> R
             report(f"{source}: {_describe({source: account})}")
         if not kept:
             raise InputError(f"no example is left to learn from: {_describe(ledger.accounts())}")
-        shard_indices = write_shards(directory, spool, fates.kept, facts.ids, config.shards, scratch)
-        ledger.write(kept, intake.held_out_account, intake.origins)
+        shard_indices, written = write_shards(directory, spool, fates.kept, facts.ids, config.shards, scratch)
+        ledger.write(written, intake.held_out_account, intake.origins)
     return Results(metrics=_metrics(ledger), values={"shard_indices": shard_indices})
+
+
+def _sketches(config: PrepareConfig, scratch: Path) -> Sketches | None:
+    if not config.drop_near_duplicates:
+        return None
+    return Sketches(scratch / "signatures", config.near_duplicate_permutations, config.near_duplicate_threshold)
 
 
 def _account(spool: Path, fates: Fates, facts: Facts, names: list[str], ledger: Ledger) -> Counter[str]:
     """Enter into the ledger what the fates dropped; returns how many of each source stay."""
     kept: Counter[str] = Counter()
+    sources_M = facts.sources
     for row, (identity, source, meta) in enumerate(_spooled(spool)):
         reason = REASONS[fates.reasons[row]]
         if not reason:
@@ -75,7 +81,7 @@ def _account(spool: Path, fates: Fates, facts: Facts, names: list[str], ledger: 
                 source,
                 place,
                 reason,
-                matched=names[facts.sources[original]],
+                matched=names[sources_M[original]],
                 matched_place=facts.identity(original),
                 evidence=f"similarity {fates.similarities[row]:.3f}",
             )

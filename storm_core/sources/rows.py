@@ -12,6 +12,9 @@ from storm_core.records import Message
 
 # Key in the meta of a sound row that is no good to learn from: the reason. As evaluation data it still counts.
 UNFIT = "unfit"
+# Keys in the meta of an evaluation item: lists of questions and of texts that it has besides its messages.
+QUESTIONS = "questions"
+TEXTS = "texts"
 # One row as it lies in a file. JSON spends at most six bytes on a character, so that a row within this bound still
 # holds far more text than any judge or model is given; without a bound one broken line would fill the memory.
 MAX_ROW_BYTES = 16 << 20
@@ -45,6 +48,23 @@ class Rejected:
 
     place: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TooLong:
+    """A row of more text than is wanted, which is nothing wrong with it: where it stands."""
+
+    place: str
+
+
+def too_large(place: str) -> Rejected:
+    """The row at `place`, which has more than `MAX_ROW_BYTES`."""
+    return Rejected(place=place, reason=f"the row has more than {MAX_ROW_BYTES >> 20} MiB")
+
+
+def printable(text: str) -> str:
+    """The text with what no UTF-8 file can hold spelt out: half a surrogate pair, bytes of another encoding."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def files_under(data: Artifact, path: str, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:

@@ -3,6 +3,7 @@
 M: examples in the spool. K: examples that are kept.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 def write_shards(
     directory: Path, spool: Path, kept: "NDArray[np.int64]", ids_M4: "NDArray[np.uint64]", shards: int, scratch: Path
-) -> list[int]:
-    """Write the rows `kept` of `spool` to `shard-00000.parquet` ... and return the shard numbers.
+) -> tuple[list[int], Counter[str]]:
+    """Write the rows `kept` of `spool` to `shard-00000.parquet` ...; returns the shard numbers, and rows by source.
 
     Examples are dealt round in the order of their content IDs, so that shards differ by one example at most and hold
     theirs sorted. `scratch` holds unsorted parts, of which one at a time is in memory.
@@ -28,8 +29,8 @@ def write_shards(
     shard_M = np.where(rank_M < 0, -1, rank_M % max(1, shards))
     paths = [directory / f"shard-{shard:05d}.parquet" for shard in range(shards)]
     batches = read_columns(spool, SCHEMA.names, BATCH_ROWS)
-    write_in_order(batches, paths, shard_M, rank_M // max(1, shards), scratch)
-    return list(range(shards))
+    written = write_in_order(batches, paths, shard_M, rank_M // max(1, shards), scratch)
+    return list(range(shards)), written
 
 
 def rank_by_id(kept: "NDArray[np.int64]", ids_M4: "NDArray[np.uint64]") -> "NDArray[np.int64]":

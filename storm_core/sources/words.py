@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 # Scripts that are written without spaces between words: each character counts as a word.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+# The characters of Unicode's category Cf, which show nothing: soft hyphens, zero-width spaces, marks of direction.
+_FORMAT = re.compile(
+    "[\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+    "\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"
+    "\U000e0020-\U000e007f]+"
+)
 # Any odd number permutes the 64-bit integers; this one's bits are well spread (2^64 divided by the golden ratio).
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 # Finaliser of MurmurHash3 (fmix64): every bit of the input changes half of those of the output.
@@ -35,11 +41,19 @@ class Words:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in order, without punctuation, case and differences of Unicode composition."""
+    """The words of a text in order, folded, without punctuation."""
+    return _WORD.findall(fold(text))
+
+
+def fold(text: str) -> str:
+    """The text without characters that show nothing, and without differences of case, composition and typography.
+
+    Compatibility caseless matching as the Unicode Standard defines it (section 3.13, D146), then composed: NFKC.
+    """
     if text.isascii():
-        return _WORD.findall(text.lower())
-    # Canonical caseless matching as the Unicode Standard defines it (section 3.13, D145), then composed.
-    return _WORD.findall(unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold()))
+        return text.lower()
+    folded = unicodedata.normalize("NFD", _FORMAT.sub("", text)).casefold()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", folded).casefold())
 
 
 class WordHashes(dict[str, int]):

@@ -26,12 +26,12 @@ def read_rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """The objects of a JSON lines file, each with the place it stands at.
 
     Raises:
-        InputError: no such file, or a line that is not a JSON object.
+        InputError: no such file, or a line that is not a JSON object with a text as id.
     """
     if not path.is_file():
         raise InputError(f"no file {path}; name the data directory of bfcl-eval, which holds BFCL_v4_*.json")
     # Not splitlines(): JSON may hold other line ends, such as U+2028, inside a string.
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = [line.strip() for line in path.read_bytes().split(b"\n")]
     return [(f"{path}:{number}", _parse_row(f"{path}:{number}", line)) for number, line in enumerate(lines, 1) if line]
 
 
@@ -45,11 +45,10 @@ def check_question(where: str, row: Mapping[str, Any]) -> None:
     turns = question if isinstance(question, list) else []
     messages = turns[0] if len(turns) == 1 and isinstance(turns[0], list) else []
     well_formed = (
-        isinstance(row.get("id"), str)
-        and messages
-        and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in messages)
+        bool(messages)
+        and all(isinstance(m, dict) and _are_texts(m.get("role"), m.get("content")) for m in messages)
         and isinstance(functions, list)
-        and all(isinstance(function, dict) and "name" in function for function in functions)
+        and all(isinstance(function, dict) and _are_texts(function.get("name")) for function in functions)
     )
     if not well_formed:
         raise InputError(f"{where} is not an entry with an id, a question of one turn, and functions")
@@ -72,14 +71,22 @@ def check_answers(where: str, question: Mapping[str, Any], answer: Mapping[str, 
             raise InputError(f"{where}: the question has no function {name!r} with parameters of known types")
 
 
-def _parse_row(where: str, line: str) -> dict[str, Any]:
+def _parse_row(where: str, line: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} is not UTF-8: byte {line[error.start]:#04x} at {error.start}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON: {error}") from error
     if not isinstance(row, dict):
         raise InputError(f"{where} is not a JSON object")
+    if not isinstance(row.get("id"), str):
+        raise InputError(f"{where} is not an entry: its id is not a text")
     return row
+
+
+def _are_texts(*values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _is_possible_call(call: Any) -> bool:
@@ -95,8 +102,10 @@ def _is_checkable(parameters: Any) -> bool:
         return False
     properties = parameters.get("properties")
     return isinstance(properties, dict) and all(
-        isinstance(schema, dict)
-        and schema.get("type") in PYTHON_TYPES
-        and (schema["type"] not in LIST_TYPES or schema.get("items", {}).get("type") in PYTHON_TYPES)
+        _is_known(schema) and (schema["type"] not in LIST_TYPES or _is_known(schema.get("items")))
         for schema in properties.values()
     )
+
+
+def _is_known(schema: Any) -> bool:
+    return isinstance(schema, dict) and isinstance(schema.get("type"), str) and schema["type"] in PYTHON_TYPES

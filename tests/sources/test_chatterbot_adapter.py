@@ -56,11 +56,31 @@ def test_malformed_conversation_is_rejected_with_file_and_line(tmp_path: Path, c
     assert reason in row.reason
 
 
-@pytest.mark.parametrize("text", ["conversations: [", "- a list", "greetings: []", "conversations: none", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "conversations: [",
+        "- a list",
+        "greetings: []",
+        "conversations: none",
+        "",
+        "categories: AI\nconversations:\n- [Hello, Hi]",
+        "categories: {AI: 1}\nconversations:\n- [Hello, Hi]",
+        "categories: [[AI]]\nconversations:\n- [Hello, Hi]",
+        "? [a]\n: b\nconversations:\n- [Hello, Hi]",
+    ],
+)
 def test_file_that_is_no_corpus_is_named_in_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match=r"talk\.yml") as caught:
         read_text(tmp_path, text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("categories", ["categories:", "categories: []"])
+def test_without_a_category_the_file_gives_its_name(tmp_path: Path, categories: str) -> None:
+    (row,) = read_text(tmp_path, f"{categories}\nconversations:\n- [Hello, Hi]\n")
+    assert isinstance(row, Row)
+    assert row.meta == {"category": "talk"}
 
 
 def test_whole_english_corpus_is_read_and_its_one_bad_conversation_found() -> None:

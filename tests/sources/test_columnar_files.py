@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -81,13 +82,69 @@ def test_stream_cut_between_two_batches_is_not_taken_for_a_shorter_one(tmp_path:
         list(read("a.arrow", file, COLUMNS))
 
 
-def test_text_of_another_encoding_spoils_only_its_row(tmp_path: Path) -> None:
-    outputs = pa.array([b"fine", b"\xe9t\xe9", b"fine"], pa.binary()).cast(pa.string(), safe=False)
-    file = write(tmp_path / "a.parquet", pa.table({"output": outputs}))
-    first, second, third = read("a.parquet", file, COLUMNS)
+def numbers(*values: int) -> bytes:
+    return np.array(values, dtype=np.int32).tobytes()
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+@pytest.mark.parametrize(
+    ("column", "intact", "damaged"),
+    [
+        (pa.array(["aaaa", "bbbb", "cccc"]), (0, 4, 8, 12), (0, 4, 1 << 20, 12)),
+        (pa.array(["aaaa", "bbbb", "cccc"]), (0, 4, 8, 12), (0, -(1 << 20), 8, 12)),
+        (pa.array([["a"], ["b", "c"], []]), (0, 1, 3, 3), (0, 1, 1 << 20, 3)),
+        (pa.array([[{"role": "a"}], [{"role": "bb"}], []]), (0, 1, 3), (0, 1 << 20, 3)),
+        (pa.array(["a", "b", "a"]).dictionary_encode(), (0, 1, 0), (0, 1 << 20, 0)),
+    ],
+)
+def test_arrow_file_whose_offsets_lead_outside_it_is_named(
+    tmp_path: Path, column: pa.Array, intact: tuple[int, ...], damaged: tuple[int, ...], is_file: bool
+) -> None:
+    file = write(tmp_path / "a.arrow", pa.table({"output": column}), is_file=is_file)
+    content = file.read_bytes()
+    assert content.count(numbers(*intact)) == 1
+    file.write_bytes(content.replace(numbers(*intact), numbers(*damaged)))
+    with pytest.raises(InputError, match=r"a\.arrow is not a readable Arrow file: .*; fetch it again"):
+        list(read("a.arrow", file, COLUMNS))
+
+
+def test_arrow_file_whose_column_has_no_readable_name_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.arrow", table(3))
+    file.write_bytes(file.read_bytes().replace(b"instruction", b"instruct\xffon"))
+    with pytest.raises(InputError, match=r"a\.arrow is not a readable Arrow file"):
+        list(read("a.arrow", file, COLUMNS))
+
+
+LATIN = pa.array([b"fine", b"\xe9t\xe9", b"fine"], pa.binary()).cast(pa.string(), safe=False)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        LATIN,
+        pa.StructArray.from_arrays([LATIN], names=["content"]),
+        pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), LATIN),
+        pa.MapArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), LATIN, LATIN),
+    ],
+)
+def test_text_of_another_encoding_spoils_only_its_row(tmp_path: Path, name: str, outputs: pa.Array) -> None:
+    file = write(tmp_path / name, pa.table({"output": outputs}))
+    first, second, third = read(name, file, COLUMNS)
     assert isinstance(first, RawRow)
-    assert second == Rejected(place="a.parquet:2", reason="not UTF-8: byte 0xe9 at 0")
+    assert second == Rejected(place=f"{name}:2", reason="not UTF-8: byte 0xe9 at 0")
     assert isinstance(third, RawRow)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_row_that_is_too_large_spoils_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("storm_core.sources.columnar_files.MAX_ROW_BYTES", 1000)
+    texts = ["short", "x" * 990, "x" * 1001, *["short"] * 100]
+    for outputs in (texts, [[{"content": text}] for text in texts], pa.array(texts).dictionary_encode()):
+        rows = list(read(name, write(tmp_path / name, pa.table({"output": outputs})), COLUMNS))
+        assert [row.place for row in rows] == [f"{name}:{number}" for number in range(1, 104)]
+        (rejected,) = (row for row in rows if isinstance(row, Rejected))
+        assert rejected == Rejected(place=f"{name}:3", reason="the row has more than 16 MiB")
 
 
 def test_fields_that_only_other_records_have_are_left_out(tmp_path: Path) -> None:

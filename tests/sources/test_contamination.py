@@ -1,6 +1,7 @@
 import hashlib
 import subprocess
 import sys
+import time
 
 import numpy as np
 from hypothesis import given
@@ -105,6 +106,28 @@ def test_each_evaluation_is_named_once_with_its_first_item() -> None:
     expected = [("a", "a:1"), ("b", "b:1")]
     assert [(match.evaluation, match.place) for match in index.find([words(numbered(0, 20))])] == expected
     assert index.find([words(numbered(2, 13))])[0].text == numbered(2, 13)
+
+
+def test_text_full_of_what_all_items_share_takes_no_longer_for_it() -> None:
+    index = EvaluationNgrams(LENGTH)
+    preamble = numbered(0, 100)
+    for number in range(500):
+        index.add("trivia", f"trivia.yml:{number}", [words(f"{preamble} own{number}")])
+    started = time.monotonic()
+    (match,) = index.find([words(f"{preamble} " * 100)])
+    assert (match.place, match.text) == ("trivia.yml:0", numbered(0, LENGTH))
+    # Once for each run in the text and each item that has it, it would take a minute.
+    assert time.monotonic() - started < 5
+
+
+def test_first_place_of_the_longest_run_is_named_though_a_later_item_is_found_first() -> None:
+    index = EvaluationNgrams(LENGTH)
+    index.add("trivia", "trivia.yml:1", [words(numbered(0, 9))])
+    index.find([words("nothing")])
+    index.add("trivia", "trivia.yml:2", [words(numbered(20, 30))])
+    index.add("trivia", "trivia.yml:3", [words(numbered(20, 30))])
+    (match,) = index.find([words(f"{numbered(0, 9)} {numbered(25, 20)}")])
+    assert match == Match(evaluation="trivia", place="trivia.yml:2", text=numbered(25, LENGTH))
 
 
 def test_run_that_goes_on_in_the_next_turn_is_found() -> None:

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from storm_core.records import Example, Message, make_example
 from storm_core.sources.contamination import Match
 from storm_core.sources.held_out import HeldOut, normalise_question
+from storm_core.sources.rows import QUESTIONS, TEXTS
 from storm_core.sources.words import WordHashes, Words
 
 
-def example(*turns: str, tools: tuple[str, ...] = ()) -> Example:
+def example(*turns: str, tools: tuple[str, ...] = (), **more: list[str]) -> Example:
     roles = ("user", "assistant") * len(turns)
     messages = [Message(role=role, content=text) for role, text in zip(roles, turns, strict=False)]
-    meta = {"place": "chat.jsonl:1"}
+    meta = {"place": "chat.jsonl:1", **more}
     return make_example("chat", messages, {**meta, "tools": list(tools)} if tools else meta)
 
 
@@ -29,15 +30,41 @@ def split(one: Example) -> list[Words]:
 
 @pytest.fixture
 def held_out() -> HeldOut:
-    held = HeldOut(13)
-    item = example("Hello", "Hi", "Where is the Café?", "There.", tools=("find_place",))
-    held.add("places", item, split(item))
+    return holding(example("Hello", "Hi", "Where is the Café?", "There.", tools=("find_place",)))
+
+
+def holding(item: Example) -> HeldOut:
+    held = HeldOut(13, WordHashes())
+    held.add("places", item)
     return held
 
 
 def test_same_question_in_other_dress_is_held_out(held_out: HeldOut) -> None:
     question = unicodedata.normalize("NFD", "  WHERE is\nthe CAFÉ? ")
     assert overlap(held_out, example(question, "Here.")) == "held_out_question"
+
+
+@pytest.mark.parametrize(
+    "question", ["where is the café", "Where is: the -- café?!", "Whe\u00adre is\u200b the cafe\u0301?"]
+)
+def test_same_question_without_its_punctuation_or_with_marks_that_do_not_show_is_held_out(
+    held_out: HeldOut, question: str
+) -> None:
+    assert overlap(held_out, example(question, "Here.")) == "held_out_question"
+
+
+def test_questions_without_any_word_are_compared_by_what_they_have() -> None:
+    held_out = holding(example("?!", "Yes."))
+    assert overlap(held_out, example(" ?!\n", "Yes.")) == "held_out_question"
+    assert overlap(held_out, example("...", "Yes.")) is None
+
+
+def test_questions_and_texts_besides_the_messages_are_held_out() -> None:
+    text = " ".join(f"w{number}" for number in range(8))
+    held_out = holding(example("Question: Why?\nAnswer:", "So.", **{QUESTIONS: ["Why?"], TEXTS: [text]}))
+    assert overlap(held_out, example("why", "Because.")) == "held_out_question"
+    assert overlap(held_out, example("Question: why? Answer:", "Because.")) == "held_out_question"
+    assert overlap(held_out, example("Go on", f"Well, {text}.")) == "contaminated"
 
 
 def test_held_out_question_in_mid_conversation_is_found(held_out: HeldOut) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from storm_core.errors import InputError
 from storm_core.execution import Outcome
 from storm_core.records import Example, read_examples
 from storm_core.sources.held_out import normalise_question
+from storm_core.sources.shards import rank_by_id
 
 REAL_DATA = Path(__file__).parents[2] / ".data"
 Prepare = Callable[..., Outcome]
@@ -163,6 +165,30 @@ def test_malformed_evaluation_data_stops_too(write_jsonl: Callable[..., None], p
 def test_half_a_surrogate_pair_is_a_malformed_row(write_jsonl: Callable[..., None], prepare: Prepare) -> None:
     write_jsonl("chat.jsonl", [chat_row("One"), chat_row("\ud83d")])
     with pytest.raises(InputError, match=r"chat\.jsonl:2: message 0 holds half a surrogate pair"):
+        prepare("chat=messages:chat.jsonl")
+
+
+def test_reason_with_half_a_surrogate_pair_and_file_of_another_encoding_are_written(
+    data: Path, prepare: Prepare, tmp_path: Path
+) -> None:
+    rows = [chat_row("One"), chat_row("Two"), {"messages": "\ud83d"}]
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    (data / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prepare("chat=messages:.", shards=1, max_rejected_fraction=0.5)
+    ((one, two),) = read_shards(tmp_path / "examples")
+    assert {one.meta["place"], two.meta["place"]} == {r"caf\udce9.jsonl:1", r"caf\udce9.jsonl:2"}
+    assert [row["place"] for row in read_rejected(tmp_path / "examples")] == [r"caf\udce9.jsonl:3"]
+
+
+def test_row_that_is_lost_on_its_way_into_the_shards_is_an_error(
+    write_jsonl: Callable[..., None], prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_one(kept: Any, ids: Any) -> Any:
+        return rank_by_id(kept[:-1], ids)
+
+    monkeypatch.setattr("storm_core.sources.shards.rank_by_id", lose_one)
+    write_jsonl("chat.jsonl", [chat_row(f"Question {number}") for number in range(10)])
+    with pytest.raises(ValueError, match=r"chat: the shards hold 9 examples, its account says .*'kept': 10"):
         prepare("chat=messages:chat.jsonl")
 
 

@@ -59,6 +59,12 @@ def write_bfcl(directory: Path, question: object = QUESTION, answer: object = AN
     return directory
 
 
+def with_type(kind: object, **more: object) -> dict[str, Any]:
+    """The question with an argument of another type."""
+    parameters = {"type": "dict", "properties": {"x": {"type": kind, **more}}, "required": ["x"]}
+    return {**QUESTION, "function": [{"name": "math.hypot", "parameters": parameters}]}
+
+
 def make_entry(allowed: dict[str, Any]) -> BfclEntry:
     return BfclEntry(
         id="simple_python_0",
@@ -166,6 +172,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ([], ANSWER, r"BFCL_v4_simple_python\.json:1 is not a JSON object"),
         ({**QUESTION, "id": 3}, ANSWER, ":1 is not an entry"),
         ({**QUESTION, "question": []}, ANSWER, ":1 is not an entry"),
+        ({**QUESTION, "question": [[{"role": "user", "content": None}]]}, ANSWER, ":1 is not an entry"),
+        ({**QUESTION, "function": [{"name": ["math.hypot"]}]}, ANSWER, ":1 is not an entry"),
+        (QUESTION, {**ANSWER, "id": ["simple_python_0"]}, "possible_answer/.*:1 is not an entry"),
         ({**QUESTION, "question": QUESTION["question"] * 2}, ANSWER, "a question of one turn"),
         ({**QUESTION, "function": {}}, ANSWER, ":1 is not an entry"),
         (QUESTION, {**ANSWER, "id": "simple_python_1"}, "simple_python_0: no possible answer"),
@@ -173,6 +182,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         (QUESTION, {**ANSWER, "ground_truth": [{"math.hypot": {"x": 3.0}}]}, "ground_truth is not of the form"),
         (QUESTION, {**ANSWER, "ground_truth": [{"other": {"x": [3.0]}}]}, "no function 'other'"),
         ({**QUESTION, "function": [{"name": "math.hypot"}]}, ANSWER, "no function 'math.hypot' with parameters"),
+        (with_type(["float"]), ANSWER, "no function 'math.hypot' with parameters"),
+        (with_type("array", items=None), ANSWER, "no function 'math.hypot' with parameters"),
+        (with_type("array", items={"type": []}), ANSWER, "no function 'math.hypot' with parameters"),
     ],
 )
 def test_malformed_row_is_refused_with_its_place(
@@ -182,10 +194,18 @@ def test_malformed_row_is_refused_with_its_place(
         read_bfcl(write_bfcl(tmp_path, question, answer), "simple_python")
 
 
-def test_line_that_is_not_json_is_refused_with_its_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{'id'", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b'{"id": "\xe9t\xe9"}', "is not UTF-8: byte 0xe9 at 8"),
+    ],
+)
+def test_line_that_is_not_json_is_refused_with_its_place(tmp_path: Path, line: bytes, reason: str) -> None:
     write_bfcl(tmp_path)
-    (tmp_path / "BFCL_v4_simple_python.json").write_text(json.dumps(QUESTION) + "\n{'id'\n")
-    with pytest.raises(InputError, match=r"BFCL_v4_simple_python\.json:2 is not JSON"):
+    (tmp_path / "BFCL_v4_simple_python.json").write_bytes(json.dumps(QUESTION).encode() + b"\r\n\r\n" + line + b"\n")
+    with pytest.raises(InputError, match=rf"BFCL_v4_simple_python\.json:3 {reason}"):
         read_bfcl(tmp_path, "simple_python")
 
 

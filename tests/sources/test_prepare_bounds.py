@@ -1,0 +1,80 @@
+"""What `prepare` leaves undone: work on rows that are not kept, and work that nobody asked for."""
+
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from storm_core.execution import Outcome
+from storm_core.sources.facts import Facts
+
+Prepare = Callable[..., Outcome]
+
+
+def chat_row(question: str, answer: str = "An answer.") -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+def read_account(directory: Path) -> dict[str, Any]:
+    return dict(json.loads((directory / "ledger.json").read_text())["sources"]["chat"])
+
+
+def test_row_that_is_too_long_is_not_looked_at_any_further(
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normalize = unicodedata.normalize
+
+    def normalize_short(form: Any, text: str) -> str:
+        assert len(text) <= 1000
+        return normalize(form, text)
+
+    # Marks in the wrong order take a time that grows with the square of their number.
+    marks = "e" + "\u0301\u0323" * 600
+    write_jsonl("evaluation.jsonl", [chat_row("Two")])
+    write_jsonl("chat.jsonl", [chat_row("One"), chat_row("Two", marks), chat_row("caf\xe9")])
+    monkeypatch.setattr(unicodedata, "normalize", normalize_short)
+    prepare("chat=messages:chat.jsonl", held_out=("messages:evaluation.jsonl",), max_characters=1000)
+    assert read_account(tmp_path / "examples") == {"read": 3, "kept": 2, "dropped": {"too_long": 1}}
+    assert pq.read_table(tmp_path / "examples" / "rejected.parquet").to_pylist() == [
+        {"source": "chat", "place": "chat.jsonl:2", "reason": "too_long"}
+    ]
+
+
+def test_long_evaluation_data_is_held_out_all_the_same(
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
+) -> None:
+    write_jsonl("evaluation.jsonl", [chat_row("Two", "x " * 1000)])
+    write_jsonl("chat.jsonl", [chat_row("One"), chat_row("Two")])
+    prepare("chat=messages:chat.jsonl", held_out=("messages:evaluation.jsonl",), max_characters=1000)
+    assert read_account(tmp_path / "examples")["dropped"] == {"held_out_question": 1}
+
+
+def test_sources_are_not_copied_for_each_near_duplicate(
+    write_jsonl: Callable[..., None], prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[int] = []
+    sources = Facts.sources.fget
+    assert sources is not None
+    monkeypatch.setattr(Facts, "sources", property(lambda facts: copies.append(1) or sources(facts)))
+    counts = []
+    for number in (2, 12):
+        copies.clear()
+        write_jsonl("chat.jsonl", [chat_row("Same" + "!" * marks) for marks in range(number)])
+        assert prepare("chat=messages:chat.jsonl", name=f"n{number}").metrics["dropped_near_duplicate"] == number - 1
+        counts.append(len(copies))
+    assert counts[0] == counts[1]
+
+
+def test_without_near_duplicates_to_drop_no_signatures_are_made(
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("storm_core.sources.prepare.Sketches")
+    monkeypatch.delattr("storm_core.sources.intake.Signatures")
+    monkeypatch.delattr("storm_core.sources.intake.shingles_of")
+    write_jsonl("chat.jsonl", [chat_row("Same"), chat_row("Same!"), chat_row("Same")])
+    prepare("chat=messages:chat.jsonl", drop_near_duplicates=False)
+    assert read_account(tmp_path / "examples")["dropped"] == {"duplicate": 1}
