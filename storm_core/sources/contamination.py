@@ -74,15 +74,13 @@ class EvaluationNgrams:
         ]
 
     def _known_positions(self, hashes_N: "NDArray[np.uint64]") -> list[int]:
-        """Where in the text the n-grams stand that some item has, each where it stands first."""
+        """Where in the text the n-grams stand that some item has."""
         likely = np.flatnonzero(self._filter[_filter_bits(hashes_N)])
         if not len(likely):
             return []
         nearest = np.searchsorted(self._known, hashes_N[likely]).clip(max=len(self._known) - 1)
-        known_K = likely[self._known[nearest] == hashes_N[likely]]
-        _, first_K = np.unique(hashes_N[known_K], return_index=True)
-        positions: list[int] = np.sort(known_K[first_K]).tolist()
-        return positions
+        known: list[int] = likely[self._known[nearest] == hashes_N[likely]].tolist()
+        return known
 
     def _items_with(self, ngram: np.uint64) -> list[tuple[str, str]]:
         """The first item of each evaluation that has the n-gram."""

@@ -18,7 +18,7 @@ def test_every_format_character_is_left_out() -> None:
 
 
 def test_wide_letters_ligatures_and_numerals_are_the_plain_ones() -> None:
-    assert words_of("\uff26\uff55\uff4c\uff4c \ufb01ne \u2163 \u33a1") == words_of("full fine iv m2")
+    assert words_of("\uff26\uff55\uff4c\uff4c \ufb01ne \u2163 \u33a1 \u3392") == words_of("full fine iv m2 mhz")
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127)))
