@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storm_core.curation.engines.transformers_engine import TransformersEngine, label_probabilities
+from storm_core.curation.engines.vllm_engine import _cpu_options
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,17 @@ def test_answers_of_a_judge_with_sliding_windows_equal_a_plain_forward_pass(tiny
     reading = TransformersEngine(model).read(contexts)
     for question in questions:
         check_against_plain(model, contexts, reading.ask(question), question)
+
+
+def test_vllm_on_a_cpu_reserves_room_for_a_whole_batch_and_no_more_than_twice_that():
+    config = {"num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576}
+    bytes_per_token = 2 * 30 * 3 * 64 * 2
+    reserved = _cpu_options(config, torch.bfloat16, tokens=20_000)["kv_cache_memory_bytes"]
+    assert reserved == 2 * 20_000 * bytes_per_token
+    assert (
+        _cpu_options({**config, "head_dim": 128}, torch.float32, tokens=20_000)["kv_cache_memory_bytes"] == 4 * reserved
+    )
+    assert "kv_cache_memory_bytes" not in _cpu_options({}, torch.float32, tokens=20_000)
 
 
 @given(

@@ -9,7 +9,7 @@ The numbers are exact: `logprob_token_ids` makes vLLM report the labels' tokens 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,9 @@ from storm_core.errors import InputError
 if TYPE_CHECKING:
     from vllm import LLM
 
+_CPU_BLOCK_TOKENS = 32
+# The least that is reserved for keys and values.
+_CPU_CACHE_BYTES = 256 << 20
 # In this process: scheduling is then the same each time, and a killed run leaves no process that holds a GPU.
 # Nothing is reported to anyone.
 _ENVIRONMENT = {
@@ -96,7 +99,8 @@ def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, bat
             f"engine vllm needs the package {error.name}; install storm-kubeflow[vllm], or set engine transformers"
         ) from error
     open_checkpoint(path)
-    limit = read_model_config(path).get("max_position_embeddings")
+    config = read_model_config(path)
+    limit = config.get("max_position_embeddings")
     # One token more, the generated one.
     room = min(longest_prompt + 1, limit or longest_prompt + 1)
     on_gpu = torch.cuda.is_available()
@@ -108,13 +112,28 @@ def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, bat
         max_model_len=room,
         max_num_seqs=batch_size,
         enable_prefix_caching=True,
-        # A block of the cache is reused when it is whole. The CPU build's own 128 would throw away most of a short
-        # example; 32 is the least that it takes.
-        **({} if on_gpu else {"block_size": 32, "enforce_eager": True}),
+        **({} if on_gpu else _cpu_options(config, dtype, tokens=batch_size * room)),
         logprobs_mode="raw_logprobs",
         seed=0,
     )
     return VllmEngine(llm, room - 1)
+
+
+def _cpu_options(config: Mapping[str, Any], dtype: torch.dtype, *, tokens: int) -> dict[str, Any]:
+    """What the CPU build is told: memory for the keys and values of so many tokens, and how they are laid out.
+
+    By itself it takes nearly all of the machine's memory for them, and refuses to start where that is not free.
+    """
+    # A block of the cache is reused when it is whole. The CPU build's own 128 would throw away most of a short example;
+    # 32 is the least that it takes.
+    options = {"block_size": _CPU_BLOCK_TOKENS, "enforce_eager": True}
+    if not {"num_hidden_layers", "num_attention_heads", "hidden_size"} <= config.keys():
+        return options
+    heads = config["num_attention_heads"]
+    head_dim = config.get("head_dim") or config["hidden_size"] // heads
+    values_per_token = 2 * config["num_hidden_layers"] * (config.get("num_key_value_heads") or heads) * head_dim
+    # Twice, as the last block of each prompt is never full, and some are taken before others are given back.
+    return {**options, "kv_cache_memory_bytes": max(_CPU_CACHE_BYTES, 2 * tokens * values_per_token * dtype.itemsize)}
 
 
 def _answer(output: Any, question: Question) -> Answer:
