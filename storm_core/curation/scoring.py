@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from storm_core.curation.config import ScoreConfig
+from storm_core.curation.config import JudgeConfig, ScoreConfig
 from storm_core.curation.engines.interface import Answer, Reading
 from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
@@ -72,16 +72,30 @@ def score_examples(
         write([known[key] for key in wanted if key in known and _is_wanted(judge, known, key, config)])
 
 
-def group_by_length(rows: Sequence[str], lengths: Sequence[int], batch_size: int) -> list[list[str]]:
-    """Consecutive rows in batches of at most `batch_size`, each with little padding.
+def make_batches(judge: Judge, contexts: Mapping[str, Context], config: JudgeConfig) -> list[list[str]]:
+    """The IDs of `contexts`, the longest first, in batches as the judge's engine likes them."""
+    engine = judge.engine
+    lengths = {id: len(context.ids) + judge.question_tokens for id, context in contexts.items()}
+    # Ties are broken by ID, not by place: the same examples in another order make the same batches.
+    order = sorted(contexts, key=lambda each: (-lengths[each], each))
+    counted = [lengths[id] for id in order]
+    return group_by_length(order, counted, config.examples_at_once, pads=engine.pads, room=engine.room)
 
-    `lengths` (tokens of each row) must not increase, so that the first row of a batch gives its width.
+
+def group_by_length(
+    rows: Sequence[str], lengths: Sequence[int], batch_size: int, *, pads: bool = True, room: int | None = None
+) -> list[list[str]]:
+    """Consecutive rows in batches of at most `batch_size`, as an engine with `pads` and `room` likes them.
+
+    `lengths` (tokens of each row) must not increase, so that the first row of a batch gives its width. A batch is
+    filled before the next is begun: without the first batches, the rest is cut as before.
     """
     batches: list[list[str]] = []
     width = tokens = 0
     for row, length in zip(rows, lengths, strict=True):
-        room = (1 - _MAX_PADDING_SHARE) * width * (len(batches[-1]) + 1) if batches else 0
-        if not batches or len(batches[-1]) == batch_size or tokens + length < room:
+        count = len(batches[-1]) + 1 if batches else 0
+        padded = pads and tokens + length < (1 - _MAX_PADDING_SHARE) * width * count
+        if not batches or count > batch_size or padded or (room is not None and tokens + length > room):
             batches.append([])
             width, tokens = length, 0
         batches[-1].append(row)
@@ -109,19 +123,11 @@ def _complete(
     judge.check_window(list(contexts.values()))
     # One kind after the other: an example of the first never becomes one of the second.
     for kind, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
-        for batch in _batches(judge, {id: contexts[id] for id in kind}, config):
+        for batch in make_batches(judge, {id: contexts[id] for id in kind}, config):
             verdicts = ask(judge, [(window[id], contexts[id]) for id in batch], config)
             kept.add(verdicts)
             known.update({(verdict.id, verdict.rubric): verdict for verdict in verdicts})
             yield from batch
-
-
-def _batches(judge: Judge, contexts: Mapping[str, Context], config: ScoreConfig) -> list[list[str]]:
-    lengths = {id: len(context.ids) for id, context in contexts.items()}
-    # Ties are broken by ID, not by place: the same examples in another order make the same batches.
-    order = sorted(contexts, key=lambda each: (-lengths[each], each))
-    # Where nothing is padded, all count as equally long.
-    return group_by_length(order, [lengths[id] if judge.engine.pads else 1 for id in order], config.examples_at_once)
 
 
 def _ask_both(judge: Judge, batch: Sequence[tuple[Example, Context]], config: ScoreConfig) -> list[Verdict]:

@@ -19,7 +19,7 @@ class Recorded:
     """A judge's engine that notes the batches it reads and the questions it is asked."""
 
     def __init__(self, engine):
-        self.engine, self.pads, self.window = engine, engine.pads, engine.window
+        self.engine, self.pads, self.window, self.room = engine, engine.pads, engine.window, engine.room
         self.batches, self.asked = [], []
 
     def read(self, contexts):

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -86,7 +87,7 @@ def test_batch_size_does_not_show_in_a_verdict(tiny_judge, examples, batch_size)
 class Silent:
     """An engine whose judge says no label about contexts at odd places."""
 
-    window, pads = None, False
+    window, pads, room = None, False, None
 
     def read(self, contexts):
         return SilentReading([place % 2 == 1 for place in range(len(contexts))])
@@ -215,12 +216,23 @@ def test_injected_turn_cannot_answer_in_place_of_the_judge(tiny_judge, examples)
 
 
 @given(
-    lengths=st.lists(st.integers(1, 500), max_size=60).map(lambda n: sorted(n, reverse=True)), size=st.integers(1, 9)
+    lengths=st.lists(st.integers(1, 500), max_size=60).map(lambda n: sorted(n, reverse=True)),
+    size=st.integers(1, 9),
+    pads=st.booleans(),
+    room=st.none() | st.integers(1, 2000),
 )
-def test_batches_hold_each_row_once_with_little_padding(lengths, size):
-    batches = group_by_length(range(len(lengths)), lengths, size)
-    assert [row for batch in batches for row in batch] == list(range(len(lengths)))
-    for batch in batches:
+def test_batches_hold_each_row_once_and_suit_the_engine(lengths, size, pads, room):
+    rows = list(range(len(lengths)))
+    batches = group_by_length(rows, lengths, size, pads=pads, room=room)
+    assert [row for batch in batches for row in batch] == rows
+    for batch, following in itertools.zip_longest(batches, batches[1:]):
+        tokens, width = sum(lengths[row] for row in batch), lengths[batch[0]]
         assert 1 <= len(batch) <= size
-        padded = len(batch) * lengths[batch[0]]
-        assert sum(lengths[row] for row in batch) >= 0.9 * padded - 1e-6
+        assert not pads or tokens >= 0.9 * len(batch) * width - 1e-6
+        assert len(batch) == 1 or room is None or tokens <= room
+        # No room is left unused.
+        more = tokens + lengths[following[0]] if following else math.inf
+        full = len(batch) == size or (room is not None and more > room)
+        assert full or (pads and more < 0.9 * (len(batch) + 1) * width + 1e-6) or not following
+    done = len(batches[0]) if batches else 0
+    assert group_by_length(rows[done:], lengths[done:], size, pads=pads, room=room) == batches[1:]

@@ -97,6 +97,36 @@ def test_what_reaches_vllm_are_the_builders_ids_and_the_second_question_finds_th
     assert [i for i in context.ids if i in special] == [i for i in plain.ids if i in special]
 
 
+def test_the_second_question_finds_all_contexts_cached_that_the_engine_has_room_for(judge, monkeypatch):
+    cached = []
+    read = vllm_engine._answer
+    monkeypatch.setattr(
+        vllm_engine,
+        "_answer",
+        lambda output, question: (
+            cached.append((output.num_cached_tokens, len(output.prompt_token_ids))) or read(output, question)
+        ),
+    )
+
+    def lost(contexts):
+        reading = judge.engine.read(contexts)
+        reading.ask(judge.educational_value)
+        cached.clear()
+        reading.ask(judge.difficulty)
+        question = len(judge.difficulty.ids)
+        # A question begins in its context's last block.
+        return sum(found <= length - question - 32 for found, length in cached)
+
+    def context(number):
+        return judge.builder.context([Message(role="user", content=f"What is the number {number}? " * 60)], 256)
+
+    length = len(context(0).ids) + judge.question_tokens
+    fitting = judge.engine.room // length
+    assert fitting > 4
+    assert lost([context(number) for number in range(fitting)]) == 0
+    assert lost([context(number) for number in range(3 * fitting)]) > fitting
+
+
 def test_a_run_that_goes_on_gives_the_bytes_of_an_uninterrupted_one(
     tmp_path, directory, judge, conversations, monkeypatch
 ):

@@ -8,7 +8,7 @@ from storm_core.curation.config import AuditConfig
 from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
 from storm_core.curation.rewordings import Rewordings
-from storm_core.curation.scoring import group_by_length, make_verdict
+from storm_core.curation.scoring import make_batches, make_verdict
 from storm_core.curation.verdicts import Verdict
 from storm_core.records import Example
 
@@ -112,10 +112,7 @@ def _batches(
     judge: Judge, contexts: Mapping[str, Context], config: AuditConfig, *, shuffled: bool
 ) -> Iterator[list[str]]:
     if not shuffled:
-        lengths = {id: len(context.ids) for id, context in contexts.items()}
-        order = sorted(contexts, key=lambda each: (-lengths[each], each))
-        counted = [lengths[id] if judge.engine.pads else 1 for id in order]
-        yield from group_by_length(order, counted, config.examples_at_once)
+        yield from make_batches(judge, contexts, config)
         return
     order = sorted(contexts, key=lambda each: hashlib.sha256(f"shuffled/{config.seed}/{each}".encode()).digest())
     # Lengths as they come, so that there is padding; and never the batches of the other order.

@@ -44,10 +44,13 @@ class Engine(Protocol):
         window: most tokens of a prompt, context and question together; None where no limit is known.
         pads: whether the contexts of a batch cost as much as the longest of them, so that a batch should hold contexts
             of similar length.
+        room: tokens of prompts, contexts and questions together, that it keeps from one question to the next; of a
+            larger batch it would compute contexts again. None where no limit is known.
     """
 
     window: int | None
     pads: bool
+    room: int | None
 
     def read(self, contexts: Sequence[Context]) -> Reading:
         """Read a batch of contexts, at least one."""

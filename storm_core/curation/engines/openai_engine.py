@@ -62,6 +62,7 @@ class OpenAIEngine:
     """Answers by requests for one generated token, several under way at once."""
 
     pads = False
+    room: int | None = None
     # Unknown here; the server refuses what is too long.
     window: int | None = None
 

@@ -28,6 +28,7 @@ class TransformersEngine:
     """Answers by forward passes of a model in evaluation mode."""
 
     pads = True
+    room: int | None = None
 
     def __init__(self, model: "PreTrainedModel") -> None:
         self.model = model

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vllm import LLM
 
 _CPU_BLOCK_TOKENS = 32
+_ROOM_STEP_TOKENS = 2048
 # The least that is reserved for keys and values.
 _CPU_CACHE_BYTES = 256 << 20
 # In this process: scheduling is then the same each time, and a killed run leaves no process that holds a GPU.
@@ -42,8 +43,9 @@ class VllmEngine:
 
     pads = False
 
-    def __init__(self, llm: "LLM", window: int | None) -> None:
+    def __init__(self, llm: "LLM", window: int | None, room: int | None) -> None:
         self.window = window
+        self.room = room
         self.llm = llm
 
     def read(self, contexts: Sequence[Context]) -> "PrefixReading":
@@ -102,21 +104,32 @@ def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, bat
     config = read_model_config(path)
     limit = config.get("max_position_embeddings")
     # One token more, the generated one.
-    room = min(longest_prompt + 1, limit or longest_prompt + 1)
+    length = min(longest_prompt + 1, limit or longest_prompt + 1)
     on_gpu = torch.cuda.is_available()
     llm = LLM(
         model=str(path),
         trust_remote_code=False,
         load_format="safetensors",
         dtype=str(dtype).removeprefix("torch."),
-        max_model_len=room,
+        max_model_len=length,
         max_num_seqs=batch_size,
         enable_prefix_caching=True,
-        **({} if on_gpu else _cpu_options(config, dtype, tokens=batch_size * room)),
+        **({} if on_gpu else _cpu_options(config, dtype, tokens=batch_size * length)),
         logprobs_mode="raw_logprobs",
         seed=0,
     )
-    return VllmEngine(llm, room - 1)
+    return VllmEngine(llm, length - 1, _cache_tokens(llm, batch_size))
+
+
+def _cache_tokens(llm: "LLM", batch_size: int) -> int | None:
+    """Tokens of a batch's prompts that the cache surely holds at once; None where vLLM does not say."""
+    cache = llm.llm_engine.vllm_config.cache_config
+    if not cache.num_gpu_blocks:
+        return None
+    # The last block of each prompt is never full; and vLLM keeps one block for itself.
+    tokens: int = max(1, cache.num_gpu_blocks - batch_size - 1) * cache.block_size
+    # How much memory is free differs a little from one start to the next. The batches should not, nor their rounding.
+    return tokens // _ROOM_STEP_TOKENS * _ROOM_STEP_TOKENS or tokens
 
 
 def _cpu_options(config: Mapping[str, Any], dtype: torch.dtype, *, tokens: int) -> dict[str, Any]:
