@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 DOCKER ?= docker
 IMAGES ?= default
+# How many processes the tests are spread over, file by file. Most of their time is waiting and starting.
+TEST_PROCESSES ?= 2
+SPREAD = -n $(TEST_PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-docker test test-quick test-vllm images test-images lint format lock lock-images clean
@@ -23,10 +26,10 @@ demo-docker: setup ## the same recipe in containers, artifacts in S3; needs Dock
 	$(BIN)/python -m pipelines run --recipe recipes/smoke.yaml --engine docker
 
 test: setup ## run all tests but those of the images
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 test-quick: setup ## run the tests that take less than ten seconds
-	$(BIN)/python -m pytest -m "not slow and not docker"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not docker"
 
 test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine vllm by vLLM's CPU build; needs libnuma
 	STORM_VLLM_JUDGE=runs/smollm2 .venv-vllm/bin/python -m pytest tests/curation/vllm_lane.py
@@ -35,7 +38,7 @@ images: ## build the container images that the recipe's stages run in; IMAGES=al
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
 
 test-images: setup ## check the built images, and a small pipeline in them; needs Docker
-	DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m docker
+	DOCKER="$(DOCKER)" $(BIN)/python -m pytest $(SPREAD) -m docker
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .
