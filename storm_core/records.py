@@ -1,6 +1,5 @@
 """One example of the recipe: id, source, messages, meta; and its Parquet form."""
 
-import contextlib
 import hashlib
 import json
 import unicodedata
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storm_core.errors import InputError
+from storm_core.parquet_batches import damage_in_words, read_batches
 
 ROLES = ("system", "user", "assistant", "tool")
 SCHEMA = pa.schema(
@@ -118,31 +118,7 @@ def read_columns(path: Path, names: Sequence[str], rows: int = ROWS_PER_GROUP) -
         InputError: the file is not Parquet with these columns of `SCHEMA`.
     """
     schema = pa.schema([SCHEMA.field(name) for name in names])
-    with damage_in_words(path, "examples"), pq.ParquetFile(path) as parquet:
-        missing = set(names) - set(parquet.schema_arrow.names)
-        if missing:
-            raise InputError(f"{path} is not a Parquet file of examples: no column {', '.join(sorted(missing))}")
-        for batch in parquet.iter_batches(batch_size=rows, columns=list(names)):
-            if any(column.null_count for column in batch.columns):
-                raise InputError(f"{path} has empty fields; prepare the examples again")
-            yield batch.cast(schema)
-
-
-@contextlib.contextmanager
-def damage_in_words(path: Path, content: str) -> Iterator[None]:
-    """Turn what PyArrow raises on a file that is no Parquet, or damaged, into an InputError about the file.
-
-    Args:
-        path: of the file.
-        content: what it should hold, in the plural.
-    """
-    try:
-        yield
-    except (pa.ArrowException, UnicodeDecodeError, json.JSONDecodeError, OSError) as error:
-        # PyArrow calls a page that does not decompress an OSError too; the machine's own have a number.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise InputError(f"{path} is not a Parquet file of {content}: {str(error).splitlines()[0]}") from error
+    return read_batches(path, schema, rows, content="examples", remedy="prepare the examples again")
 
 
 def _with_ids(batch: "pa.RecordBatch", wanted: Set[str]) -> "pa.RecordBatch":

@@ -3,7 +3,7 @@
 M: examples. V: verdicts of one batch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from storm_core.curation.population import Population, binary_ids, hexadecimal
 from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE
-from storm_core.curation.verdicts import NO_ANSWER
+from storm_core.curation.verdicts import NO_ANSWER, read_verdict_columns
 from storm_core.errors import InputError
-from storm_core.records import damage_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +68,7 @@ def read_judgements(population: Population, paths: Iterable[Path]) -> Judgements
     """
     gathering = _Gathering(population)
     for path in paths:
-        for batch in _batches(path):
+        for batch in read_verdict_columns(path, _COLUMNS, _BATCH_ROWS):
             gathering.add(batch, path)
     return gathering.finish()
 
@@ -168,17 +166,6 @@ class _Gathering:
             label_M=question.label_M,
             expected_M=question.expected_M,
         )
-
-
-def _batches(path: Path) -> Iterator["pa.RecordBatch"]:
-    with damage_in_words(path, "verdicts"), pq.ParquetFile(path) as parquet:
-        missing = set(_COLUMNS) - set(parquet.schema_arrow.names)
-        if missing:
-            raise InputError(f"{path} has no column {', '.join(sorted(missing))}; score again with this version")
-        for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(_COLUMNS)):
-            if any(column.null_count for column in batch.columns):
-                raise InputError(f"{path} has empty fields; score again")
-            yield batch
 
 
 def _label_numbers(labels: "pa.Array", question: _Question, path: Path) -> "NDArray[np.int16]":

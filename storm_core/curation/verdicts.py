@@ -1,15 +1,16 @@
 """A verdict: what the judge said of one example under one rubric; and its Parquet form."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
-from storm_core.records import damage_in_words
+from storm_core.parquet_batches import read_batches
 
 FILE_NAME = "verdicts.parquet"
 SCHEMA = pa.schema(
@@ -106,16 +107,24 @@ def read_verdicts(path: Path, wanted: Callable[["pa.RecordBatch"], "pa.Array"] |
     Raises:
         InputError: the file is not Parquet with the columns of `SCHEMA`.
     """
-    with damage_in_words(path, "verdicts"), pq.ParquetFile(path) as parquet:
-        missing = set(SCHEMA.names) - set(parquet.schema_arrow.names)
-        if missing:
-            raise InputError(f"{path} is not a Parquet file of verdicts: no column {', '.join(sorted(missing))}")
-        for batch in parquet.iter_batches(batch_size=_ROWS_PER_BATCH, columns=SCHEMA.names):
-            for row in (batch.filter(wanted(batch)) if wanted else batch).to_pylist():
-                row["labels"] = tuple(row["labels"])
-                row["values"] = tuple(row["values"])
-                row["probabilities"] = tuple(row["probabilities"])
-                yield Verdict(**row)
+    for batch in read_verdict_columns(path, SCHEMA.names, _ROWS_PER_BATCH):
+        yield from map(verdict_from_row, (batch.filter(wanted(batch)) if wanted else batch).to_pylist())
+
+
+def read_verdict_columns(path: Path, names: Sequence[str], rows: int) -> Iterator["pa.RecordBatch"]:
+    """Columns of one Parquet file of verdicts, streamed in batches of at most so many `rows`.
+
+    Raises:
+        InputError: the file is not Parquet with these columns of `SCHEMA`.
+    """
+    schema = pa.schema([SCHEMA.field(name) for name in names])
+    return read_batches(path, schema, rows, content="verdicts", remedy="score again with this version")
+
+
+def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
+    """The verdict in a row of a file with all columns of `SCHEMA`."""
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return Verdict(**fields)
 
 
 def refuse_mixed(verdicts: Iterable[Artifact]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from storm_core.curation.verdicts import read_verdict_columns
 from storm_core.errors import InputError
 
 _COLUMNS = [
@@ -42,7 +42,8 @@ def summarise_verdicts(paths: Iterable[Path]) -> dict[str, Any]:
     groups: dict[str, dict[str, list[pa.Table]]] = {}
     judges: set[str] = set()
     for path in paths:
-        for table in _read(path):
+        for batch in read_verdict_columns(path, _COLUMNS, _ROWS_PER_BATCH):
+            table = pa.Table.from_batches([batch])
             judges.update(table["judge_digest"].unique().to_pylist())
             for rubric in table["rubric"].unique().to_pylist():
                 of_rubric = table.filter(pa.compute.equal(table["rubric"], rubric))
@@ -53,15 +54,6 @@ def summarise_verdicts(paths: Iterable[Path]) -> dict[str, Any]:
         "judge_digests": sorted(judges),
         "rubrics": {rubric: _summarise_rubric(rubric, sources) for rubric, sources in groups.items()},
     }
-
-
-def _read(path: Path) -> Iterable[pa.Table]:
-    try:
-        with pq.ParquetFile(path) as parquet:
-            for batch in parquet.iter_batches(batch_size=_ROWS_PER_BATCH, columns=_COLUMNS):
-                yield pa.Table.from_batches([batch])
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{path} is not a Parquet file of verdicts: {str(error).splitlines()[0]}") from error
 
 
 def _summarise_rubric(rubric: str, sources: dict[str, list[pa.Table]]) -> dict[str, Any]:

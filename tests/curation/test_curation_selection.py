@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -239,8 +240,15 @@ def test_file_that_holds_no_verdicts_is_refused_by_name(tmp_path, verdicts):
     pq.write_table(pa.table({"id": ["x"]}), older)
     table = pa.Table.from_pylist([{"id": id_of("a"), "rubric": FIRST}], schema=SCHEMA)
     pq.write_table(table, holes)
-    for path, message in ((garbage, "not a Parquet"), (older, "no column .*values; score again"), (holes, "empty")):
-        with pytest.raises(InputError, match=f"{path.name} .*{message}|{path.name} {message}"):
+    other = tmp_path / "other"
+    pq.write_table(pa.Table.from_pylist([{**dataclasses.asdict(verdicts[0]), "expected_value": "high"}]), other)
+    for path, message in (
+        (garbage, "is not a Parquet"),
+        (older, "is not .*: no column .*values; score again"),
+        (holes, "has verdicts without .*label"),
+        (other, "is not a Parquet file of verdicts: .*high"),
+    ):
+        with pytest.raises(InputError, match=f"{path.name} {message}"):
             read_judgements(population_of(SOURCES), [path])
 
 

@@ -5,15 +5,20 @@ import random
 import pyarrow as pa
 import pytest
 
-from storm_core.curation.verdicts import read_verdicts, write_verdicts
+from storm_core.curation.verdicts import SCHEMA, read_verdict_columns, read_verdicts, write_verdicts
 from storm_core.errors import InputError
 from storm_core.records import read_examples, write_examples
 
 
-@pytest.mark.parametrize("kind", ["examples", "verdicts"])
-def test_file_with_damage_in_it_is_refused_by_name(tmp_path, examples, make_verdict, kind):
+def read_columns_of_verdicts(path):
+    for batch in read_verdict_columns(path, SCHEMA.names, 100):
+        yield from batch.to_pylist()
+
+
+@pytest.mark.parametrize("read", [read_examples, read_verdicts, read_columns_of_verdicts])
+def test_file_with_damage_in_it_is_refused_by_name(tmp_path, examples, make_verdict, read):
     path = tmp_path / "damaged.parquet"
-    if kind == "examples":
+    if read is read_examples:
         write_examples(path, examples)
     else:
         write_verdicts(path, [make_verdict(f"{number:064x}", "difficulty", "hard") for number in range(300)])
@@ -26,7 +31,7 @@ def test_file_with_damage_in_it_is_refused_by_name(tmp_path, examples, make_verd
             content[chance.randrange(4, len(content) - 8)] = chance.randrange(256)
         path.write_bytes(content)
         try:
-            list(read_examples(path) if kind == "examples" else read_verdicts(path))
+            list(read(path))
         except InputError as error:
             assert "damaged.parquet" in str(error)
             refused += 1

@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from storm_core.curation.audit.sampling import keys_of
 from storm_core.curation.audit.tallies import NO_LABEL, Columns
 from storm_core.curation.rubrics import Rubric
-from storm_core.curation.verdicts import NO_ANSWER, SCHEMA, Verdict
+from storm_core.curation.verdicts import NO_ANSWER, SCHEMA, Verdict, read_verdict_columns, verdict_from_row
 from storm_core.errors import InputError
-from storm_core.records import damage_in_words
 
 _ROWS_PER_BATCH = 50_000
 _SHORT = 12
@@ -50,9 +48,7 @@ class Batch:
     def verdict(self, row: int) -> Verdict:
         """The verdict in this row."""
         (fields,) = self.table.slice(row, 1).to_pylist()
-        fields["labels"] = tuple(fields["labels"])
-        fields["probabilities"] = tuple(fields["probabilities"])
-        return Verdict(**fields)
+        return verdict_from_row(fields)
 
 
 def read_batches(path: Path, expected: Expected, seed: int) -> Iterator[Batch]:
@@ -61,15 +57,11 @@ def read_batches(path: Path, expected: Expected, seed: int) -> Iterator[Batch]:
     Raises:
         InputError: the file does not hold verdicts, or those of another judge or of other rubrics.
     """
-    with damage_in_words(path, "verdicts"), pq.ParquetFile(path) as parquet:
-        missing = set(SCHEMA.names) - set(parquet.schema_arrow.names)
-        if missing:
-            raise InputError(f"{path} has no column {', '.join(sorted(missing))}; score again with this version")
-        for read in parquet.iter_batches(batch_size=_ROWS_PER_BATCH, columns=SCHEMA.names):
-            table = pa.Table.from_batches([read])
-            _check(path, table, expected)
-            for name in table["rubric"].unique().to_pylist():
-                yield _batch(table.filter(pc.equal(table["rubric"], name)), expected, name, seed)
+    for read in read_verdict_columns(path, SCHEMA.names, _ROWS_PER_BATCH):
+        table = pa.Table.from_batches([read])
+        _check(path, table, expected)
+        for name in table["rubric"].unique().to_pylist():
+            yield _batch(table.filter(pc.equal(table["rubric"], name)), expected, name, seed)
 
 
 def _batch(table: pa.Table, expected: Expected, name: str, seed: int) -> Batch:
@@ -95,9 +87,6 @@ def _numbers(column: "pa.ChunkedArray") -> "np.typing.NDArray[np.float64]":
 
 
 def _check(path: Path, table: pa.Table, expected: Expected) -> None:
-    for name in SCHEMA.names:
-        if table[name].null_count:
-            raise InputError(f"{path} has verdicts without {name}; score again")
     for digest in table["judge_digest"].unique().to_pylist():
         if digest != expected.judge_digest:
             raise InputError(
