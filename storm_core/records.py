@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ SCHEMA = pa.schema(
     ]
 )
 ROWS_PER_GROUP = 1000
+# Unicode's stream-safe text format (UAX #15, section 13) allows 30 in a row.
+_MOST_MARKS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +81,20 @@ def check_messages(messages: Sequence[Message]) -> None:
             raise InputError(f"message {position} is a system message; only the first may be")
         if not message.content.strip() and message.role != "system":
             raise InputError(f"message {position} ({message.role}) is empty")
+        # Wherever so long a run lies, it covers one of these characters.
+        if any(map(unicodedata.combining, message.content[::_MOST_MARKS])) and _marks().search(message.content):
+            raise InputError(f"message {position} ({message.role}) has {_MOST_MARKS} combining marks in a row")
     if messages[-1].role != "assistant":
         raise InputError(f"the last message is from {messages[-1].role!r}, not from the assistant")
     if all(message.role != "user" for message in messages):
         raise InputError("no user message")
+
+
+@cache
+def _marks() -> re.Pattern[str]:
+    """Finds more combining marks than any writing needs; the time to normalise them grows with their square."""
+    marks = "".join(character for character in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(character))
+    return re.compile(f"[{marks}]{{{_MOST_MARKS}}}")
 
 
 def content_id(messages: Sequence[Message]) -> str:

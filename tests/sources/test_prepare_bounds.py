@@ -1,5 +1,6 @@
 """What `prepare` leaves undone: work on rows that are not kept, and work that nobody asked for."""
 
+import contextlib
 import json
 import unicodedata
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from storm_core.errors import InputError
 from storm_core.execution import Outcome
+from storm_core.records import Message, check_messages
 from storm_core.sources.facts import Facts
 
 Prepare = Callable[..., Outcome]
@@ -42,6 +45,28 @@ def test_row_that_is_too_long_is_not_looked_at_any_further(
     assert pq.read_table(tmp_path / "examples" / "rejected.parquet").to_pylist() == [
         {"source": "chat", "place": "chat.jsonl:2", "reason": "too_long"}
     ]
+
+
+def test_row_with_endless_combining_marks_is_rejected_before_it_is_normalised(
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unicodedata, "normalize", lambda form, text: pytest.fail(text) if len(text) > 1500 else text)
+    # The marks lie anywhere between the characters that are looked at first.
+    rows = [chat_row("x" * before, "e" + "\u0301\u0323" * 5000) for before in (1, 2)]
+    write_jsonl("chat.jsonl", [*rows, chat_row("Fine", "o\u0301" * 500)])
+    prepare("chat=messages:chat.jsonl", max_rejected_fraction=1.0)
+    assert read_account(tmp_path / "examples") == {"read": 3, "kept": 1, "dropped": {"malformed": 2}}
+    (first, _) = pq.read_table(tmp_path / "examples" / "rejected.parquet").to_pylist()
+    assert first["reason"] == "malformed: message 1 (assistant) has 1000 combining marks in a row"
+
+
+@pytest.mark.parametrize("before", [0, 1, 500, 999, 1000])
+@pytest.mark.parametrize(("marks", "refused"), [(999, False), (1000, True)])
+def test_combining_marks_are_counted_wherever_they_begin(before: int, marks: int, refused: bool) -> None:
+    messages = [Message(role="user", content="x" * (before + 1) + "\u0301" * marks + "x" * 1000)]
+    messages.append(Message(role="assistant", content="Yes."))
+    with pytest.raises(InputError, match="1000 combining marks") if refused else contextlib.nullcontext():
+        check_messages(messages)
 
 
 def test_long_evaluation_data_is_held_out_all_the_same(
