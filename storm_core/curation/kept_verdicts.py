@@ -5,7 +5,6 @@ use follows from example and rubric, not from the file they lie in: all parts ar
 own examples goes into an index on disk, so memory does not grow with them.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -30,11 +29,12 @@ class KeptVerdicts:
     Leaving it, by an error too, keeps what is pending.
     """
 
-    def __init__(self, parts: Parts, *, run_key: str, keep_seconds: float) -> None:
+    def __init__(self, parts: Parts, scratch: Path, *, run_key: str, keep_seconds: float) -> None:
         """Starts empty; `load` reads what earlier runs have kept.
 
         Args:
             parts: of all runs that ask the same judge in the same way.
+            scratch: a directory that may be filled; what is left in it is of no use to anyone.
             run_key: of this run; its own parts carry it in their names.
             keep_seconds: how long a verdict may wait before it is kept.
         """
@@ -44,8 +44,8 @@ class KeptVerdicts:
         self._pending: list[Verdict] = []
         self._pending_since = 0.0
         self._added = 0
-        self._scratch = tempfile.TemporaryDirectory(prefix="storm-score-")
-        self._index = VerdictIndex(Path(self._scratch.name) / "index.sqlite")
+        self._scratch = scratch
+        self._index = VerdictIndex(scratch / "index.sqlite")
 
     def __enter__(self) -> "KeptVerdicts":
         return self
@@ -55,7 +55,6 @@ class KeptVerdicts:
             self._flush()
         finally:
             self._index.close()
-            self._scratch.cleanup()
 
     def load(self, ids: Iterable[str], rubric_hashes: Collection[str]) -> None:
         """Read every part once, and index its verdicts about these examples and rubrics.
@@ -95,7 +94,7 @@ class KeptVerdicts:
         own = [name for name in self._parts.names() if name.startswith(self._prefix)]
         whole = [name for name in own if name.startswith(f"{self._prefix}whole-")]
         if len(own) > 1 and (self._added or not whole):
-            file = Path(self._scratch.name) / "whole.parquet"
+            file = self._scratch / "whole.parquet"
             with VerdictWriter(file) as writer:
                 for verdicts in self._stored(own):
                     writer.write(verdicts)
@@ -108,7 +107,7 @@ class KeptVerdicts:
 
     def _flush(self) -> None:
         if self._pending:
-            file = Path(self._scratch.name) / "pending.parquet"
+            file = self._scratch / "pending.parquet"
             with VerdictWriter(file) as writer:
                 writer.write(self._pending)
             # Named by content: two attempts of one run that are under way at once do not replace each other's parts.
@@ -118,7 +117,7 @@ class KeptVerdicts:
     def _stored(
         self, names: Iterable[str], wanted: Callable[["pa.RecordBatch"], "pa.Array"] | None = None
     ) -> Iterator[Iterator[Verdict]]:
-        file = Path(self._scratch.name) / "stored.parquet"
+        file = self._scratch / "stored.parquet"
         for name in names:
             if self._parts.fetch(name, file):
                 yield read_verdicts(file, wanted)

@@ -1,5 +1,6 @@
 """`storm score`: read one shard of examples, ask the judge what was not asked before, write its verdicts."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,9 +38,12 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         **numeric_settings(config),
     }
     metrics = ScoreMetrics()
+    directory = outputs["verdicts"]
+    shared = workspace.shared(identity)
     with (
-        KeptVerdicts(workspace.shared(identity), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,
-        VerdictWriter(outputs["verdicts"] / FILE_NAME) as writer,
+        tempfile.TemporaryDirectory(dir=directory, prefix=".known-") as scratch,
+        KeptVerdicts(shared, Path(scratch), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,
+        VerdictWriter(directory / FILE_NAME) as writer,
     ):
         ids = (id for batch in read_columns(shard, ("id",)) for id in batch["id"].to_pylist())
         kept.load(ids, judge.rubric_hashes)

@@ -234,7 +234,9 @@ def test_putting_parts_together_may_be_interrupted(tmp_path, make_verdict):
     verdicts = [make_verdict(str(number), "educational_value", "3") for number in range(9)]
 
     def open_kept(kind):
-        return KeptVerdicts(kind(tmp_path / "parts"), run_key="r" * 64, keep_seconds=0.0)
+        scratch = tmp_path / f"scratch-{len(list(tmp_path.iterdir()))}"
+        scratch.mkdir()
+        return KeptVerdicts(kind(tmp_path / "parts"), scratch, run_key="r" * 64, keep_seconds=0.0)
 
     with open_kept(StopsAtDrop) as kept:
         for verdict in verdicts:
