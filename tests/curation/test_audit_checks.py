@@ -104,7 +104,7 @@ def test_one_poor_check_is_enough_and_trust_needs_all(outcomes, verdict):
 def rubric_numbers(**changes):
     """What `collect` says of one question that a good judge answered."""
     sure = {"estimate": 0.99, "interval": [0.98, 1.0]}
-    probe = {"exact_agreement": sure, "weighted_kappa": sure, "spearman": sure}
+    probe = {"examples": 200, "unanswered": 0, "exact_agreement": sure, "weighted_kappa": sure, "spearman": sure}
     numbers = {
         "name": "educational_value",
         "total": {
@@ -132,6 +132,7 @@ def test_consistent_judge_can_be_trusted():
 
 def test_worse_wording_decides():
     bad = {
+        **rubric_numbers()["probes"][0],
         "name": "paraphrase_2",
         "weighted_kappa": {"estimate": 0.2, "interval": [0.1, 0.3]},
         "spearman": {"estimate": 0.9, "interval": None},
@@ -139,6 +140,19 @@ def test_worse_wording_decides():
     found = outcomes(rubric_numbers(probes=[*rubric_numbers()["probes"], bad]))
     assert found["paraphrase_kappa"] == POOR
     assert found["paraphrase_spearman"] == GOOD
+
+
+def test_wording_that_is_hardly_answered_is_no_reason_to_trust():
+    good = rubric_numbers()["probes"]
+    silent = {"estimate": None, "interval": None}
+    none = {"name": "paraphrase_2", "examples": 0, "unanswered": 200}
+    none |= dict.fromkeys(("exact_agreement", "weighted_kappa", "spearman"), silent)
+    found = outcomes(rubric_numbers(probes=[*good, none]))
+    assert found["paraphrase_kappa"] == found["paraphrase_spearman"] == UNKNOWN
+    assert found["probe_unanswered_share"] == POOR
+    for unanswered, outcome in ((2, GOOD), (3, FAIR), (20, FAIR), (21, POOR)):
+        few = {**good[-1], "examples": 200 - unanswered, "unanswered": unanswered}
+        assert outcomes(rubric_numbers(probes=[*good[:-1], few]))["probe_unanswered_share"] == outcome
 
 
 def test_preference_for_the_first_is_as_poor_as_for_the_last():
@@ -158,6 +172,7 @@ def test_what_was_not_asked_is_unknown_and_leaves_care():
         "reversed_kappa",
         "position_bias",
         "probed_examples",
+        "probe_unanswered_share",
     }
     assert judge_the_judge(check_rubric(numbers)) == CARE
 

@@ -76,6 +76,7 @@ def test_shuffled_probe_asks_the_recipe_s_wording_alone_in_smaller_batches(probe
     shuffled = [place for place in range(len(engine.batches)) if place > max(ordered)]
     assert shuffled
     assert all(len(engine.batches[place]) <= 2 for place in shuffled[1:])
+    assert sum(engine.batches[: shuffled[0]], []) != sum(engine.batches[shuffled[0] :], [])
     rubrics = load_rubrics()
     own = {rubrics.educational_value.question, rubrics.difficulty.question}
     assert {question for batch, question in engine.asked if batch in shuffled} == own

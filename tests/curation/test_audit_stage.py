@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from storm_core.artifacts import seal
 from storm_core.cli import main
 from storm_core.curation.audit import verdict_columns
+from storm_core.curation.audit.checks import THRESHOLDS
 from storm_core.curation.audit.survey import Survey
 from storm_core.curation.audit.verdict_columns import Expected
 from storm_core.curation.config import AUDIT, SCORE, AuditConfig, ScoreConfig
@@ -181,7 +182,7 @@ def test_random_model_is_not_trusted(audited):
     assert found["verdict"] == "do not trust"
     assert outcome.metrics["checks_poor"] > 0
     assert "This judge: do not trust" in page(output)
-    assert len(found["checks"]) == 24
+    assert len(found["checks"]) == 2 * len(THRESHOLDS)
 
 
 def test_kept_shares_stand_beside_those_of_the_article(audited):

@@ -95,6 +95,12 @@ THRESHOLDS = {
         meaning="examples asked about again",
         reason="with 100 a share is known to 10 points either way, at 95%",
     ),
+    "probe_unanswered_share": Threshold(
+        good=0.01,
+        poor=0.1,
+        meaning="share without an answer when asked again, in the way that got the fewest",
+        reason="agreement is measured on what was answered alone",
+    ),
 }
 
 
@@ -132,6 +138,7 @@ def check_rubric(rubric: Mapping[str, Any]) -> list[Check]:
         "position_bias": _size(rubric["position_bias"] or {}),
         "length_correlation": _size({"estimate": rubric["length_correlation_within_sources"]}),
         "probed_examples": {"estimate": rubric["probed_examples"] or None},
+        "probe_unanswered_share": {"estimate": max(map(_unanswered_share, rubric["probes"]), default=None)},
         "commonest_label_share": {"estimate": _commonest(total)},
     }
     for name, field in (
@@ -176,9 +183,16 @@ def _check(name: str, rubric: str, measured: Mapping[str, Any]) -> Check:
 
 
 def _least(measured: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The lowest estimate with its interval, of those that are known."""
-    known = [one for one in measured if one["estimate"] is not None]
-    return min(known, key=lambda one: float(one["estimate"]), default={})
+    """The lowest estimate with its interval; nothing where one is unknown, as it might be the lowest."""
+    found = list(measured)
+    if any(one["estimate"] is None for one in found):
+        return {}
+    return min(found, key=lambda one: float(one["estimate"]), default={})
+
+
+def _unanswered_share(probe: Mapping[str, Any]) -> float:
+    asked = probe["examples"] + probe["unanswered"]
+    return float(probe["unanswered"] / asked) if asked else 0.0
 
 
 def _size(measured: Mapping[str, Any]) -> dict[str, Any]:
