@@ -1,6 +1,7 @@
 """What the judge is asked again, in which batches; and the rewordings that it is asked by."""
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
@@ -76,7 +77,10 @@ def test_shuffled_probe_asks_the_recipe_s_wording_alone_in_smaller_batches(probe
     shuffled = [place for place in range(len(engine.batches)) if place > max(ordered)]
     assert shuffled
     assert all(len(engine.batches[place]) <= 2 for place in shuffled[1:])
-    assert sum(engine.batches[: shuffled[0]], []) != sum(engine.batches[shuffled[0] :], [])
+    before, after = (
+        list(chain.from_iterable(part)) for part in (engine.batches[: shuffled[0]], engine.batches[shuffled[0] :])
+    )
+    assert before != after
     rubrics = load_rubrics()
     own = {rubrics.educational_value.question, rubrics.difficulty.question}
     assert {question for batch, question in engine.asked if batch in shuffled} == own
