@@ -152,7 +152,9 @@ SCORE = Stage(
         "examples": Input(kind="examples", help="what prepare wrote"),
         "rubrics": _RUBRICS,
     },
-    outputs={"verdicts": Output(kind="verdicts", help="one row for each example and rubric: verdicts.parquet")},
+    outputs={
+        "verdicts": Output(kind="verdicts", help="one row for each example and rubric, and how the judge was asked")
+    },
     run="storm_core.curation.score_stage:run",
     values={"verdicts_reference": "the reference of the verdicts, for a later stage that gathers several"},
     resumable=True,

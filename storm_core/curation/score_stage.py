@@ -4,17 +4,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from storm_core.curation.config import ScoreConfig
 from storm_core.curation.judge import numeric_settings, open_judge
 from storm_core.curation.kept_verdicts import KeptVerdicts
 from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.score_metrics import ScoreMetrics
 from storm_core.curation.scoring import score_examples
-from storm_core.curation.verdicts import FILE_NAME, SCHEMA, Verdict, VerdictWriter
-from storm_core.errors import InputError
+from storm_core.curation.verdicts import FILE_NAME, SCHEMA, Verdict, VerdictWriter, write_settings
+from storm_core.parquet_batches import count_rows
 from storm_core.progress import progress
 from storm_core.records import read_columns, read_examples
 from storm_core.stage import Inputs, Results
@@ -22,13 +19,13 @@ from storm_core.workspace import Workspace
 
 
 def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
-    """Write `verdicts.parquet`, in the order of the shard.
+    """Write `verdicts.parquet`, in the order of the shard, and how the judge was asked to `settings.json`.
 
     Raises:
         InputError: no such shard, rubrics that cannot work, or a judge that cannot be asked.
     """
     shard = inputs["examples"].file(f"shard-{config.shard:05d}.parquet")
-    total = _rows(shard)
+    total = count_rows(shard, "examples")
     judge = open_judge(config, inputs["model"], load_rubrics(inputs.get("rubrics")))
     # What of a prompt is the same for every question; the wording of the rubric is in each verdict.
     identity = {
@@ -56,12 +53,5 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         for _ in progress(done, total=total, description="scoring", unit="examples"):
             pass
         kept.finish()
+    write_settings(directory, numeric_settings(config))
     return Results(metrics=metrics.metrics())
-
-
-def _rows(shard: Path) -> int:
-    try:
-        rows: int = pq.read_metadata(shard).num_rows
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{shard} is not a Parquet file of examples: {str(error).splitlines()[0]}") from error
-    return rows

@@ -1,7 +1,9 @@
 """A verdict: what the judge said of one example under one rubric; and its Parquet form."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from storm_core.errors import InputError
 from storm_core.parquet_batches import read_batches
 
 FILE_NAME = "verdicts.parquet"
+SETTINGS_NAME = "settings.json"
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -34,8 +37,6 @@ SCHEMA = pa.schema(
 # The label of an example about which the judge said none of the labels that its engine could see.
 NO_ANSWER = ""
 _ROWS_PER_BATCH = 10_000
-# Options of `score` that change the numbers and show in no column.
-_SETTINGS = ("engine", "max_length", "dtype", "endpoint_prompts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class Verdict:
 
 
 class VerdictWriter:
-    """Writes verdicts to one Parquet file, a row group at each call of `write`."""
+    """Writes verdicts to one Parquet file, in bounded memory."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA)
@@ -88,11 +89,12 @@ class VerdictWriter:
         self._writer.close()
 
     def write(self, verdicts: Iterable[Verdict]) -> None:
-        """Append these verdicts."""
-        rows = list(verdicts)
-        # By columns: a list of rows would be taken apart value by value, several times slower.
-        columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in SCHEMA]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+        """Append these verdicts, a row group for every so many."""
+        rest = iter(verdicts)
+        while rows := list(islice(rest, _ROWS_PER_BATCH)):
+            # By columns: a list of rows would be taken apart value by value, several times slower.
+            columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in SCHEMA]
+            self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
 
 
 def write_verdicts(path: Path, verdicts: Iterable[Verdict]) -> None:
@@ -127,14 +129,36 @@ def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
     return Verdict(**fields)
 
 
-def refuse_mixed(verdicts: Iterable[Artifact]) -> None:
+def write_settings(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Write beside the verdicts how the judge was asked, as JSON values."""
+    (directory / SETTINGS_NAME).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def refuse_mixed(verdicts: Iterable[Artifact], again: Mapping[str, Any] | None = None) -> None:
     """Refuse verdicts that are not comparable, as the judge was asked in different ways.
 
+    Args:
+        verdicts: of all shards.
+        again: the settings with which the judge is to be asked again, if it is.
+
     Raises:
-        InputError: says in which option of `score` they differ.
+        InputError: says which setting differs.
     """
-    given = [artifact.manifest.producer["config"] for artifact in verdicts if artifact.manifest.producer]
-    for name in _SETTINGS:
-        values = sorted({str(config.get(name)) for config in given})
+    given = [_settings(artifact) for artifact in verdicts]
+    for name in sorted({name for settings in given for name in settings}):
+        values = sorted({str(settings.get(name)) for settings in given})
         if len(values) > 1:
             raise InputError(f"the verdicts were made with {name} {' and '.join(values)}; score all shards alike")
+        if again is not None and str(again.get(name)) != values[0]:
+            raise InputError(
+                f"the verdicts were made with {name} {values[0]}, but the judge would be asked again with "
+                f"{again.get(name)}; give the {name} that score was given"
+            )
+
+
+def _settings(artifact: Artifact) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads(artifact.file(SETTINGS_NAME).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{artifact.path / SETTINGS_NAME} is not JSON: {error}; score again") from error
+    return settings

@@ -293,13 +293,20 @@ def test_another_cut_than_that_of_score_is_refused(prepared, scored, tiny_llama,
     with pytest.raises(
         InputError, match="cut elsewhere than at max_length 32; give the max_length that score was given"
     ):
-        audit(tiny_llama, prepared, scored, tmp_path / "out", max_length=32)
+        audit(tiny_llama, prepared, scored, tmp_path / "out", max_length=32, probe_examples=0)
+
+
+def test_judge_is_not_asked_again_in_another_way_than_score_did(prepared, scored, tiny_llama, tmp_path):
+    with pytest.raises(InputError, match=r"made with dtype torch.float32, but .* torch.bfloat16; give the dtype that"):
+        audit(tiny_llama, prepared, scored, tmp_path / "out", dtype="bfloat16")
+    audit(tiny_llama, prepared, scored, tmp_path / "not-asked", dtype="bfloat16", probe_examples=0)
 
 
 def test_verdicts_that_are_no_parquet_file_are_refused(prepared, scored, tiny_llama, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "verdicts.parquet").write_bytes((scored[0] / "verdicts.parquet").read_bytes()[:300])
+    (broken / "settings.json").write_bytes((scored[0] / "settings.json").read_bytes())
     seal(broken, "verdicts", producer={}, inputs={}, metrics={})
     with pytest.raises(InputError, match="is not a Parquet file of verdicts"):
         audit(tiny_llama, prepared, [broken, scored[1]], tmp_path / "out")

@@ -1,9 +1,11 @@
 import json
 
 import pytest
+import torch
 
 from storm_core.artifacts import seal
 from storm_core.cli import main
+from storm_core.curation import judge as judges
 from storm_core.curation.config import SCORE, SELECT, ScoreConfig, SelectConfig
 from storm_core.curation.verdicts import read_verdicts
 from storm_core.errors import InputError
@@ -194,6 +196,27 @@ def test_select_with_shards_that_were_scored_in_different_ways_is_refused(
     (name,) = options
     with pytest.raises(InputError, match=f"the verdicts were made with {name} .* and .*; score all shards alike"):
         select(prepared, [scored[0], tmp_path / "otherwise"], tmp_path / "selection")
+
+
+def test_settings_are_compared_by_what_they_came_to(tmp_path, tiny_llama, prepared, scored, monkeypatch):
+    for name, automatic in (("same", torch.float32), ("other", torch.bfloat16)):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                judges, "resolve_dtype", lambda dtype, to=automatic: to if dtype == "auto" else resolve_dtype(dtype)
+            )
+            score(tiny_llama, prepared, tmp_path / name, shard=1, dtype="auto")
+    select(prepared, [scored[0], tmp_path / "same"], tmp_path / "selection")
+    with pytest.raises(InputError, match=r"made with dtype torch.bfloat16 and torch.float32; score all shards alike"):
+        select(prepared, [scored[0], tmp_path / "other"], tmp_path / "mixed")
+
+
+def test_verdicts_without_settings_are_refused(tmp_path, prepared, scored):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "verdicts.parquet").write_bytes((scored[1] / "verdicts.parquet").read_bytes())
+    seal(copy, "verdicts", producer={}, inputs={}, metrics={})
+    with pytest.raises(InputError, match=r"settings\.json"):
+        select(prepared, [scored[0], copy], tmp_path / "selection")
 
 
 def test_rows_are_written_in_the_same_order_however_small_the_parts(tmp_path, prepared, scored, monkeypatch):

@@ -12,7 +12,7 @@ from storm_core.curation.audit.sampling import keys_of
 from storm_core.curation.audit.survey import ExampleSet, Survey
 from storm_core.curation.audit.verdict_columns import Expected
 from storm_core.curation.config import AuditConfig
-from storm_core.curation.judge import Judge, open_judge
+from storm_core.curation.judge import Judge, numeric_settings, open_judge
 from storm_core.curation.population import shard_files
 from storm_core.curation.rewordings import Rewordings, load_rewordings
 from storm_core.curation.rubrics import load_rubrics
@@ -39,7 +39,7 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     judge = open_judge(config, inputs["model"], rubrics, reworded)
     survey = Survey((rubrics.educational_value, rubrics.difficulty), config)
     expected = Expected(judge_digest=judge.digest, rubrics=survey.by_name(), max_length=config.max_length)
-    refuse_mixed(inputs.many("verdicts"))
+    refuse_mixed(inputs.many("verdicts"), numeric_settings(config) if config.probe_examples else None)
     # In an order of their own, so that sums are rounded the same in whatever order they are given.
     for artifact in sorted(inputs.many("verdicts"), key=lambda one: one.digest):
         survey.read(artifact.file(FILE_NAME), expected)
