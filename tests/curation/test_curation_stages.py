@@ -201,9 +201,7 @@ def test_select_with_shards_that_were_scored_in_different_ways_is_refused(
 def test_settings_are_compared_by_what_they_came_to(tmp_path, tiny_llama, prepared, scored, monkeypatch):
     for name, automatic in (("same", torch.float32), ("other", torch.bfloat16)):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                judges, "resolve_dtype", lambda dtype, to=automatic: to if dtype == "auto" else resolve_dtype(dtype)
-            )
+            patch.setattr(judges, "resolve_dtype", {"auto": automatic, "float32": torch.float32}.__getitem__)
             score(tiny_llama, prepared, tmp_path / name, shard=1, dtype="auto")
     select(prepared, [scored[0], tmp_path / "same"], tmp_path / "selection")
     with pytest.raises(InputError, match=r"made with dtype torch.bfloat16 and torch.float32; score all shards alike"):
