@@ -9,9 +9,7 @@ in a hundred is replaced; one counts as near duplicate if the Jaccard similarity
 
 import argparse
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from peak_memory import peak_megabytes
 
 ROWS = (10_000, 100_000, 1_000_000)
 SMOKE_ROWS = (1_000, 4_000)
@@ -158,13 +157,7 @@ def prepare(data: Path, output: Path) -> float:
     options = {"sources": '["train=messages:train.jsonl"]', "held-out": '["messages:evaluation.jsonl"]'}
     command = [sys.executable, "-m", "storm_core.cli", "prepare", "--data", str(data), "--examples", str(output)]
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("STORM_", "MLFLOW_"))}
-    process = subprocess.Popen([*command, *arguments], env=environment, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed with {process.returncode}")
-    return usage.ru_maxrss / 1024
+    return peak_megabytes([*command, *arguments])
 
 
 def line_of(place: str) -> int:

@@ -11,9 +11,7 @@ mapped files count into the peak of `datasets`.
 import argparse
 import hashlib
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,9 +20,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from peak_memory import peak_megabytes
 
 from storm_core.artifacts import seal
 from storm_core.curation.verdicts import SCHEMA as VERDICTS
+from storm_core.curation.verdicts import write_settings
 from storm_core.records import SCHEMA as EXAMPLES
 
 ROWS = (100_000, 300_000, 1_000_000)
@@ -48,7 +48,7 @@ def main() -> None:
             kept = {}
             for name, command in commands(Path(scratch)).items():
                 started = time.monotonic()
-                megabytes = run(command)
+                megabytes = peak_megabytes(command)
                 seconds = time.monotonic() - started
                 kept[name] = count_rows(Path(scratch) / name)
                 print(f"{rows:10}  {name:16}{seconds:8.1f}{rows / seconds:10.0f}{megabytes:9.0f}{kept[name]:10}")
@@ -97,6 +97,7 @@ def write_corpus(scratch: Path, rows: int) -> None:
             verdict_writer.write_table(pa.Table.from_pylist(answers, schema=VERDICTS))
     ledger = {source: {"read": count, "kept": count, "dropped": {}} for source, count in counts.items()}
     (examples / "ledger.json").write_text(json.dumps({"sources": ledger}), encoding="utf-8")
+    write_settings(verdicts, {})
     for directory in (examples, verdicts):
         seal(directory, directory.name, producer={}, inputs={}, metrics={})
 
@@ -130,17 +131,6 @@ def verdict(rubric: str, labels: tuple[str, ...], place: int) -> dict[str, objec
         "label": labels[place],
         "expected_value": place + 1.0,
     }
-
-
-def run(command: Sequence[str]) -> float:
-    """Run a contender in a process of its own; returns its peak resident memory in MB."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("STORM_", "MLFLOW_"))}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed with {process.returncode}")
-    return usage.ru_maxrss / 1024
 
 
 def select_with_datasets(scratch: Path) -> None:
