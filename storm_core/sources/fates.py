@@ -44,8 +44,9 @@ class Fates:
 def decide(facts: Facts, *, threshold: float, limit: int, seed: int) -> Fates:
     """Decide over all examples at once, so that no outcome depends on the order in which rows were read.
 
-    Of equal examples the one of the source listed first stays. Of near duplicates too, and within a source the one with
-    the lower content ID. The limit is then applied to what is left of each source.
+    Of equal examples the one of the source listed first stays, and within a source the first, which differs from the
+    others in white space at most. Of near duplicates that of the source listed first too, and within a source the one
+    with the lower content ID. The limit is then applied to what is left of each source.
 
     Args:
         facts: what is known of the examples; without sketches near duplicates stay.
@@ -98,5 +99,5 @@ def _drop_over_limit(fates: Fates, facts: Facts, limit: int, seed: int) -> None:
     for source in np.unique(source_K):
         rows = kept[source_K == source]
         if len(rows) > limit:
-            staying = sample_positions([facts.identity(row) for row in rows], limit, seed)
-            fates.reasons[[row for position, row in enumerate(rows) if position not in staying]] = _OVER_SOURCE_LIMIT
+            staying = sample_positions(map(facts.identity, rows), len(rows), limit, seed)
+            fates.reasons[np.delete(rows, staying)] = _OVER_SOURCE_LIMIT

@@ -13,7 +13,7 @@ identities = st.sets(st.integers(0, 10_000)).map(
 
 
 def sample_ids(ids: list[str], limit: int, seed: int) -> set[str]:
-    return {ids[position] for position in sample_positions(ids, limit, seed)}
+    return {ids[position] for position in sample_positions(ids, len(ids), limit, seed)}
 
 
 @given(identities, st.integers(1, 50), st.integers(0, 5))
