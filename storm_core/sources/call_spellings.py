@@ -1,15 +1,13 @@
 """Tool calls and lists of tools in the spellings of data sets: OpenAI, Hermes, Glaive, ShareGPT and the recipe."""
 
-import ast
 import contextlib
-import json
 import re
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from storm_core.errors import InputError
-from storm_core.toolcalls.calls import MAX_DEPTH, ToolCall
+from storm_core.toolcalls.calls import ToolCall
+from storm_core.toolcalls.literals import check_writable, parse_json_or_python
 
 _NAMES = ("tool_name", "name")
 _ARGUMENTS = ("tool_arguments", "arguments", "parameters")
@@ -61,13 +59,13 @@ def parse_literal(text: str, name: str) -> Any:
     """The value that `text` spells in JSON, or else in Python's literal syntax, as many published calls do.
 
     Raises:
-        InputError: it is neither, holds what JSON cannot, or nests too deep.
+        InputError: it is neither, too long for a Python literal, holds what JSON cannot, or nests too deep.
     """
     try:
-        value = _parse_json_or_python(text)
-    # All that hostile text makes the parsers raise: an unhashable key is a TypeError, nesting and chains exhaust them.
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise InputError(f"{name} is neither JSON nor a Python literal: {text[:60]!r}") from error
+        # Literal line ends inside strings are common in published calls.
+        value = parse_json_or_python(text, strict=False)
+    except ValueError as error:
+        raise InputError(f"{name} {error}: {text[:60]!r}") from error
     return _checked(value, name)
 
 
@@ -91,29 +89,11 @@ def _without_single_quotes(text: str) -> str:
 
 def _checked(value: Any, name: str) -> Any:
     """The value, which JSON must be able to hold without exhausting whoever reads it."""
-    if _depth_exceeds(value, MAX_DEPTH):
-        raise InputError(f"{name} nests deeper than {MAX_DEPTH}")
     try:
-        json.dumps(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} holds what JSON cannot: {error}") from error
+        check_writable(value)
+    except ValueError as error:
+        raise InputError(f"{name} {error}") from error
     return value
-
-
-def _parse_json_or_python(text: str) -> Any:
-    try:
-        # Literal line ends inside strings are common in published calls.
-        return json.loads(text, strict=False)
-    except ValueError:
-        with warnings.catch_warnings(action="ignore"):
-            return ast.literal_eval(text.strip())
-
-
-def _depth_exceeds(value: Any, depth: int) -> bool:
-    if not isinstance(value, dict | list | tuple):
-        return False
-    children = value.values() if isinstance(value, dict) else value
-    return depth == 0 or any(_depth_exceeds(child, depth - 1) for child in children)
 
 
 def _listed(content: Any) -> list[Any]:

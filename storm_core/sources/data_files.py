@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
@@ -39,17 +39,18 @@ def read_rows(data: Artifact, path: str, columns: Sequence[str]) -> Iterator[Raw
     for name, file in files:
         if name.endswith(json_files.SUFFIXES):
             yield from json_files.read(name, file)
-        elif _counts(name, file):
+        elif _counts(data, name):
             yield from columnar_files.read(name, file, columns)
 
 
-def _counts(name: str, file: Path) -> bool:
-    """Whether the file is one that `state.json`, if there is one, lists: caches of past computations lie there too."""
-    state = file.parent / _STATE_FILE
-    if not name.endswith(".arrow") or not state.is_file():
+def _counts(data: Artifact, name: str) -> bool:
+    """Whether the `state.json` beside the file, if `data` has one, names it: caches of computations lie there too."""
+    state = PurePosixPath(name).with_name(_STATE_FILE).as_posix()
+    if not name.endswith(".arrow") or all(entry.path != state for entry in data.manifest.files):
         return True
+    file = data.file(state)
     try:
-        listed = {entry["filename"] for entry in json.loads(state.read_text(encoding="utf-8"))["_data_files"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{state} does not list the data files as `datasets` writes them: {error!r}") from error
-    return file.name in listed
+        counted = {entry["filename"] for entry in json.loads(file.read_text(encoding="utf-8"))["_data_files"]}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{file} does not list the data files as `datasets` writes them: {error!r}") from error
+    return PurePosixPath(name).name in counted

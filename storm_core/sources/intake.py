@@ -51,7 +51,7 @@ class Intake:
         Raises:
             InputError: a set is misspelt, missing or malformed beyond `max_rejected_fraction`.
         """
-        for source in evaluation_sources(self._config.held_out, self._config.held_out_suites, self._data.path):
+        for source in evaluation_sources(self._config.held_out, self._config.held_out_suites, self._data):
             read = malformed = 0
             for item in read_source(source, self._open(source), self._config.max_rejected_fraction):
                 read += 1

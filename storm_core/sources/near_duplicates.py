@@ -3,7 +3,9 @@
 MinHash (Broder 1997) estimates the Jaccard similarity of two sets of shingles as the share of equal entries in their
 signatures; banding (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", chapter 3) finds the pairs worth
 comparing. Signatures and the shape of the bands are datasketch's. Its index is not used: it keeps a Python object for
-every band of every example, where sorted arrays need four bytes.
+every band of every example, where sorted arrays need four bytes; only bands that examples share become objects here.
+Measured on 200,000 examples of 17 bands, none of which was dropped: besides those keys, 73 bytes an example at the peak
+where no two share a band, 901 where groups of ten share every band, and 1,943 where pairs do.
 
 M: examples. P: permutations, the length of a signature. B: bands. S: shingles of an example.
 """

@@ -18,6 +18,8 @@ TEXTS = "texts"
 # One row as it lies in a file. JSON spends at most six bytes on a character, so that a row within this bound still
 # holds far more text than any judge or model is given; without a bound one broken line would fill the memory.
 MAX_ROW_BYTES = 16 << 20
+# A reason may quote what is wrong, which may be all of the row.
+_MOST_REASON_CHARACTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,14 @@ class RawRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """A malformed row: where it stands and what is wrong with it."""
+    """A malformed row: where it stands and what is wrong with it; a long reason is cut."""
 
     place: str
     reason: str
+
+    def __post_init__(self) -> None:
+        if len(self.reason) > _MOST_REASON_CHARACTERS:
+            object.__setattr__(self, "reason", f"{self.reason[:_MOST_REASON_CHARACTERS]}...")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from storm_core.errors import InputError
 from storm_core.records import Message
-from storm_core.toolcalls.bfcl_rows import LIST_TYPES, check_answers, check_question, read_rows
+from storm_core.toolcalls.bfcl_rows import LIST_TYPES, check_answers, check_question, pair_rows
 from storm_core.toolcalls.calls import ToolCall
 from storm_core.toolcalls.prompts import system_prompt
 
@@ -54,34 +54,50 @@ def read_bfcl(directory: Path, category: str) -> list[BfclEntry]:
     """The entries of one category, in file order.
 
     Args:
-        directory: holds `BFCL_v4_<category>.json` and, but for irrelevance, `possible_answer/` with the same name.
+        directory: holds the files of `file_names`.
         category: one of `CATEGORIES`.
 
     Raises:
         InputError: an unknown category, a missing file, or a line that is not an entry of BFCL.
     """
-    if category not in CATEGORIES:
-        raise InputError(f"{category!r} is not a BFCL category; use one of {', '.join(CATEGORIES)}")
-    questions = directory / f"BFCL_v4_{category}.json"
-    answers = directory / "possible_answer" / questions.name
-    possible = {} if category in IRRELEVANCE_CATEGORIES else {row.get("id"): row for _, row in read_rows(answers)}
+    files = [directory / name for name in file_names(category)]
     entries = []
-    for where, row in read_rows(questions):
-        check_question(where, row)
-        if category in ANSWERED_CATEGORIES:
-            check_answers(f"{answers}, {row['id']}", row, possible.get(row["id"]))
-        entries.append(_make_entry(category, row, possible.get(row["id"], {})))
+    for question, answer in pair_rows(*files):
+        try:
+            entries.append(make_entry(category, question, answer))
+        except InputError as error:
+            raise InputError(f"{files[0]}, {question['id']}: {error}") from error
     return entries
 
 
-def _make_entry(category: str, question: Mapping[str, Any], answer: Mapping[str, Any]) -> BfclEntry:
+def file_names(category: str) -> list[str]:
+    """The files of a category in BFCL's data directory: the questions and, but for irrelevance, the possible answers.
+
+    Raises:
+        InputError: an unknown category.
+    """
+    if category not in CATEGORIES:
+        raise InputError(f"{category!r} is not a BFCL category; use one of {', '.join(CATEGORIES)}")
+    questions = f"BFCL_v4_{category}.json"
+    return [questions] if category in IRRELEVANCE_CATEGORIES else [questions, f"possible_answer/{questions}"]
+
+
+def make_entry(category: str, question: Mapping[str, Any], answer: Mapping[str, Any] | None) -> BfclEntry:
+    """The entry that a row of questions, and the row of possible answers with its ID, hold.
+
+    Raises:
+        InputError: says what is wrong with the rows.
+    """
+    check_question(question)
+    if category in ANSWERED_CATEGORIES:
+        check_answers(question, answer)
     (turn,) = question["question"]
     return BfclEntry(
         id=question["id"],
         category=category,
         messages=tuple(Message(role=message["role"], content=message["content"]) for message in turn),
         tools=tuple(question["function"]),
-        possible_answers=tuple(answer.get("ground_truth", ())),
+        possible_answers=tuple(answer["ground_truth"]) if answer else (),
     )
 
 

@@ -22,24 +22,21 @@ PYTHON_TYPES: Mapping[str, type] = {
 LIST_TYPES = ("array", "tuple")
 
 
-def read_rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The objects of a JSON lines file, each with the place it stands at.
+def pair_rows(questions: Path, answers: Path | None = None) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """The objects of a file of questions, each with the object of the same ID in a file of possible answers, if any.
 
     Raises:
         InputError: no such file, or a line that is not a JSON object with a text as id.
     """
-    if not path.is_file():
-        raise InputError(f"no file {path}; name the data directory of bfcl-eval, which holds BFCL_v4_*.json")
-    # Not splitlines(): JSON may hold other line ends, such as U+2028, inside a string.
-    lines = [line.strip() for line in path.read_bytes().split(b"\n")]
-    return [(f"{path}:{number}", _parse_row(f"{path}:{number}", line)) for number, line in enumerate(lines, 1) if line]
+    possible = {row["id"]: row for row in _read_rows(answers)} if answers else {}
+    return [(row, possible.get(row["id"])) for row in _read_rows(questions)]
 
 
-def check_question(where: str, row: Mapping[str, Any]) -> None:
+def check_question(row: Mapping[str, Any]) -> None:
     """Refuse a row that is not an id, a question of one turn, and functions.
 
     Raises:
-        InputError: says where.
+        InputError: it is not.
     """
     question, functions = row.get("question"), row.get("function")
     turns = question if isinstance(question, list) else []
@@ -51,24 +48,40 @@ def check_question(where: str, row: Mapping[str, Any]) -> None:
         and all(isinstance(function, dict) and _are_texts(function.get("name")) for function in functions)
     )
     if not well_formed:
-        raise InputError(f"{where} is not an entry with an id, a question of one turn, and functions")
+        raise InputError("not an entry with an id, a question of one turn, and functions")
 
 
-def check_answers(where: str, question: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
+def check_answers(question: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
     """Refuse possible answers that the question's functions cannot be checked against.
 
     Raises:
         InputError: no answer, another form than `[{function: {argument: [values]}}]`, or a function or type unknown.
     """
     if answer is None:
-        raise InputError(f"{where}: no possible answer; take both files from the same release of bfcl-eval")
+        raise InputError("no possible answer; take both files from the same release of bfcl-eval")
     calls = answer.get("ground_truth")
     if not isinstance(calls, list) or not calls or not all(_is_possible_call(call) for call in calls):
-        raise InputError(f"{where}: ground_truth is not of the form [{{function: {{argument: [values]}}}}]")
-    functions = {function["name"]: function for function in question["function"]}
-    for name in (name for call in calls for name in call):
+        raise InputError("ground_truth is not of the form [{function: {argument: [values]}}]")
+    # Of functions with the same name the first one counts.
+    functions = {function["name"]: function for function in reversed(question["function"])}
+    for name, allowed in (item for call in calls for item in call.items()):
         if name not in functions or not _is_checkable(functions[name].get("parameters")):
-            raise InputError(f"{where}: the question has no function {name!r} with parameters of known types")
+            raise InputError(f"the question has no function {name!r} with parameters of known types")
+        _check_dictionaries(functions[name]["parameters"]["properties"], allowed)
+
+
+def _check_dictionaries(properties: Mapping[str, Any], allowed: Mapping[str, list[Any]]) -> None:
+    for argument, values in allowed.items():
+        if not all(_lists_values(properties.get(argument, {}), value) for value in values):
+            raise InputError(f"ground_truth does not list the allowed values of each key of the argument {argument!r}")
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise InputError(f"no file {path}; name the data directory of bfcl-eval, which holds BFCL_v4_*.json")
+    # Not splitlines(): JSON may hold other line ends, such as U+2028, inside a string.
+    lines = [line.strip() for line in path.read_bytes().split(b"\n")]
+    return [_parse_row(f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line]
 
 
 def _parse_row(where: str, line: bytes) -> dict[str, Any]:
@@ -96,9 +109,19 @@ def _is_possible_call(call: Any) -> bool:
     return isinstance(allowed, dict) and all(isinstance(values, list) for values in allowed.values())
 
 
+def _lists_values(schema: Mapping[str, Any], value: Any) -> bool:
+    """Whether every dictionary that an allowed value has where the schema declares one lists the values of each key."""
+    if schema.get("type") == "dict" and isinstance(value, dict):
+        return all(isinstance(values, list) for values in value.values())
+    if schema.get("type") in LIST_TYPES and schema["items"]["type"] == "dict" and isinstance(value, list):
+        return all(_lists_values(schema["items"], item) for item in value)
+    return True
+
+
 def _is_checkable(parameters: Any) -> bool:
     """Whether the parameters name what is required and each argument's type, elements of lists included."""
-    if not isinstance(parameters, dict) or not isinstance(parameters.get("required"), list):
+    required = parameters.get("required") if isinstance(parameters, dict) else None
+    if not isinstance(required, list) or not _are_texts(*required):
         return False
     properties = parameters.get("properties")
     return isinstance(properties, dict) and all(

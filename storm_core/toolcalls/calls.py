@@ -1,16 +1,15 @@
 """Tool calls as the recipe writes them: `<tool_call>{"tool_name": ..., "tool_arguments": {...}}</tool_call>`."""
 
-import ast
 import json
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A reply is a model's free text. These bounds are far above any real call; what passes is cheap to parse and print.
+from storm_core.toolcalls.literals import check_writable, parse_json_or_python
+
+# A reply is a model's free text. This bound is far above any real call.
 MAX_REPLY_CHARACTERS = 100_000
-MAX_DEPTH = 64
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 # Escaped inside a value, as JSON allows, so that a block ends where its closing tag stands.
@@ -70,7 +69,7 @@ def _split_blocks(reply: str) -> list[str]:
 
 
 def _parse_block(block: str) -> ToolCall:
-    content = _parse_literal(block)
+    content = _parse_content(block)
     if not isinstance(content, dict):
         raise ToolCallError(f"a {_OPEN} block holds {_kind(content)}, not an object")
     for key in ("tool_name", "tool_arguments"):
@@ -86,36 +85,14 @@ def _parse_block(block: str) -> ToolCall:
     return ToolCall(name, arguments)
 
 
-def _parse_literal(text: str) -> Any:
-    """The value that `text` spells in JSON, or else in Python's literal syntax."""
+def _parse_content(block: str) -> Any:
+    """The value in a block; one that JSON cannot hold is refused, so that every parsed call can be written again."""
     try:
-        value = _parse_json_or_python(text)
-    # All that hostile text makes the parsers raise: an unhashable key is a TypeError, nesting and chains exhaust them.
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise ToolCallError(f"a {_OPEN} block is neither JSON nor a Python dict of JSON's values") from error
-    if _nests_deeper(value, MAX_DEPTH):
-        raise ToolCallError(f"a {_OPEN} block nests deeper than {MAX_DEPTH}")
-    return value
-
-
-def _parse_json_or_python(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        # A model may write '\d'; Python's opinion of that is not ours to print.
-        with warnings.catch_warnings(action="ignore"):
-            value = ast.literal_eval(text)
-    # Refuses what JSON cannot hold, such as a set or bytes, so that every parsed call can be written down again.
-    json.dumps(value)
-    return value
-
-
-def _nests_deeper(value: Any, depth: int) -> bool:
-    """Whether containers within containers go beyond `depth`."""
-    if not isinstance(value, dict | list | tuple):
-        return False
-    children = value.values() if isinstance(value, dict) else value
-    return depth == 0 or any(_nests_deeper(child, depth - 1) for child in children)
+        content = parse_json_or_python(block, strict=True)
+        check_writable(content)
+    except ValueError as error:
+        raise ToolCallError(f"a {_OPEN} block {error}") from error
+    return content
 
 
 def _kind(value: Any) -> str:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storm_core.artifacts import open_directory
+from storm_core.artifacts import open_directory, seal
 from storm_core.errors import InputError
 from storm_core.sources.columnar_files import read
 from storm_core.sources.data_files import read_rows
@@ -201,3 +201,10 @@ def test_state_that_lists_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("[]")
     with pytest.raises(InputError, match=r"state\.json does not list the data files"):
         places(tmp_path, ".")
+
+
+def test_state_that_the_manifest_does_not_list_is_ignored(tmp_path: Path) -> None:
+    write(tmp_path / "chat.arrow", table(1))
+    seal(tmp_path, "data", producer={}, inputs={}, metrics={})
+    (tmp_path / "state.json").write_text('{"_data_files": []}')
+    assert places(tmp_path, ".") == ["chat.arrow:1"]

@@ -69,6 +69,24 @@ def test_combining_marks_are_counted_wherever_they_begin(before: int, marks: int
         check_messages(messages)
 
 
+def test_reason_that_quotes_a_long_row_is_cut(
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
+) -> None:
+    strange = {"messages": [{"role": "x" * 1_000_000, "content": "One"}]}
+    arguments = {"role": "function_call", "content": json.dumps({"name": "f" * 1_000_000, "arguments": [1]})}
+    write_jsonl("chat.jsonl", [strange, {"messages": [arguments]}, chat_row("Fine")])
+    prepare("chat=messages:chat.jsonl", max_rejected_fraction=1.0)
+    first, second = pq.read_table(tmp_path / "examples" / "rejected.parquet").column("reason").to_pylist()
+    assert first.startswith("malformed: message 0 has role 'xxx")
+    assert second.startswith("malformed: the arguments of 'fff")
+    for reason in (first, second):
+        assert reason.endswith("...")
+        assert len(reason) == len("malformed: ...") + 300
+    with pytest.raises(InputError) as caught:
+        prepare("chat=messages:chat.jsonl", name="strict")
+    assert len(str(caught.value)) < 600
+
+
 def test_long_evaluation_data_is_held_out_all_the_same(
     write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
 ) -> None:

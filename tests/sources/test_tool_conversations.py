@@ -207,6 +207,11 @@ def deep(levels: int) -> Any:
             r"arguments of '\ud800' in",
         ),
         ({"tools": 3}, {"role": "assistant", "content": "x"}, "tools is not a list of functions"),
+        (
+            {"tools": "[{'name': 'f', 'x': [" + "[0]," * 1_000_000 + "]}]"},
+            {"role": "assistant", "content": "x"},
+            "tools is not JSON, and too long for a Python literal (4000024 characters, more than 100000)",
+        ),
     ],
 )
 def test_call_or_tool_that_cannot_be_read_is_malformed(

@@ -65,6 +65,12 @@ def with_type(kind: object, **more: object) -> dict[str, Any]:
     return {**QUESTION, "function": [{"name": "math.hypot", "parameters": parameters}]}
 
 
+def with_required(required: object) -> dict[str, Any]:
+    """The question with other required arguments."""
+    (function,) = with_type("float")["function"]
+    return {**QUESTION, "function": [{**function, "parameters": {**function["parameters"], "required": required}}]}
+
+
 def make_entry(allowed: dict[str, Any]) -> BfclEntry:
     return BfclEntry(
         id="simple_python_0",
@@ -171,12 +177,12 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     [
         ([], ANSWER, r"BFCL_v4_simple_python\.json:1 is not a JSON object"),
         ({**QUESTION, "id": 3}, ANSWER, ":1 is not an entry"),
-        ({**QUESTION, "question": []}, ANSWER, ":1 is not an entry"),
-        ({**QUESTION, "question": [[{"role": "user", "content": None}]]}, ANSWER, ":1 is not an entry"),
-        ({**QUESTION, "function": [{"name": ["math.hypot"]}]}, ANSWER, ":1 is not an entry"),
+        ({**QUESTION, "question": []}, ANSWER, "_0: not an entry"),
+        ({**QUESTION, "question": [[{"role": "user", "content": None}]]}, ANSWER, "_0: not an entry"),
+        ({**QUESTION, "function": [{"name": ["math.hypot"]}]}, ANSWER, "_0: not an entry"),
         (QUESTION, {**ANSWER, "id": ["simple_python_0"]}, "possible_answer/.*:1 is not an entry"),
         ({**QUESTION, "question": QUESTION["question"] * 2}, ANSWER, "a question of one turn"),
-        ({**QUESTION, "function": {}}, ANSWER, ":1 is not an entry"),
+        ({**QUESTION, "function": {}}, ANSWER, "_0: not an entry"),
         (QUESTION, {**ANSWER, "id": "simple_python_1"}, "simple_python_0: no possible answer"),
         (QUESTION, {**ANSWER, "ground_truth": []}, "ground_truth is not of the form"),
         (QUESTION, {**ANSWER, "ground_truth": [{"math.hypot": {"x": 3.0}}]}, "ground_truth is not of the form"),
@@ -185,6 +191,12 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         (with_type(["float"]), ANSWER, "no function 'math.hypot' with parameters"),
         (with_type("array", items=None), ANSWER, "no function 'math.hypot' with parameters"),
         (with_type("array", items={"type": []}), ANSWER, "no function 'math.hypot' with parameters"),
+        (with_required([["x"]]), ANSWER, "no function 'math.hypot' with parameters"),
+        (
+            {**QUESTION, "function": [{"name": "math.hypot"}, *QUESTION["function"]]},
+            ANSWER,
+            "no function 'math.hypot' with parameters",
+        ),
     ],
 )
 def test_malformed_row_is_refused_with_its_place(

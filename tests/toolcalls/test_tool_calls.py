@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from storm_core.toolcalls.ast_check import check_calls
 from storm_core.toolcalls.bfcl import ANSWERED_CATEGORIES, read_bfcl, reference_calls
-from storm_core.toolcalls.calls import MAX_DEPTH, ToolCall, ToolCallError, parse_tool_calls, render_tool_call
+from storm_core.toolcalls.calls import ToolCall, ToolCallError, parse_tool_calls, render_tool_call
+from storm_core.toolcalls.literals import MAX_DEPTH
 
 BFCL = Path(__file__).parents[2] / ".data" / "bfcl_eval" / "data"
 WEATHER = ToolCall("get_weather", {"city": "Paris", "days": 3})
@@ -67,10 +68,10 @@ def test_empty_list_means_no_calls(reply: str) -> None:
         ('{"tool_name": "f", "tool_arguments": {}}', "no <tool_call> block"),
         ('<tool_call>{"tool_name": "f", "tool_arguments": {}}', "without </tool_call>"),
         ('<tool_call>{"tool_name": "f", "tool_arguments": {}}<tool_call>{}</tool_call>', "neither JSON nor"),
-        ("<tool_call></tool_call>", "neither JSON nor a Python dict"),
-        ("<tool_call>get_weather(city='Paris')</tool_call>", "neither JSON nor a Python dict"),
-        ("<tool_call>{'tool_name': 'f', 'tool_arguments': {'a': {1, 2}}}</tool_call>", "neither JSON nor"),
-        ("<tool_call>{'tool_name': 'f', 'tool_arguments': {'a': b'x'}}</tool_call>", "neither JSON nor"),
+        ("<tool_call></tool_call>", "neither JSON nor a Python literal"),
+        ("<tool_call>get_weather(city='Paris')</tool_call>", "neither JSON nor a Python literal"),
+        ("<tool_call>{'tool_name': 'f', 'tool_arguments': {'a': {1, 2}}}</tool_call>", "holds what JSON cannot"),
+        ("<tool_call>{'tool_name': 'f', 'tool_arguments': {'a': b'x'}}</tool_call>", "holds what JSON cannot"),
         ("<tool_call>{[]: 1}</tool_call>", "neither JSON nor"),
         ("<tool_call>[]</tool_call>", "a list, not an object"),
         ("<tool_call>null</tool_call>", "null, not an object"),

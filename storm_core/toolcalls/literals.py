@@ -1,0 +1,61 @@
+"""Values that a text spells as JSON or as Python literals, bounded so that what passes is cheap to read and print."""
+
+import ast
+import json
+import warnings
+from typing import Any
+
+MAX_DEPTH = 64
+# Far above any call or list of tools; Python's parser takes about 500 bytes of memory for a character.
+MAX_PYTHON_CHARACTERS = 100_000
+
+
+def parse_json_or_python(text: str, *, strict: bool) -> Any:
+    """The value that `text` spells in JSON, of any length, or else in Python's literal syntax.
+
+    Args:
+        text: what to parse.
+        strict: whether a line end or another control character inside a string of JSON must be escaped.
+
+    Raises:
+        ValueError: it is neither, or more than `MAX_PYTHON_CHARACTERS` of Python; the message continues "The text ...".
+    """
+    try:
+        return json.loads(text, strict=strict)
+    except (ValueError, RecursionError) as error:
+        if len(text) > MAX_PYTHON_CHARACTERS:
+            size = f"{len(text)} characters, more than {MAX_PYTHON_CHARACTERS}"
+            raise ValueError(f"is not JSON, and too long for a Python literal ({size})") from error
+    return _parse_python(text)
+
+
+def _parse_python(text: str) -> Any:
+    try:
+        # A text may hold '\d'; Python's opinion of that is not ours to print.
+        with warnings.catch_warnings(action="ignore"):
+            return ast.literal_eval(text.strip())
+    # All that hostile text makes the parser raise: an unhashable key is a TypeError, nesting and chains exhaust it.
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError("is neither JSON nor a Python literal") from error
+
+
+def check_writable(value: Any) -> None:
+    """Refuse a value that JSON cannot hold, or that nests so deep that it would exhaust whoever reads it.
+
+    Raises:
+        ValueError: says which; the message continues "The value ...".
+    """
+    if _nests_deeper(value, MAX_DEPTH):
+        raise ValueError(f"nests deeper than {MAX_DEPTH}")
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"holds what JSON cannot: {error}") from error
+
+
+def _nests_deeper(value: Any, depth: int) -> bool:
+    """Whether containers within containers go beyond `depth`."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_nests_deeper(child, depth - 1) for child in children)
