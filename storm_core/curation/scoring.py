@@ -4,11 +4,14 @@ Examples are taken in windows; what is missing of a window is ordered by length,
 kept batch by batch. A run that goes on after a kill finds whole batches done, from the start of that order, and cuts
 the rest where it would have cut it anyway: with an engine that computes the same from the same input its verdicts are
 the same to the last bit. Between batches of different make-up a probability may move by rounding.
+
+What the judge's server refuses is written as unanswered, but not kept: it says nothing about the example, and the next
+run asks again. A finished run is not run again with the same code, options and inputs: its output then stands as it is.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from storm_core.curation.config import JudgeConfig, ScoreConfig
@@ -17,6 +20,7 @@ from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
 from storm_core.curation.verdicts import NO_ANSWER, Verdict
 from storm_core.errors import InputError
+from storm_core.progress import report
 from storm_core.records import Example
 
 # How many examples are in memory as tokens; enough to find batches of like length among them.
@@ -27,6 +31,8 @@ _MAX_PADDING_SHARE = 0.1
 
 # Verdicts by example ID and rubric name.
 Known = dict[tuple[str, str], Verdict]
+# A verdict, and the answer that it comes from.
+Judged = tuple[Verdict, Answer]
 
 
 class Kept(Protocol):
@@ -36,7 +42,7 @@ class Kept(Protocol):
         """What is there of these examples."""
 
     def add(self, batch: Sequence[Verdict]) -> None:
-        """Keep the verdicts of one whole batch."""
+        """Keep the verdicts of one whole batch; none where all of it was refused."""
 
 
 def score_examples(
@@ -48,7 +54,7 @@ def score_examples(
 ) -> Iterator[str]:
     """Write the educational value of each example, followed by its difficulty if the former's label is high enough.
 
-    Only what `kept` lacks is asked, and added there.
+    Only what `kept` lacks is asked, and added there unless it was refused. How many were is reported at the end.
 
     Args:
         judge: whom to ask.
@@ -64,12 +70,19 @@ def score_examples(
         InputError: the judge cannot be asked in this way, or its window is too short for `max_length`.
     """
     stream = iter(examples)
+    refused = 0
     while window := list(itertools.islice(stream, _WINDOW_EXAMPLES)):
         known = kept.find(window)
-        yield from _complete(judge, {example.id: example for example in window}, known, config, kept)
+        refused += yield from _complete(judge, {example.id: example for example in window}, known, config, kept)
         names = (judge.educational_value.rubric.name, judge.difficulty.rubric.name)
         wanted = ((example.id, name) for example in window for name in names)
         write([known[key] for key in wanted if key in known and _is_wanted(judge, known, key, config)])
+    if refused:
+        report(
+            f"the judge's server refused {refused} examples, which are unanswered in this output; where they are too "
+            "long, raise its limit and run with another endpoint_retries (with equal options this output would be "
+            "used again), or lower max_length"
+        )
 
 
 def make_batches(judge: Judge, contexts: Mapping[str, Context], config: JudgeConfig) -> list[list[str]]:
@@ -105,8 +118,8 @@ def group_by_length(
 
 def _complete(
     judge: Judge, window: Mapping[str, Example], known: Known, config: ScoreConfig, kept: Kept
-) -> Iterator[str]:
-    """Add to `known` and `kept` what is missing of the window."""
+) -> Generator[str, None, int]:
+    """Add to `known` and `kept` what is missing of the window; returns how many examples were refused."""
     first, second = judge.educational_value.rubric.name, judge.difficulty.rubric.name
     unasked = {id for id in window if (id, first) not in known}
     # Asked by a run with a higher threshold: the difficulty alone is missing.
@@ -115,41 +128,45 @@ def _complete(
     }
     yield from window.keys() - unasked - half
     if not unasked and not half:
-        return
+        return 0
     missing = unasked | half
     asked = [id for id in window if id in missing]
     read = judge.builder.contexts([window[id].messages for id in asked], config.max_length)
     contexts = dict(zip(asked, read, strict=True))
     judge.check_window(list(contexts.values()))
+    refused = 0
     # One kind after the other: an example of the first never becomes one of the second.
     for kind, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
         for batch in make_batches(judge, {id: contexts[id] for id in kind}, config):
-            verdicts = ask(judge, [(window[id], contexts[id]) for id in batch], config)
-            kept.add(verdicts)
-            known.update({(verdict.id, verdict.rubric): verdict for verdict in verdicts})
+            judged = ask(judge, [(window[id], contexts[id]) for id in batch], config)
+            kept.add([verdict for verdict, answer in judged if not answer.refused])
+            known.update({(verdict.id, verdict.rubric): verdict for verdict, _ in judged})
+            # An example whose first verdict is refused is not asked the second question, so none counts twice.
+            refused += sum(answer.refused for _, answer in judged)
             yield from batch
+    return refused
 
 
-def _ask_both(judge: Judge, batch: Sequence[tuple[Example, Context]], config: ScoreConfig) -> list[Verdict]:
+def _ask_both(judge: Judge, batch: Sequence[tuple[Example, Context]], config: ScoreConfig) -> list[Judged]:
     """The verdicts on a batch, from one reading: educational value, and difficulty of what passes."""
     reading = judge.engine.read([context for _, context in batch])
-    verdicts = _verdicts(judge, batch, judge.educational_value, reading)
-    passed = [row for row, verdict in enumerate(verdicts) if _passes(judge, verdict, config)]
+    judged = _judge(judge, batch, judge.educational_value, reading)
+    passed = [row for row, (verdict, _) in enumerate(judged) if _passes(judge, verdict, config)]
     if passed:
-        verdicts += _verdicts(judge, [batch[row] for row in passed], judge.difficulty, reading.keep(passed))
-    return verdicts
+        judged += _judge(judge, [batch[row] for row in passed], judge.difficulty, reading.keep(passed))
+    return judged
 
 
-def _ask_difficulty(judge: Judge, batch: Sequence[tuple[Example, Context]], _: ScoreConfig) -> list[Verdict]:
+def _ask_difficulty(judge: Judge, batch: Sequence[tuple[Example, Context]], _: ScoreConfig) -> list[Judged]:
     reading = judge.engine.read([context for _, context in batch])
-    return _verdicts(judge, batch, judge.difficulty, reading)
+    return _judge(judge, batch, judge.difficulty, reading)
 
 
-def _verdicts(
+def _judge(
     judge: Judge, batch: Sequence[tuple[Example, Context]], question: Question, reading: Reading
-) -> list[Verdict]:
+) -> list[Judged]:
     answers = reading.ask(question)
-    return [make_verdict(judge, *pair, question, answer) for pair, answer in zip(batch, answers, strict=True)]
+    return [(make_verdict(judge, *pair, question, answer), answer) for pair, answer in zip(batch, answers, strict=True)]
 
 
 def _passes(judge: Judge, verdict: Verdict, config: ScoreConfig) -> bool:

@@ -11,12 +11,14 @@ import torch
 
 from storm_core.artifacts import seal
 from storm_core.cli import main
-from storm_core.curation.config import ScoreConfig
+from storm_core.curation.config import SCORE, ScoreConfig
 from storm_core.curation.engines import endpoint as endpoint_module
 from storm_core.curation.engines.endpoint import Endpoint
+from storm_core.curation.engines.endpoint_answers import read_answer
 from storm_core.curation.engines.openai_engine import open_openai_engine
 from storm_core.curation.engines.vllm_engine import open_vllm_engine
 from storm_core.errors import InputError
+from storm_core.execution import execute
 from storm_core.records import Message, write_examples
 
 KEY = "sk-very-secret-1234"
@@ -32,6 +34,7 @@ class JudgeServer(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.model, self.tokenizer = judge.engine.model, judge.builder.tokenizer
         self.style = "vllm"
+        self.refuses = lambda ids: False
         self.faults = []
         self.always = None
         self.requests = []
@@ -64,6 +67,8 @@ class JudgeServer(http.server.ThreadingHTTPServer):
             return 400, {"error": {"message": "at most 5 logprobs"}}
         if self.style == "refuses":
             return 422, {"error": {"message": "no logprobs here"}}
+        if self.refuses(ids):
+            return 400, {"error": {"message": f"{len(ids)} tokens exceed the maximum context length"}}
         self.read_ids.append(ids)
         with torch.inference_mode():
             logprobs = self.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
@@ -175,6 +180,15 @@ def expected(tiny_judge, contexts):
     return [reading.ask(question) for question in (tiny_judge.educational_value, tiny_judge.difficulty)]
 
 
+@pytest.fixture
+def prepared(tmp_path, examples):
+    """What `prepare` would write of the nine examples."""
+    (tmp_path / "examples").mkdir()
+    write_examples(tmp_path / "examples" / "shard-00000.parquet", examples)
+    seal(tmp_path / "examples", "examples", producer={}, inputs={}, metrics={})
+    return tmp_path / "examples"
+
+
 def check(answers, expected):
     for answer, right in zip(answers, expected, strict=True):
         assert answer.probabilities == pytest.approx(right.probabilities, abs=1e-4)
@@ -284,9 +298,12 @@ def test_nothing_listening_is_an_error_in_one_line(tiny_judge, contexts, server)
         engine.read(contexts[:1]).ask(tiny_judge.educational_value)
 
 
+EVERY_REQUEST = 'refuses every request .*of an empty example too, with: {"error": {"message": "no logprobs here"}};'
+
+
 def test_a_server_that_refuses_every_form_is_an_error(server, tiny_judge, contexts):
     server.style = "refuses"
-    with engine_for(server, tiny_judge) as engine, pytest.raises(InputError, match="refuses every request"):
+    with engine_for(server, tiny_judge) as engine, pytest.raises(InputError, match=EVERY_REQUEST):
         engine.read(contexts).ask(tiny_judge.educational_value)
 
 
@@ -296,6 +313,7 @@ def test_an_example_that_a_server_refuses_counts_as_without_an_answer(server, ti
     with engine_for(server, tiny_judge, endpoint_concurrency=1) as engine:
         refused, *rest = engine.read(contexts[:4]).ask(tiny_judge.educational_value)
     assert (refused.probabilities, refused.label_mass, refused.unseen_mass) == ((0.0,) * 5, 0.0, 1.0)
+    assert refused.refused and not any(answer.refused for answer in rest)
     check(rest, expected[0][1:4])
     assert "refuses 1 of 4 examples, which count as without an answer; the last with: content policy" in (
         capsys.readouterr().err
@@ -314,6 +332,95 @@ def test_a_server_that_begins_to_refuse_everything_is_an_error(server, tiny_judg
     message = "refuses what it took before: no model is loaded; what is scored is kept"
     with engine_for(server, tiny_judge, endpoint_concurrency=1) as engine, pytest.raises(InputError, match=message):
         engine.read(contexts[:4]).ask(tiny_judge.educational_value)
+
+
+def score(server, tiny_llama, prepared, output, **options):
+    return execute(
+        SCORE,
+        config_for(server, **{"min_educational_value": 1.0, "endpoint_concurrency": 2, "keep_seconds": 0.0, **options}),
+        inputs={"model": [str(tiny_llama)], "examples": [str(prepared)]},
+        outputs={"verdicts": output},
+        value_files={},
+    )
+
+
+# Of the nine prompts with the first question, the longer one, in tokens: 177 218 260 263 284 302 326 371 414.
+def test_examples_too_long_for_a_server_are_unanswered_and_the_others_are_scored(
+    server, tiny_llama, prepared, tmp_path, capsys
+):
+    server.refuses = lambda ids: len(ids) > 292
+    outcome = score(server, tiny_llama, prepared, tmp_path / "out" / "verdicts")
+    assert (outcome.metrics["examples"], outcome.metrics["educational_value_unanswered"]) == (9, 4)
+    assert outcome.metrics["difficulty_asked"] == 5
+    said = capsys.readouterr().err
+    assert "refuses 4 of 9 examples, which count as without an answer; the last with: " in said
+    assert "tokens exceed the maximum context length" in said
+    assert "the judge's server refused 4 examples" in said
+
+
+def test_a_server_may_refuse_all_of_the_first_batch(server, tiny_llama, prepared, tmp_path):
+    server.refuses = lambda ids: len(ids) > 200
+    # Eight at once, the longest first.
+    options = {"endpoint_concurrency": 1, "batch_size": 1}
+    outcome = score(server, tiny_llama, prepared, tmp_path / "out" / "verdicts", **options)
+    assert (outcome.metrics["educational_value_unanswered"], outcome.metrics["difficulty_asked"]) == (8, 1)
+
+
+def numbers_asked(server, contexts):
+    """Of each request since the last call, the place of its context; None for one about no example."""
+    starts = {context.ids: number for number, context in enumerate(contexts)}
+    prompts = [tuple(body["prompt"]) for _, _, body in server.requests]
+    server.requests.clear()
+    return [next((starts[ids] for ids in starts if prompt[: len(ids)] == ids), None) for prompt in prompts]
+
+
+@pytest.mark.parametrize(
+    ("store", "output", "options"),
+    [
+        (None, "another", {}),
+        (None, "verdicts", {"endpoint_retries": 3}),
+        ("store", "verdicts", {"endpoint_retries": 3}),
+    ],
+    ids=["another output", "other options", "other options with a store"],
+)
+def test_what_a_server_refused_is_asked_again_and_nothing_else(
+    server, tiny_llama, prepared, contexts, tmp_path, monkeypatch, capsys, store, output, options
+):
+    if store:
+        monkeypatch.setenv("STORM_STORE", (tmp_path / store).as_uri())
+    server.refuses = lambda ids: len(ids) > 350
+    first = score(server, tiny_llama, prepared, tmp_path / "out" / "verdicts")
+    assert first.metrics["educational_value_unanswered"] == 2
+    assert "another endpoint_retries (with equal options this output would be used again)" in capsys.readouterr().err
+    # Nothing but what it refuses is left to find out with what it takes.
+    still = score(server, tiny_llama, prepared, tmp_path / "out" / "still", endpoint_retries=5)
+    assert still.metrics == first.metrics
+    assert "refused 2 examples" in capsys.readouterr().err
+    server.refuses = lambda ids: False
+    server.requests.clear()
+    assert score(server, tiny_llama, prepared, tmp_path / "out" / "verdicts").reused
+    assert server.requests == []
+    again = score(server, tiny_llama, prepared, tmp_path / "out" / output, **options)
+    # Once to find out what the server takes, and each of the two both questions.
+    assert sorted(numbers_asked(server, contexts)) == [7, 7, 7, 8, 8]
+    assert (again.metrics["difficulty_asked"], "educational_value_unanswered" in again.metrics) == (9, False)
+    assert "refused" not in capsys.readouterr().err
+    score(server, tiny_llama, prepared, tmp_path / "out" / "third", endpoint_retries=4)
+    assert server.requests == []
+
+
+def test_a_second_question_that_a_server_refused_is_asked_again_alone(
+    server, tiny_judge, tiny_llama, prepared, contexts, tmp_path
+):
+    difficulty = list(tiny_judge.difficulty.ids)
+    server.refuses = lambda ids: len(ids) > 340 and ids[-len(difficulty) :] == difficulty
+    first = score(server, tiny_llama, prepared, tmp_path / "out" / "verdicts")
+    assert (first.metrics["difficulty_asked"], first.metrics["difficulty_unanswered"]) == (9, 2)
+    server.refuses = lambda ids: False
+    server.requests.clear()
+    again = score(server, tiny_llama, prepared, tmp_path / "out" / "another")
+    assert sorted(numbers_asked(server, contexts)) == [7, 7, 8]
+    assert (again.metrics["difficulty_asked"], "difficulty_unanswered" in again.metrics) == (9, False)
 
 
 def test_a_server_that_reads_ids_as_text_is_found_out(server, tiny_judge, contexts):
@@ -354,12 +461,9 @@ def test_no_more_requests_are_under_way_than_allowed(server, tiny_judge, context
     assert server.most_under_way == 3
 
 
-def test_as_many_requests_are_under_way_as_allowed_however_small_the_batch(server, tiny_llama, examples, tmp_path):
-    (tmp_path / "examples").mkdir()
-    write_examples(tmp_path / "examples" / "shard-00000.parquet", examples)
-    seal(tmp_path / "examples", "examples", producer={}, inputs={}, metrics={})
+def test_as_many_requests_are_under_way_as_allowed_however_small_the_batch(server, tiny_llama, prepared, tmp_path):
     server.pause = 0.05
-    arguments = ["score", "--model", str(tiny_llama), "--examples", str(tmp_path / "examples"), "--engine", "openai"]
+    arguments = ["score", "--model", str(tiny_llama), "--examples", str(prepared), "--engine", "openai"]
     arguments += ["--endpoint", server.url, "--endpoint-concurrency", "3", "--batch-size", "1"]
     assert main([*arguments, "--verdicts", str(tmp_path / "verdicts")]) == 0
     assert server.most_under_way == 3
@@ -416,11 +520,8 @@ def test_missing_package_names_the_extra_that_brings_it(monkeypatch, tiny_llama)
         open_vllm_engine(tiny_llama, torch.float32, longest_prompt=100, batch_size=4)
 
 
-def test_audit_asks_the_endpoint_that_scored_and_no_other(server, tiny_llama, examples, tmp_path):
-    (tmp_path / "examples").mkdir()
-    write_examples(tmp_path / "examples" / "shard-00000.parquet", examples)
-    seal(tmp_path / "examples", "examples", producer={}, inputs={}, metrics={})
-    arguments = ["--model", str(tiny_llama), "--examples", str(tmp_path / "examples"), "--engine", "openai"]
+def test_audit_asks_the_endpoint_that_scored_and_no_other(server, tiny_llama, prepared, tmp_path):
+    arguments = ["--model", str(tiny_llama), "--examples", str(prepared), "--engine", "openai"]
     arguments += ["--endpoint", server.url, "--min-educational-value", "1"]
     assert main(["score", *arguments, "--verdicts", str(tmp_path / "verdicts")]) == 0
     arguments = ["audit", *arguments, "--verdicts", str(tmp_path / "verdicts"), "--audit", str(tmp_path / "audit")]
@@ -434,10 +535,36 @@ def test_audit_asks_the_endpoint_that_scored_and_no_other(server, tiny_llama, ex
 
 
 def test_bound_of_what_is_unseen_is_never_negative_and_at_most_one():
-    from storm_core.curation.engines.endpoint_answers import read_answer
-
     reported = {"a": math.log(0.9), "b": math.log(0.0999)}
     content = json.dumps({"choices": [{"logprobs": {"top_logprobs": [reported]}}]}).encode()
     answer = read_answer(content, {1: "a", 2: "x", 3: "y"}, prompt_tokens=None)
     assert answer.probabilities == (1.0, 0.0, 0.0)
     assert answer.unseen_mass == pytest.approx(0.0001)
+
+
+def test_token_ids_of_a_server_that_was_sent_text_are_those_of_its_own_tokenizer(server, tiny_judge, contexts):
+    ours = tiny_judge.educational_value.label_ids
+    shares = {"3": 0.95, "2": 0.03, "1": 0.01}
+    # To our tokenizer they would be 1, 5 and 4.
+    foreign = dict(zip(shares, (ours[0], ours[4], ours[3]), strict=True))
+    top = [{"token": text, "id": foreign[text], "logprob": math.log(share)} for text, share in shares.items()]
+    content = {"choices": [{"finish_reason": "length", "logprobs": {"content": [{"top_logprobs": top}]}}]}
+    server.always = says(200, json.dumps(content).encode())
+    with engine_for(server, tiny_judge, endpoint_prompts="text") as engine:
+        (answer,) = engine.read(contexts[:1]).ask(tiny_judge.educational_value)
+    assert answer.probabilities == pytest.approx((0.01 / 0.99, 0.03 / 0.99, 0.95 / 0.99, 0.0, 0.0))
+    assert answer.label_mass == pytest.approx(0.99)
+
+
+def test_of_two_tokens_with_the_text_of_a_label_the_more_probable_counts():
+    top = [{"token": "3", "id": id, "logprob": math.log(share)} for id, share in ((7, 0.9), (8, 0.05))]
+    content = json.dumps({"choices": [{"logprobs": {"content": [{"top_logprobs": top}]}}]}).encode()
+    assert read_answer(content, {8: "3", 7: "4"}, prompt_tokens=None).label_mass == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("prompt_tokens", [None, 12])
+def test_names_made_of_ids_count_where_ids_were_sent(prompt_tokens):
+    reported = {"token_id:5": math.log(0.9), "token_id:6": math.log(0.1)}
+    content = json.dumps({"choices": [{"logprobs": {"top_logprobs": [reported]}}]}).encode()
+    answer = read_answer(content, {5: "3", 6: "4"}, prompt_tokens=prompt_tokens)
+    assert answer.probabilities == (pytest.approx((0.9, 0.1)) if prompt_tokens else (0.0, 0.0))

@@ -25,8 +25,9 @@ class NonsenseError(Exception):
 def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int | None) -> Answer:
     """The answer in the body of a response.
 
-    A label counts as reported under its token id or its text. Where some are not, each of them is at most as probable
-    as the least probable token that is.
+    A label counts as reported under its token id or its text; under its text alone where text was sent, as the ids are
+    then those of the server's own tokenizer. Where some are not, each of them is at most as probable as the least
+    probable token that is.
 
     Args:
         content: the body.
@@ -44,7 +45,7 @@ def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int
             f"it read {read} tokens where {prompt_tokens} ids were sent: it does not take ids as they are; set "
             "endpoint_prompts to text"
         )
-    reported = _first_token(answer)
+    reported = _first_token(answer, with_ids=prompt_tokens is not None)
     found = [_find(reported, token, text) for token, text in labels.items()]
     missing = found.count(None)
     return make_answer(found, _unseen_mass(reported, missing))
@@ -60,17 +61,20 @@ def _parse(content: bytes) -> dict[str, Any]:
     return answer
 
 
-def _first_token(answer: Mapping[str, Any]) -> dict[int | str, float]:
-    """Log-probabilities at the first generated token, by token id or text; empty where nothing was generated."""
+def _first_token(answer: Mapping[str, Any], *, with_ids: bool) -> dict[int | str, float]:
+    """Log-probabilities at the first generated token, by text or, `with_ids`, by token id where there is one.
+
+    Empty where nothing was generated.
+    """
     try:
         choice = answer["choices"][0]
         logprobs = choice["logprobs"]
         if choice.get("finish_reason") == "content_filter":
             return {}
         if logprobs.get("content") is not None:
-            places = [_by_name(place["top_logprobs"]) for place in logprobs["content"]]
+            places = [_from_list(place["top_logprobs"], with_ids=with_ids) for place in logprobs["content"]]
         else:
-            places = [_by_id(place) for place in logprobs["top_logprobs"]]
+            places = [_from_object(place, with_ids=with_ids) for place in logprobs["top_logprobs"]]
     except (KeyError, IndexError, TypeError, AttributeError):
         raise NonsenseError("it holds no log-probabilities; the server must support logprobs") from None
     first = places[0] if places else {}
@@ -88,15 +92,21 @@ def _is_logarithm(value: Any) -> bool:
     return isinstance(value, float) and value <= _LARGEST
 
 
-def _by_name(entries: list[Any]) -> dict[int | str, float]:
-    return {entry.get("id", entry["token"]): entry["logprob"] for entry in entries}
+def _from_list(entries: list[Any], *, with_ids: bool) -> dict[int | str, float]:
+    named: dict[int | str, float] = {}
+    for entry in entries:
+        name = entry.get("id", entry["token"]) if with_ids else entry["token"]
+        # Two tokens may have the same text; the more probable one comes first.
+        named.setdefault(name, entry["logprob"])
+    return named
 
 
-def _by_id(entries: Mapping[str, float]) -> dict[int | str, float]:
-    named = {}
+def _from_object(entries: Mapping[str, float], *, with_ids: bool) -> dict[int | str, float]:
+    named: dict[int | str, float] = {}
     for name, value in entries.items():
         number = name.removeprefix(_TOKEN_ID_PREFIX)
-        named[int(number) if number != name and number.isdigit() else name] = value
+        is_id = with_ids and number != name and number.isdigit()
+        named[int(number) if is_id else name] = value
     return named
 
 

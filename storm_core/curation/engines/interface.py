@@ -20,11 +20,14 @@ class Answer:
         label_mass: probability of the labels together among the whole vocabulary, 0 to 1, of those the engine saw.
         unseen_mass: at most this much probability, of the whole vocabulary, lies on labels that the engine did not see
             and that therefore count as 0 in `probabilities`; 0 where it sees every label.
+        refused: whether the judge never read the context, as its server takes none so long or of such content. Another
+            server, or the same one set otherwise, may answer.
     """
 
     probabilities: tuple[float, ...]
     label_mass: float
     unseen_mass: float = 0.0
+    refused: bool = False
 
 
 class Reading(Protocol):

@@ -45,7 +45,7 @@ _DIALECTS = {
 }
 
 
-# So many contexts of the first batch are tried before it counts as the server's fault.
+# So many contexts of the first batch are tried, and an empty one, before it counts as the server's fault.
 _CONTEXTS_TRIED = 3
 
 
@@ -89,21 +89,28 @@ class OpenAIEngine:
         refusals = [answer for answer in asked if isinstance(answer, RefusedError)]
         if refusals:
             self._check_refusals(taken, refusals, len(contexts))
-        unanswered = Answer(probabilities=(0.0,) * len(question.label_ids), label_mass=0.0, unseen_mass=1.0)
-        return [unanswered if isinstance(answer, RefusedError) else answer for answer in asked]
+        nothing = (0.0,) * len(question.label_ids)
+        refused = Answer(probabilities=nothing, label_mass=0.0, unseen_mass=1.0, refused=True)
+        return [refused if isinstance(answer, RefusedError) else answer for answer in asked]
 
     def _find_taken(self, contexts: Sequence[Context], question: Question) -> "Taken":
-        """What the server takes, found out with some of the contexts, as it may refuse one for its text."""
-        reasons = []
-        for context in contexts[:_CONTEXTS_TRIED]:
-            for dialect in _DIALECTS[self._config.endpoint_prompts]:
+        """What the server takes, found out with the shortest contexts, as it may refuse long ones.
+
+        It may refuse one for its text too, or all of a batch of long ones; the last that is tried has no text.
+        """
+        dialects = _DIALECTS[self._config.endpoint_prompts]
+        shortest = sorted(contexts, key=lambda context: len(context.ids))[:_CONTEXTS_TRIED]
+        reasons: list[str] = []
+        for context in (*shortest, self._builder.context([], self._config.max_length)):
+            for dialect in dialects:
                 answer = self._try(context, question, dialect)
                 if not isinstance(answer, RefusedError):
                     return Taken(context=context, question=question, dialect=dialect)
                 reasons.append(str(answer))
+        said = "; ".join(dict.fromkeys(reasons[-len(dialects) :]))
         raise InputError(
-            f"{self._endpoint.address} refuses every request for log-probabilities, the last with: {reasons[-1]}; "
-            f"endpoint_prompts is {self._config.endpoint_prompts!r}, does the server take that?"
+            f"{self._endpoint.address} refuses every request for log-probabilities, of an empty example too, with: "
+            f"{said}; endpoint_prompts is {self._config.endpoint_prompts!r}, does the server take that?"
         )
 
     def _check_refusals(self, taken: "Taken", refusals: Sequence[RefusedError], asked: int) -> None:
