@@ -195,7 +195,7 @@ class Passes:
     def ours(self) -> list[str | None]:
         """Both questions from one reading."""
         verdicts: list[Verdict] = []
-        for _ in score_examples(self.judge, self.examples, self.config, Nothing(), verdicts.extend):
+        for _ in score_examples(self.judge, self.examples, self.config, Nothing(), verdicts.extend, set()):
             pass
         return [verdict.label or None for verdict in verdicts]
 

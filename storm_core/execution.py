@@ -149,7 +149,8 @@ def _produce(
         workspace = Workspace(run_key=key, open_parts=lambda name: _open_parts(name, stage, outputs, store))
         results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))
         _check_results(stage, results.metrics, results.values)
-        producer = {**_producer(stage, config), "key": key, "values": dict(results.values)}
+        found_again = {"key": key} if results.complete else {}
+        producer = {**_producer(stage, config), **found_again, "values": dict(results.values)}
         manifests = {
             name: seal(
                 directory,
@@ -166,7 +167,7 @@ def _produce(
                 manifests[name] = replace(manifests[name], uri=store.publish(directory, manifests[name]))
             else:
                 _replace_directory(directory, outputs[name])
-    if store and stage.reusable:
+    if store and stage.reusable and results.complete:
         references = {name: manifest.uri for name, manifest in manifests.items()}
         store.remember(key, {"outputs": references, "metrics": results.metrics, "values": results.values})
     if stage.resumable:

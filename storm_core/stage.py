@@ -63,10 +63,17 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What `run` returns: metrics (name to number, logged and kept in the manifest) and values for later stages."""
+    """What `run` returns.
+
+    Attributes:
+        metrics: name to number, logged and kept in the manifest.
+        values: for later stages.
+        complete: False where the same run may do better another time; its outputs are then not used again in its place.
+    """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    complete: bool = True
 
 
 class Inputs:

@@ -12,7 +12,7 @@ from storm_core.curation.score_metrics import ScoreMetrics
 from storm_core.curation.scoring import score_examples
 from storm_core.curation.verdicts import FILE_NAME, SCHEMA, Verdict, VerdictWriter, write_settings
 from storm_core.parquet_batches import count_rows
-from storm_core.progress import progress
+from storm_core.progress import progress, report
 from storm_core.records import read_columns, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
@@ -35,6 +35,7 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         **numeric_settings(config),
     }
     metrics = ScoreMetrics()
+    refused: set[str] = set()
     directory = outputs["verdicts"]
     shared = workspace.shared(identity)
     with (
@@ -49,9 +50,14 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
             writer.write(verdicts)
             metrics.add(verdicts)
 
-        done = score_examples(judge, read_examples(shard), config, kept, write)
+        done = score_examples(judge, read_examples(shard), config, kept, write, refused)
         for _ in progress(done, total=total, description="scoring", unit="examples"):
             pass
         kept.finish()
     write_settings(directory, numeric_settings(config))
-    return Results(metrics=metrics.metrics())
+    if refused:
+        report(
+            f"the judge's server refused {len(refused)} examples, which are unanswered in this output; where they are "
+            "too long, raise its limit and run again, or lower max_length"
+        )
+    return Results(metrics=metrics.metrics(), complete=not refused)

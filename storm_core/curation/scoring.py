@@ -6,12 +6,12 @@ the rest where it would have cut it anyway: with an engine that computes the sam
 the same to the last bit. Between batches of different make-up a probability may move by rounding.
 
 What the judge's server refuses is written as unanswered, but not kept: it says nothing about the example, and the next
-run asks again. A finished run is not run again with the same code, options and inputs: its output then stands as it is.
+run asks again.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from storm_core.curation.config import JudgeConfig, ScoreConfig
@@ -20,7 +20,6 @@ from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
 from storm_core.curation.verdicts import NO_ANSWER, Verdict
 from storm_core.errors import InputError
-from storm_core.progress import report
 from storm_core.records import Example
 
 # How many examples are in memory as tokens; enough to find batches of like length among them.
@@ -51,10 +50,11 @@ def score_examples(
     config: ScoreConfig,
     kept: Kept,
     write: Callable[[Sequence[Verdict]], None],
+    refused: set[str],
 ) -> Iterator[str]:
     """Write the educational value of each example, followed by its difficulty if the former's label is high enough.
 
-    Only what `kept` lacks is asked, and added there unless it was refused. How many were is reported at the end.
+    Only what `kept` lacks is asked, and added there unless it was refused.
 
     Args:
         judge: whom to ask.
@@ -62,6 +62,7 @@ def score_examples(
         config: what makes the prompts and the batches.
         kept: see above.
         write: called with the verdicts of one window after the other, in the order of the examples.
+        refused: the IDs of the examples that the judge's server refused; filled in here.
 
     Yields:
         The ID of each example as it is done, in the order of the work.
@@ -70,19 +71,12 @@ def score_examples(
         InputError: the judge cannot be asked in this way, or its window is too short for `max_length`.
     """
     stream = iter(examples)
-    refused = 0
     while window := list(itertools.islice(stream, _WINDOW_EXAMPLES)):
         known = kept.find(window)
-        refused += yield from _complete(judge, {example.id: example for example in window}, known, config, kept)
+        yield from _complete(judge, {example.id: example for example in window}, known, config, kept, refused)
         names = (judge.educational_value.rubric.name, judge.difficulty.rubric.name)
         wanted = ((example.id, name) for example in window for name in names)
         write([known[key] for key in wanted if key in known and _is_wanted(judge, known, key, config)])
-    if refused:
-        report(
-            f"the judge's server refused {refused} examples, which are unanswered in this output; where they are too "
-            "long, raise its limit and run with another endpoint_retries (with equal options this output would be "
-            "used again), or lower max_length"
-        )
 
 
 def make_batches(judge: Judge, contexts: Mapping[str, Context], config: JudgeConfig) -> list[list[str]]:
@@ -117,9 +111,9 @@ def group_by_length(
 
 
 def _complete(
-    judge: Judge, window: Mapping[str, Example], known: Known, config: ScoreConfig, kept: Kept
-) -> Generator[str, None, int]:
-    """Add to `known` and `kept` what is missing of the window; returns how many examples were refused."""
+    judge: Judge, window: Mapping[str, Example], known: Known, config: ScoreConfig, kept: Kept, refused: set[str]
+) -> Iterator[str]:
+    """Add to `known` and `kept` what is missing of the window, and to `refused` what its server did not take."""
     first, second = judge.educational_value.rubric.name, judge.difficulty.rubric.name
     unasked = {id for id in window if (id, first) not in known}
     # Asked by a run with a higher threshold: the difficulty alone is missing.
@@ -128,23 +122,20 @@ def _complete(
     }
     yield from window.keys() - unasked - half
     if not unasked and not half:
-        return 0
+        return
     missing = unasked | half
     asked = [id for id in window if id in missing]
     read = judge.builder.contexts([window[id].messages for id in asked], config.max_length)
     contexts = dict(zip(asked, read, strict=True))
     judge.check_window(list(contexts.values()))
-    refused = 0
     # One kind after the other: an example of the first never becomes one of the second.
     for kind, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
         for batch in make_batches(judge, {id: contexts[id] for id in kind}, config):
             judged = ask(judge, [(window[id], contexts[id]) for id in batch], config)
             kept.add([verdict for verdict, answer in judged if not answer.refused])
             known.update({(verdict.id, verdict.rubric): verdict for verdict, _ in judged})
-            # An example whose first verdict is refused is not asked the second question, so none counts twice.
-            refused += sum(answer.refused for _, answer in judged)
+            refused.update(verdict.id for verdict, answer in judged if answer.refused)
             yield from batch
-    return refused
 
 
 def _ask_both(judge: Judge, batch: Sequence[tuple[Example, Context]], config: ScoreConfig) -> list[Judged]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from storm_core.artifacts import seal
+from storm_core.artifacts import open_directory, seal
 from storm_core.cli import main
 from storm_core.curation.config import SCORE, ScoreConfig
 from storm_core.curation.engines import endpoint as endpoint_module
@@ -17,6 +17,7 @@ from storm_core.curation.engines.endpoint import Endpoint
 from storm_core.curation.engines.endpoint_answers import read_answer
 from storm_core.curation.engines.openai_engine import open_openai_engine
 from storm_core.curation.engines.vllm_engine import open_vllm_engine
+from storm_core.curation.verdicts import refuse_mixed
 from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.records import Message, write_examples
@@ -374,39 +375,40 @@ def numbers_asked(server, contexts):
     return [next((starts[ids] for ids in starts if prompt[: len(ids)] == ids), None) for prompt in prompts]
 
 
-@pytest.mark.parametrize(
-    ("store", "output", "options"),
-    [
-        (None, "another", {}),
-        (None, "verdicts", {"endpoint_retries": 3}),
-        ("store", "verdicts", {"endpoint_retries": 3}),
-    ],
-    ids=["another output", "other options", "other options with a store"],
-)
+@pytest.mark.parametrize("output", ["verdicts", "another"])
+@pytest.mark.parametrize("store", [None, "store"])
 def test_what_a_server_refused_is_asked_again_and_nothing_else(
-    server, tiny_llama, prepared, contexts, tmp_path, monkeypatch, capsys, store, output, options
+    server, tiny_llama, prepared, contexts, tmp_path, monkeypatch, capsys, store, output
 ):
     if store:
         monkeypatch.setenv("STORM_STORE", (tmp_path / store).as_uri())
     server.refuses = lambda ids: len(ids) > 350
     first = score(server, tiny_llama, prepared, tmp_path / "out" / "verdicts")
     assert first.metrics["educational_value_unanswered"] == 2
-    assert "another endpoint_retries (with equal options this output would be used again)" in capsys.readouterr().err
     # Nothing but what it refuses is left to find out with what it takes.
-    still = score(server, tiny_llama, prepared, tmp_path / "out" / "still", endpoint_retries=5)
-    assert still.metrics == first.metrics
-    assert "refused 2 examples" in capsys.readouterr().err
+    still = score(server, tiny_llama, prepared, tmp_path / "out" / output)
+    assert (still.metrics, still.reused) == (first.metrics, False)
+    assert capsys.readouterr().err.count("refused 2 examples, which are unanswered in this output") == 2
     server.refuses = lambda ids: False
     server.requests.clear()
-    assert score(server, tiny_llama, prepared, tmp_path / "out" / "verdicts").reused
-    assert server.requests == []
-    again = score(server, tiny_llama, prepared, tmp_path / "out" / output, **options)
+    again = score(server, tiny_llama, prepared, tmp_path / "out" / output)
     # Once to find out what the server takes, and each of the two both questions.
     assert sorted(numbers_asked(server, contexts)) == [7, 7, 7, 8, 8]
     assert (again.metrics["difficulty_asked"], "educational_value_unanswered" in again.metrics) == (9, False)
     assert "refused" not in capsys.readouterr().err
-    score(server, tiny_llama, prepared, tmp_path / "out" / "third", endpoint_retries=4)
+    assert score(server, tiny_llama, prepared, tmp_path / "out" / output).reused
     assert server.requests == []
+
+
+def test_what_was_asked_in_tokens_is_asked_again_in_text(server, tiny_llama, prepared, tmp_path):
+    outputs = [tmp_path / "out" / prompts for prompts in ("tokens", "text")]
+    for output in outputs:
+        server.requests.clear()
+        score(server, tiny_llama, prepared, output, endpoint_prompts=output.name)
+        assert len(server.requests) >= 2 * 9
+    verdicts = [open_directory(output) for output in outputs]
+    with pytest.raises(InputError, match="made with prompts text and tokens; score all shards alike"):
+        refuse_mixed(verdicts)
 
 
 def test_a_second_question_that_a_server_refused_is_asked_again_alone(

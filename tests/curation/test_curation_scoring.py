@@ -44,7 +44,7 @@ class Memory:
 
 def score(judge, examples, config, kept=None):
     written = []
-    done = list(score_examples(judge, iter(examples), config, kept or Memory(), written.extend))
+    done = list(score_examples(judge, iter(examples), config, kept or Memory(), written.extend, set()))
     assert sorted(done) == sorted(example.id for example in examples)
     return written
 
@@ -172,7 +172,7 @@ def test_windows_do_not_show_in_what_is_written(tiny_judge, examples, monkeypatc
     whole = score(tiny_judge, examples, config())
     monkeypatch.setattr(scoring, "_WINDOW_EXAMPLES", 4)
     windows = []
-    done = list(score_examples(tiny_judge, iter(examples), config(), Memory(), windows.append))
+    done = list(score_examples(tiny_judge, iter(examples), config(), Memory(), windows.append, set()))
     assert len(done) == 9 and [len(window) for window in windows] == [8, 8, 2]
     for one, other in zip(whole, [verdict for window in windows for verdict in window], strict=True):
         assert (one.id, one.rubric, one.label) == (other.id, other.rubric, other.label)
