@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +80,7 @@ def check_messages(messages: Sequence[Message]) -> None:
             raise InputError(f"message {position} is a system message; only the first may be")
         if not message.content.strip() and message.role != "system":
             raise InputError(f"message {position} ({message.role}) is empty")
-        # Wherever so long a run lies, it covers one of these characters.
-        if any(map(unicodedata.combining, message.content[::_MOST_MARKS])) and _marks().search(message.content):
+        if _has_endless_marks(message.content):
             raise InputError(f"message {position} ({message.role}) has {_MOST_MARKS} combining marks in a row")
     if messages[-1].role != "assistant":
         raise InputError(f"the last message is from {messages[-1].role!r}, not from the assistant")
@@ -90,11 +88,31 @@ def check_messages(messages: Sequence[Message]) -> None:
         raise InputError("no user message")
 
 
+def _has_endless_marks(text: str) -> bool:
+    """Whether more combining marks follow each other than any writing needs.
+
+    The time to normalise them grows with their square. Characters that show nothing do not end such a run: who compares
+    texts leaves them out.
+    """
+    if text.isascii():
+        return False
+    marks = _marks()
+    # Wherever so long a run lies, it covers one of these characters.
+    return not marks.isdisjoint(text[::_MOST_MARKS]) and any(
+        is_mark and sum(1 for _ in run) >= _MOST_MARKS for is_mark, run in groupby(text, marks.__contains__)
+    )
+
+
 @cache
-def _marks() -> re.Pattern[str]:
-    """Finds more combining marks than any writing needs; the time to normalise them grows with their square."""
-    marks = "".join(character for character in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(character))
-    return re.compile(f"[{marks}]{{{_MOST_MARKS}}}")
+def _marks() -> frozenset[str]:
+    """The combining marks, what is made of nothing else, and what shows nothing."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    return frozenset(
+        character
+        for character in characters
+        if unicodedata.category(character) == "Cf"
+        or all(map(unicodedata.combining, unicodedata.normalize("NFKD", character)))
+    )
 
 
 def content_id(messages: Sequence[Message]) -> str:

@@ -61,9 +61,12 @@ def test_row_with_endless_combining_marks_is_rejected_before_it_is_normalised(
 
 
 @pytest.mark.parametrize("before", [0, 1, 500, 999, 1000])
-@pytest.mark.parametrize(("marks", "refused"), [(999, False), (1000, True)])
-def test_combining_marks_are_counted_wherever_they_begin(before: int, marks: int, refused: bool) -> None:
-    messages = [Message(role="user", content="x" * (before + 1) + "\u0301" * marks + "x" * 1000)]
+@pytest.mark.parametrize(("count", "refused"), [(999, False), (1000, True)])
+# A mark that decomposes into two, itself of class 0; and a soft hyphen, which is left out where texts are compared.
+@pytest.mark.parametrize("mark", ["\u0301", "\u0f73", "\xad", "\uff9e"])
+def test_combining_marks_are_counted_wherever_they_begin(before: int, count: int, refused: bool, mark: str) -> None:
+    marks = ("\u0301\u0323" * 500)[: count - 500] + mark * 500
+    messages = [Message(role="user", content="x" * (before + 1) + marks + "\xe9" * 1000)]
     messages.append(Message(role="assistant", content="Yes."))
     with pytest.raises(InputError, match="1000 combining marks") if refused else contextlib.nullcontext():
         check_messages(messages)
