@@ -1,7 +1,7 @@
 """`storm score`: read one shard of examples, ask the judge what was not asked before, write its verdicts."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from storm_core.curation.config import ScoreConfig
@@ -11,9 +11,10 @@ from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.score_metrics import ScoreMetrics
 from storm_core.curation.scoring import score_examples
 from storm_core.curation.verdicts import FILE_NAME, SCHEMA, Verdict, VerdictWriter, write_settings
+from storm_core.errors import InputError
 from storm_core.parquet_batches import count_rows
 from storm_core.progress import progress, report
-from storm_core.records import read_columns, read_examples
+from storm_core.records import Example, check_messages, content_id, read_columns, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
 
@@ -50,7 +51,7 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
             writer.write(verdicts)
             metrics.add(verdicts)
 
-        done = score_examples(judge, read_examples(shard), config, kept, write, refused)
+        done = score_examples(judge, _sound(shard), config, kept, write, refused)
         for _ in progress(done, total=total, description="scoring", unit="examples"):
             pass
         kept.finish()
@@ -61,3 +62,15 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
             "too long, raise its limit and run again, or lower max_length"
         )
     return Results(metrics=metrics.metrics(), complete=not refused)
+
+
+def _sound(shard: Path) -> Iterator[Example]:
+    """The examples of a shard, none of which could be taken for another: verdicts are found by content ID."""
+    for row, example in enumerate(read_examples(shard)):
+        try:
+            check_messages(example.messages)
+        except InputError as error:
+            raise InputError(f"{shard}, row {row}: {error}; prepare the examples again") from error
+        if example.id != content_id(example.messages):
+            raise InputError(f"{shard}, row {row}: the id {example.id!r} is not that of the messages; prepare again")
+        yield example

@@ -90,7 +90,7 @@ def _without_single_quotes(text: str) -> str:
 def _checked(value: Any, name: str) -> Any:
     """The value, which JSON must be able to hold without exhausting whoever reads it."""
     try:
-        check_writable(value)
+        check_writable(value, allow_nan=False)
     except ValueError as error:
         raise InputError(f"{name} {error}") from error
     return value

@@ -89,7 +89,7 @@ def _parse_content(block: str) -> Any:
     """The value in a block; one that JSON cannot hold is refused, so that every parsed call can be written again."""
     try:
         content = parse_json_or_python(block, strict=True)
-        check_writable(content)
+        check_writable(content, allow_nan=True)
     except ValueError as error:
         raise ToolCallError(f"a {_OPEN} block {error}") from error
     return content

@@ -39,8 +39,12 @@ def _parse_python(text: str) -> Any:
         raise ValueError("is neither JSON nor a Python literal") from error
 
 
-def check_writable(value: Any) -> None:
+def check_writable(value: Any, *, allow_nan: bool) -> None:
     """Refuse a value that JSON cannot hold, or that nests so deep that it would exhaust whoever reads it.
+
+    Args:
+        value: what was parsed.
+        allow_nan: whether NaN and the infinities pass, which Python's `json` writes and reads, but JSON does not have.
 
     Raises:
         ValueError: says which; the message continues "The value ...".
@@ -48,7 +52,7 @@ def check_writable(value: Any) -> None:
     if _nests_deeper(value, MAX_DEPTH):
         raise ValueError(f"nests deeper than {MAX_DEPTH}")
     try:
-        json.dumps(value)
+        json.dumps(value, allow_nan=allow_nan)
     except (TypeError, ValueError) as error:
         raise ValueError(f"holds what JSON cannot: {error}") from error
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from storm_core.curation.config import SCORE, SELECT, ScoreConfig, SelectConfig
 from storm_core.curation.verdicts import read_verdicts
 from storm_core.errors import InputError
 from storm_core.execution import execute
-from storm_core.records import read_examples, write_examples
+from storm_core.records import Message, read_examples, write_examples
 
 
 @pytest.fixture
@@ -206,6 +207,23 @@ def test_settings_are_compared_by_what_they_came_to(tmp_path, tiny_llama, prepar
     select(prepared, [scored[0], tmp_path / "same"], tmp_path / "selection")
     with pytest.raises(InputError, match=r"made with dtype torch.bfloat16 and torch.float32; score all shards alike"):
         select(prepared, [scored[0], tmp_path / "other"], tmp_path / "mixed")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda example: replace(example, id="0" * 64), "the id '0000.*' is not that of the messages"),
+        (lambda example: replace(example, messages=(Message(role="alien", content="Hi"),)), "has role 'alien'"),
+        (lambda example: replace(example, messages=()), "no messages"),
+    ],
+)
+def test_shard_whose_rows_are_no_examples_is_refused_by_row(tmp_path, tiny_llama, examples, change, message):
+    directory = tmp_path / "made"
+    directory.mkdir()
+    write_examples(directory / "shard-00000.parquet", [examples[0], change(examples[1])])
+    seal(directory, "examples", producer={}, inputs={}, metrics={})
+    with pytest.raises(InputError, match=rf"shard-00000\.parquet, row 1: .*{message}"):
+        score(tiny_llama, directory, tmp_path / "verdicts")
 
 
 def test_verdicts_without_settings_are_refused(tmp_path, prepared, scored):

@@ -206,6 +206,12 @@ def deep(levels: int) -> Any:
             {"role": "function_call", "content": '{"name": "\\ud800", "arguments": [1]}'},
             r"arguments of '\ud800' in",
         ),
+        ({}, {"role": "function_call", "content": '{"name": "f", "arguments": {"x": NaN}}'}, "holds what JSON cannot"),
+        (
+            {},
+            {"role": "function_call", "content": '{"name": "f", "arguments": {"x": 1e999}}'},
+            "holds what JSON cannot",
+        ),
         ({"tools": 3}, {"role": "assistant", "content": "x"}, "tools is not a list of functions"),
         (
             {"tools": "[{'name': 'f', 'x': [" + "[0]," * 1_000_000 + "]}]"},
