@@ -8,6 +8,7 @@ from typing import Any
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
+from storm_core.progress import report
 from storm_core.records import Message
 
 # Key in the meta of a sound row that is no good to learn from: the reason. As evaluation data it still counts.
@@ -18,6 +19,9 @@ TEXTS = "texts"
 # One row as it lies in a file. JSON spends at most six bytes on a character, so that a row within this bound still
 # holds far more text than any judge or model is given; without a bound one broken line would fill the memory.
 MAX_ROW_BYTES = 16 << 20
+# What lies beside data without being any.
+_DESCRIPTIONS = (".md", "LICENSE", ".py")
+_MOST_NAMED = 5
 # A reason may quote what is wrong, which may be all of the row.
 _MOST_REASON_CHARACTERS = 300
 
@@ -76,6 +80,8 @@ def printable(text: str) -> str:
 def files_under(data: Artifact, path: str, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
     """The listed files of `data` at or below `path` with one of `suffixes`: name in the artifact and full path, sorted.
 
+    Others, which may well hold rows in another format, are reported by name.
+
     `path` may end in `#SPLIT`, which takes only files named after that split as hubs name them:
     `data/train-00000.parquet`, `train/0.arrow` or `train.jsonl`, but not `training.jsonl`.
 
@@ -91,7 +97,14 @@ def files_under(data: Artifact, path: str, suffixes: tuple[str, ...]) -> list[tu
         of_split = f" of the split {split}" if split else ""
         wanted = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}" if len(suffixes) > 1 else suffixes[0]
         raise InputError(f"no {wanted} file{of_split} at {place} in {data.path}; check the path of the source")
+    _report_others([name for name in names if not name.endswith((*suffixes, *_DESCRIPTIONS))], place, suffixes)
     return found
+
+
+def _report_others(names: list[str], place: str, suffixes: tuple[str, ...]) -> None:
+    if names:
+        some = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+        report(f"{place}: {len(names)} files are not read ({some}), as they do not end in {', '.join(suffixes)}")
 
 
 def _below(name: str, directory: str) -> bool:

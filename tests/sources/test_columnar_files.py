@@ -208,3 +208,17 @@ def test_state_that_the_manifest_does_not_list_is_ignored(tmp_path: Path) -> Non
     seal(tmp_path, "data", producer={}, inputs={}, metrics={})
     (tmp_path / "state.json").write_text('{"_data_files": []}')
     assert places(tmp_path, ".") == ["chat.arrow:1"]
+
+
+def test_files_of_other_kinds_are_named_and_descriptions_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "mix"
+    directory.mkdir()
+    write(directory / "a.parquet", table(2))
+    for name in ("README.md", "LICENSE", "b.ndjson", "c.JSONL", "d.csv"):
+        (directory / name).write_text("{}")
+    assert len(list(read_rows(open_directory(tmp_path), "mix", COLUMNS))) == 2
+    assert "mix: 3 files are not read (mix/b.ndjson, mix/c.JSONL, mix/d.csv), as they" in capsys.readouterr().err
+    list(read_rows(open_directory(tmp_path), "mix/a.parquet", COLUMNS))
+    assert capsys.readouterr().err == ""
