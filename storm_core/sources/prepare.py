@@ -74,8 +74,8 @@ def _account(spool: Path, fates: Fates, facts: Facts, names: list[str], ledger: 
             continue
         place = json.loads(meta)["place"]
         ledger.drop(source, place, reason)
-        if reason == "near_duplicate":
-            original = int(fates.originals[row])
+        original = int(fates.originals[row])
+        if original >= 0:
             ledger.overlap(
                 identity,
                 source,
@@ -83,7 +83,7 @@ def _account(spool: Path, fates: Fates, facts: Facts, names: list[str], ledger: 
                 reason,
                 matched=names[sources_M[original]],
                 matched_place=facts.identity(original),
-                evidence=f"similarity {fates.similarities[row]:.3f}",
+                evidence="the same text" if reason == "duplicate" else f"similarity {fates.similarities[row]:.3f}",
             )
     return kept
 

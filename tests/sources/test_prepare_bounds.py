@@ -124,3 +124,14 @@ def test_without_near_duplicates_to_drop_no_signatures_are_made(
     write_jsonl("chat.jsonl", [chat_row("Same"), chat_row("Same!"), chat_row("Same")])
     prepare("chat=messages:chat.jsonl", drop_near_duplicates=False)
     assert read_account(tmp_path / "examples")["dropped"] == {"duplicate": 1}
+
+
+def test_exact_duplicate_is_listed_with_its_twin(
+    write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
+) -> None:
+    write_jsonl("chat.jsonl", [chat_row("One"), chat_row("Two")])
+    write_jsonl("more.jsonl", [chat_row("Two")])
+    prepare("chat=messages:chat.jsonl", "more=messages:more.jsonl")
+    (overlap,) = pq.read_table(tmp_path / "examples" / "overlaps.parquet").to_pylist()
+    assert (overlap["place"], overlap["reason"], overlap["matched"]) == ("more.jsonl:1", "duplicate", "chat")
+    assert overlap["matched_place"] == overlap["id"]
