@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -26,6 +25,7 @@ from storm_core.progress import report
 from storm_core.stage import Inputs, Stage
 from storm_core.stores.parts import DirectoryParts, Parts
 from storm_core.stores.references import check_reference, open_reference, store_from_environment
+from storm_core.stores.staging import StagingArea
 from storm_core.stores.store import Store
 from storm_core.tracking import StageRun, track
 from storm_core.workspace import Workspace
@@ -189,8 +189,9 @@ def _staging(output: Path, store: Store | None) -> Iterator[Path]:
     if store:
         directory = store.staging_directory()
     else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        directory = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
+        # What killed runs left beside the output is swept away.
+        beside = StagingArea(output.parent, prefix=f".{output.name}.partial-")
+        directory = beside.new_directory()
     directory.chmod(0o755)  # mkdtemp makes it private; what is published is for other users too.
     try:
         yield directory

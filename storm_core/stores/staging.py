@@ -8,10 +8,14 @@ from storm_core.stores.leases import Lease, try_directory, wait_directory
 
 
 class StagingArea:
-    """Makes directories below `root`, each locked for as long as this object lives."""
+    """Makes directories below `root`, each locked for as long as this object lives.
 
-    def __init__(self, root: Path) -> None:
+    Only those whose names begin with `prefix` are its own.
+    """
+
+    def __init__(self, root: Path, prefix: str = "") -> None:
         self._root = root
+        self._prefix = prefix
         self._leases: list[Lease | None] = []
 
     def new_directory(self) -> Path:
@@ -20,7 +24,7 @@ class StagingArea:
         # Nobody sweeps a directory between its making and its locking.
         sweeping = wait_directory(self._root)
         self._sweep()
-        directory = Path(tempfile.mkdtemp(dir=self._root))
+        directory = Path(tempfile.mkdtemp(dir=self._root, prefix=self._prefix))
         self._leases.append(try_directory(directory))
         sweeping.release()
         return directory
@@ -28,7 +32,7 @@ class StagingArea:
     def _sweep(self) -> None:
         """Remove the directories whose process is gone."""
         for directory in self._root.iterdir():
-            lease = try_directory(directory)
+            lease = try_directory(directory) if directory.name.startswith(self._prefix) else None
             if lease is not None:
                 shutil.rmtree(directory, ignore_errors=True)
                 lease.release()

@@ -1,7 +1,7 @@
 import errno
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from storm_core.config import StageConfig, option
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.stage import Input, Inputs, Output, Results, Stage
+from storm_core.stores.leases import try_directory
 from storm_core.stores.references import open_reference
 
 RUNS: list[str] = []
@@ -157,3 +158,33 @@ def test_full_disk_is_one_line_and_leaves_nothing(
     assert cli.main(["copy", "--text", str(text), "--copy", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err == f"storm copy: error: No space left on device: {tmp_path}/out/text.txt\n"
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_what_a_killed_run_left_beside_the_output_is_swept_away_and_a_running_one_s_is_not(
+    text: Path, tmp_path: Path
+) -> None:
+    places = tmp_path / "outputs"
+    left, running, others = (places / name for name in (".out.partial-a", ".out.partial-b", ".other.partial-c"))
+    for directory in (left, running, others):
+        directory.mkdir(parents=True)
+        (directory / "half").write_text("hel")
+    lease = try_directory(running)
+    assert lease is not None
+    copy(text, places / "out")
+    assert not left.exists()
+    assert (running / "half").exists() and (others / "half").exists()
+    assert sorted(path.name for path in places.iterdir() if path.name.startswith(".out")) == [".out.partial-b"]
+    lease.release()
+
+
+def test_incomplete_result_is_delivered_but_not_used_again(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_copy
+    monkeypatch.setattr(sys.modules[__name__], "run_copy", lambda *given: replace(run(*given), complete=False))
+    for store in (None, (tmp_path / "store").as_uri()):
+        if store:
+            monkeypatch.setenv("STORM_STORE", store)
+        for _ in range(2):
+            assert not copy(text, tmp_path / "out").reused
+            assert open_reference(str(tmp_path / "out")).file("text.txt").read_text() == "hello!"
