@@ -105,14 +105,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.most_under_way = max(server.most_under_way, server.under_way)
         try:
             time.sleep(server.pause)
-            if fault is None:
-                status, answer = server.answer(self.path, body)
-                self.reply(status, json.dumps(answer).encode())
-            else:
-                fault(self)
+            status, answer = server.answer(self.path, body) if fault is None else (0, None)
         finally:
+            # Before the reply: the client may begin another request as soon as it has that.
             with server.lock:
                 server.under_way -= 1
+        if fault is None:
+            self.reply(status, json.dumps(answer).encode())
+        else:
+            fault(self)
 
     def reply(self, status, content, *, headers=(), length=None):
         self.send_response(status)
@@ -144,6 +145,13 @@ def hangs_up(handler):
 def is_slow(handler):
     time.sleep(1.0)
     handler.reply(200, b"{}")
+
+
+def drips(handler):
+    handler.reply(200, b"", length=1000)
+    for _ in range(10):
+        time.sleep(0.2)
+        handler.wfile.write(b" ")
 
 
 @pytest.fixture
@@ -279,6 +287,8 @@ def test_retry_after_is_honoured(server, tiny_judge, contexts):
         ),
         (hangs_up, "cannot be reached: .*is the server up"),
         (is_slow, "did not answer in time, 2 times over"),
+        (drips, "did not answer in time, 2 times over"),
+        (says(200, b" " * 5_000_000), "it is longer than 4194304 bytes"),
     ],
 )
 def test_an_endpoint_that_does_not_recover_is_an_error_that_says_what_to_do(
@@ -405,7 +415,8 @@ def test_what_was_asked_in_tokens_is_asked_again_in_text(server, tiny_llama, pre
     for output in outputs:
         server.requests.clear()
         score(server, tiny_llama, prepared, output, endpoint_prompts=output.name)
-        assert len(server.requests) >= 2 * 9
+        # The first question at least of all nine, and once to find out what the server takes.
+        assert len(server.requests) >= 9 + 1
     verdicts = [open_directory(output) for output in outputs]
     with pytest.raises(InputError, match="made with prompts text and tokens; score all shards alike"):
         refuse_mixed(verdicts)
@@ -435,15 +446,37 @@ def test_a_server_that_reads_ids_as_text_is_found_out(server, tiny_judge, contex
     "content",
     [
         b'{"choices": [{"finish_reason": "stop", "logprobs": {"content": []}}]}',
+        b'{"choices": [{"finish_reason": "length", "logprobs": {"content": [{"top_logprobs": []}]}}]}',
+        b'{"choices": [{"finish_reason": "length", "logprobs": {"top_logprobs": []}}]}',
         b'{"choices": [{"finish_reason": "content_filter", "logprobs": null}]}',
     ],
 )
-def test_an_empty_answer_has_no_label_and_says_so(server, tiny_judge, contexts, content):
+def test_an_empty_answer_counts_as_refused_and_is_an_error_if_there_is_no_other(server, tiny_judge, contexts, content):
+    server.faults = [None, says(200, content)]
+    with engine_for(server, tiny_judge, endpoint_concurrency=1) as engine:
+        answer, other = engine.read(contexts[:2]).ask(tiny_judge.educational_value)
+    assert (answer.probabilities, answer.label_mass, answer.unseen_mass) == ((0.0,) * 5, 0.0, 1.0)
+    assert answer.refused and not other.refused
     server.always = says(200, content)
+    message = "refuses every request .* an answer that reports no token"
+    with engine_for(server, tiny_judge) as engine, pytest.raises(InputError, match=message):
+        engine.read(contexts[:2]).ask(tiny_judge.educational_value)
+
+
+@pytest.mark.parametrize("around", ["%s\n", " %s\r\n"])
+def test_space_around_the_key_is_dropped(server, tiny_judge, contexts, monkeypatch, around):
+    monkeypatch.setenv("OPENAI_API_KEY", around % KEY)
     with engine_for(server, tiny_judge) as engine:
-        (answer,) = engine.read(contexts[:1]).ask(tiny_judge.educational_value)
-    assert answer.probabilities == (0.0,) * 5
-    assert (answer.label_mass, answer.unseen_mass) == (0.0, 1.0)
+        engine.read(contexts[:1]).ask(tiny_judge.educational_value)
+    assert server.requests[0][1]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("key", ["\n", f"{KEY}\n{KEY}", f"{KEY}é"])
+def test_a_key_that_is_none_is_refused_and_not_shown(monkeypatch, key):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(InputError, match="OPENAI_API_KEY must hold a key of printable ASCII") as caught:
+        Endpoint(ScoreConfig(engine="openai"))
+    assert KEY not in str(caught.value)
 
 
 def test_key_comes_from_the_environment_and_goes_into_the_header_alone(server, tiny_judge, contexts):
@@ -452,6 +485,7 @@ def test_key_comes_from_the_environment_and_goes_into_the_header_alone(server, t
         engine.read(contexts[:1]).ask(tiny_judge.educational_value)
     for _, headers, body in server.requests:
         assert headers["authorization"] == f"Bearer {KEY}"
+        assert headers["accept-encoding"] == "identity"
         assert KEY not in json.dumps(body)
     assert KEY not in repr(config)
 
@@ -506,7 +540,14 @@ def test_text_for_a_server_is_the_prompt_but_for_broken_control_tokens(tiny_judg
 
 @pytest.mark.parametrize(
     "address",
-    ["localhost:8000", "ftp://host/v1", "https://me:secret@host/v1", "http://host/v1?key=secret", "http:///v1"],
+    [
+        "localhost:8000",
+        "ftp://host/v1",
+        "https://me:secret@host/v1",
+        "http://host/v1?key=secret",
+        "http:///v1",
+        "http://[::1/v1",
+    ],
 )
 def test_address_that_is_none_or_carries_a_secret_is_refused(address):
     with pytest.raises(InputError, match="endpoint must be"):
@@ -570,3 +611,21 @@ def test_names_made_of_ids_count_where_ids_were_sent(prompt_tokens):
     content = json.dumps({"choices": [{"logprobs": {"top_logprobs": [reported]}}]}).encode()
     answer = read_answer(content, {5: "3", 6: "4"}, prompt_tokens=prompt_tokens)
     assert answer.probabilities == (pytest.approx((0.9, 0.1)) if prompt_tokens else (0.0, 0.0))
+
+
+def test_a_name_that_looks_like_an_id_of_other_digits_is_a_text():
+    content = json.dumps({"choices": [{"logprobs": {"top_logprobs": [{"token_id:²": -0.1}]}}]}).encode()
+    assert read_answer(content, {2: "3", 6: "4"}, prompt_tokens=12).probabilities == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("texts", [["1", "2", "3", "4", "4"], ["1", "2", "3", "4", "\ufffd"]])
+def test_labels_that_look_alike_as_text_are_refused(server, tiny_judge, contexts, monkeypatch, texts):
+    question = tiny_judge.educational_value
+    names = dict(zip(question.label_ids, texts, strict=True))
+    monkeypatch.setattr(tiny_judge.builder, "token_text", names.get)
+    message = (
+        "rubric educational_value: engine openai tells labels apart by the text .* choose labels whose first tokens"
+    )
+    with engine_for(server, tiny_judge) as engine, pytest.raises(InputError, match=message):
+        engine.read(contexts[:1]).ask(question)
+    assert server.requests == []

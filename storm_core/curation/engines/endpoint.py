@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from storm_core.curation.config import JudgeConfig
-from storm_core.curation.engines.endpoint_answers import NonsenseError
+from storm_core.curation.engines.endpoint_answers import NonsenseError, RefusedError
 from storm_core.curation.engines.interface import Answer
 from storm_core.errors import InputError
 
@@ -24,12 +24,11 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 _ANSWER_TRIES = 3
 _SECONDS_BETWEEN_TRIES = 1.0
 _SHOWN_CHARACTERS = 200
+# An answer of one token has some kilobytes.
+_MOST_BYTES = 4 * 2**20
+_DEADLINE = "storm_deadline"
 # What says that the request is wrong, not the server busy.
 REFUSED = (400, 422)
-
-
-class RefusedError(Exception):
-    """The endpoint does not take a request of this form."""
 
 
 class Endpoint:
@@ -39,7 +38,7 @@ class Endpoint:
         """Opens no connection yet.
 
         Raises:
-            InputError: the openai package is missing, or the address is none.
+            InputError: the openai package is missing, or the address or the key is none.
         """
         _check_address(config.endpoint)
         try:
@@ -50,8 +49,9 @@ class Endpoint:
             ) from error
         self.address = config.endpoint
         self._tries = config.endpoint_retries + 1
-        self._key = os.environ.get(KEY_VARIABLE, "")
-        pace = _Pace(config.endpoint_requests_per_minute)
+        self._key = _read_key()
+        self._pace = _Pace(config.endpoint_requests_per_minute)
+        self._seconds = config.endpoint_timeout_seconds
         self._openai = openai
         self._client = openai.OpenAI(
             base_url=config.endpoint,
@@ -59,9 +59,12 @@ class Endpoint:
             api_key=self._key or "none",
             timeout=config.endpoint_timeout_seconds,
             max_retries=config.endpoint_retries,
+            # What is compressed would be bounded before it is unpacked, not after.
+            default_headers={"Accept-Encoding": "identity"},
             # A hook sees the client's own retries too.
             http_client=openai.DefaultHttpxClient(
-                timeout=config.endpoint_timeout_seconds, event_hooks={"request": [lambda _: pace.wait()]}
+                timeout=config.endpoint_timeout_seconds,
+                event_hooks={"request": [self._begin], "response": [_read_bounded]},
             ),
         )
 
@@ -74,12 +77,13 @@ class Endpoint:
             read: raises NonsenseError for what is no answer.
 
         Raises:
-            RefusedError: the endpoint does not take a body of this form (400, 422).
+            RefusedError: the endpoint does not take a body of this form (400, 422), or `read` says so.
             InputError: it cannot be reached, does not know path, model or key, fails all the time, or answers nonsense.
         """
         for tries_left in reversed(range(_ANSWER_TRIES)):
             content = self._send(path, body)
             try:
+                _check_size(content)
                 return read(content)
             except NonsenseError as error:
                 if not tries_left:
@@ -91,6 +95,11 @@ class Endpoint:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
+
+    def _begin(self, request: Any) -> None:
+        """Wait for the request's turn; from then on its time runs."""
+        self._pace.wait()
+        request.extensions[_DEADLINE] = time.monotonic() + self._seconds
 
     def _send(self, path: str, body: Mapping[str, Any]) -> bytes:
         try:
@@ -156,8 +165,44 @@ class _Pace:
         time.sleep(max(0.0, begin - time.monotonic()))
 
 
+def _read_bounded(response: Any) -> None:
+    """Read the body of an httpx2 response, which by itself bounds the time of each read alone.
+
+    One byte more than may be is kept of what is too long, for `_check_size` to see.
+    """
+    import httpx2
+
+    content = bytearray()
+    for chunk in response.stream:
+        content += chunk
+        if time.monotonic() > response.request.extensions[_DEADLINE]:
+            raise httpx2.ReadTimeout("the answer did not end in time", request=response.request)
+        if len(content) > _MOST_BYTES:
+            break
+    response.stream.close()
+    response.stream = httpx2.ByteStream(bytes(content[: _MOST_BYTES + 1]))
+
+
+def _check_size(content: bytes) -> None:
+    if len(content) > _MOST_BYTES:
+        raise NonsenseError(f"it is longer than {_MOST_BYTES} bytes")
+
+
+def _read_key() -> str:
+    """The key in the environment, without the line's end that a mounted secret often has; empty where there is none."""
+    given = os.environ.get(KEY_VARIABLE, "")
+    key = given.strip()
+    if given and not (key and key.isascii() and key.isprintable()):
+        raise InputError(f"{KEY_VARIABLE} must hold a key of printable ASCII characters; unset it if there is none")
+    return key
+
+
 def _check_address(address: str) -> None:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError as error:
+        raise InputError(f"endpoint must be an http or https URL: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"endpoint must be an http or https URL such as http://localhost:8000/v1, got {address!r}")
     if "@" in parts.netloc or parts.query or parts.fragment:

@@ -22,6 +22,10 @@ class NonsenseError(Exception):
     """The answer is not what such an endpoint answers; says what is wrong with it."""
 
 
+class RefusedError(Exception):
+    """The endpoint does not answer this request: not in this form, or not about this text."""
+
+
 def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int | None) -> Answer:
     """The answer in the body of a response.
 
@@ -36,6 +40,7 @@ def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int
 
     Raises:
         NonsenseError: it is not JSON, or lacks what it must have.
+        RefusedError: it reports no token, as of a filtered text, or where the server ends its turn at once.
     """
     answer = _parse(content)
     usage = answer.get("usage")
@@ -46,6 +51,8 @@ def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int
             "endpoint_prompts to text"
         )
     reported = _first_token(answer, with_ids=prompt_tokens is not None)
+    if not reported:
+        raise RefusedError("an answer that reports no token")
     found = [_find(reported, token, text) for token, text in labels.items()]
     missing = found.count(None)
     return make_answer(found, _unseen_mass(reported, missing))
@@ -64,7 +71,7 @@ def _parse(content: bytes) -> dict[str, Any]:
 def _first_token(answer: Mapping[str, Any], *, with_ids: bool) -> dict[int | str, float]:
     """Log-probabilities at the first generated token, by text or, `with_ids`, by token id where there is one.
 
-    Empty where nothing was generated.
+    Empty where nothing was generated, or nothing is said of it.
     """
     try:
         choice = answer["choices"][0]
@@ -105,7 +112,7 @@ def _from_object(entries: Mapping[str, float], *, with_ids: bool) -> dict[int | 
     named: dict[int | str, float] = {}
     for name, value in entries.items():
         number = name.removeprefix(_TOKEN_ID_PREFIX)
-        is_id = with_ids and number != name and number.isdigit()
+        is_id = with_ids and number != name and number.isascii() and number.isdecimal()
         named[int(number) if is_id else name] = value
     return named
 
@@ -117,7 +124,5 @@ def _find(reported: Mapping[int | str, float], token: int, text: str) -> float |
 def _unseen_mass(reported: Mapping[int | str, float], missing: int) -> float:
     if not missing:
         return 0.0
-    if not reported:
-        return 1.0
     rest = 1.0 - math.fsum(math.exp(value) for value in reported.values())
     return max(0.0, min(rest, missing * math.exp(min(reported.values()))))

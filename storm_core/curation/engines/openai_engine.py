@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from storm_core.curation.config import JudgeConfig
-from storm_core.curation.engines.endpoint import CHAT_COMPLETIONS, COMPLETIONS, Endpoint, RefusedError
-from storm_core.curation.engines.endpoint_answers import read_answer
+from storm_core.curation.engines.endpoint import CHAT_COMPLETIONS, COMPLETIONS, Endpoint
+from storm_core.curation.engines.endpoint_answers import RefusedError, read_answer
 from storm_core.curation.engines.interface import Answer
 from storm_core.curation.prompts import Context, PromptBuilder, Question
 from storm_core.errors import InputError
@@ -81,7 +81,13 @@ class OpenAIEngine:
         return RemoteReading(engine=self, contexts=tuple(contexts))
 
     def ask_all(self, contexts: Sequence[Context], question: Question) -> list[Answer]:
-        """The answers about these contexts, in their order."""
+        """The answers about these contexts, in their order.
+
+        Raises:
+            InputError: labels look alike to the server, or see `Endpoint.post`.
+        """
+        labels = self._label_texts(question)
+        _check_labels(question, list(labels.values()))
         taken = self._taken = self._taken or self._find_taken(contexts, question)
         with ThreadPoolExecutor(self._config.endpoint_concurrency) as executor:
             # Where one fails, the iterator takes back those that have not begun.
@@ -132,13 +138,16 @@ class OpenAIEngine:
             return error
 
     def _ask(self, context: Context, question: Question, dialect: Dialect) -> Answer:
-        labels = {token: self._builder.token_text(token) for token in question.label_ids}
+        labels = self._label_texts(question)
         if self._config.endpoint_prompts == "tokens":
             path, body = COMPLETIONS, self._token_body(context, question, dialect)
             sent: int | None = len(body["prompt"])
         else:
             path, body, sent = CHAT_COMPLETIONS, self._text_body(context, question, dialect), None
         return self._endpoint.post(path, body, lambda content: read_answer(content, labels, prompt_tokens=sent))
+
+    def _label_texts(self, question: Question) -> dict[int, str]:
+        return {token: self._builder.token_text(token) for token in question.label_ids}
 
     def _token_body(self, context: Context, question: Question, dialect: Dialect) -> dict[str, Any]:
         body = {**self._body(dialect), "prompt": [*context.ids, *question.ids], "logprobs": dialect.top}
@@ -169,6 +178,16 @@ class RemoteReading:
     def ask(self, question: Question) -> list[Answer]:
         """One request for each context."""
         return self.engine.ask_all(self.contexts, question)
+
+
+def _check_labels(question: Question, texts: Sequence[str]) -> None:
+    """Many servers name tokens by text alone, where bytes that are no whole character are all the same."""
+    if len(set(texts)) < len(texts) or any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
+        raise InputError(
+            f"rubric {question.rubric.name}: engine openai tells labels apart by the text of their first tokens, and "
+            f"those of {list(question.rubric.labels)} are {list(texts)}; choose labels whose first tokens differ as "
+            "text and are whole characters, such as digits, or another engine"
+        )
 
 
 def open_openai_engine(config: JudgeConfig, builder: PromptBuilder) -> OpenAIEngine:
