@@ -44,8 +44,9 @@ STAGES = {
 ARTIFACT = "artifact"
 EXECUTOR_INPUT = "--executor-input"
 _FIGURES_SHOWN = 6
-# What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only.
-_MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+# What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only, or a file
+# where an output needs a directory.
+_MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,7 +165,7 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     outcome = execute(
         stage,
         stage.config(**options),
-        inputs={name: _references(parsed[name]) for name in stage.inputs},
+        inputs={name: _references(name, parsed[name]) for name in stage.inputs},
         outputs={name: Path(parsed[name]) for name in stage.outputs},
         value_files={name: Path(parsed[name]) for name in stage.values if parsed[name] is not None},
     )
@@ -195,14 +196,29 @@ def _task_name(stage: Stage) -> str:
     return os.environ.get(TASK_NAME_VARIABLE, f"storm {stage.verb}")
 
 
-def _references(given: str | list[str] | None) -> list[str]:
-    """One reference, several, or a JSON list of them as KFP passes it."""
+def _references(name: str, given: str | list[str] | None) -> list[str]:
+    """One reference, several, or a JSON list of them as KFP passes it, for the input `name`.
+
+    Raises:
+        InputError: what starts as a JSON list is none of strings.
+    """
     if given is None:
         return []
     listed: list[str] = []
     for text in [given] if isinstance(given, str) else given:
-        listed.extend(json.loads(text) if text.startswith("[") else [text])
+        listed.extend(_listed(name, text) if text.startswith("[") else [text])
     return [reference for reference in listed if reference]
+
+
+def _listed(name: str, text: str) -> list[str]:
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(reference, str) for reference in listed):
+        form = f"""{flag(name)} '["one", "two"]'"""
+        raise InputError(f"{flag(name)} {text:.200} is no JSON list of references; write {form}, each in double quotes")
+    return listed
 
 
 if __name__ == "__main__":

@@ -219,16 +219,35 @@ def break_control_tokens(text: str, known: Sequence[str]) -> str:
 def _template_halves(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
     """What the chat template puts before and after the text of a single user message, the answer's start included."""
     placeholder = uuid.uuid5(uuid.NAMESPACE_OID, "the example stands here").hex
-    rendered = tokenizer.apply_chat_template(
-        [{"role": "user", "content": placeholder}],
-        tokenize=False,
-        add_generation_prompt=True,
-        date_string=_TEMPLATE_DATE,
-    )
+    rendered = _render(tokenizer, placeholder)
     if not isinstance(rendered, str) or rendered.count(placeholder) != 1:
         raise InputError("the judge's chat template does not show a user message exactly once; use an instruct model")
     prefix, suffix = rendered.split(placeholder)
     return prefix, suffix
+
+
+def _render(tokenizer: "PreTrainedTokenizerBase", text: str) -> object:
+    """The prompt that the chat template makes of one user message.
+
+    Raises:
+        InputError: the template is broken, or refuses the message.
+    """
+    # Imported here: only transformers needs it, and the rest of this module works without.
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}],
+            tokenize=False,
+            add_generation_prompt=True,
+            date_string=_TEMPLATE_DATE,
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        words = " ".join(str(error).split())
+        raise InputError(
+            f"the chat template of the judge {tokenizer.name_or_path} cannot show a user message: {words}; "
+            "mend the template or use an instruct model"
+        ) from error
 
 
 def _control_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:

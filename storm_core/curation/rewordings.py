@@ -1,7 +1,6 @@
 """The judge's questions in other words: an audit asks them to see whether the answers stay the same."""
 
 import hashlib
-import string
 from dataclasses import dataclass, replace
 
 from storm_core.artifacts import Artifact
@@ -14,6 +13,7 @@ from storm_core.curation.rubrics import (
     parse_fields,
     read_given,
     read_rubric_file,
+    template_fields,
 )
 from storm_core.errors import InputError
 
@@ -89,7 +89,7 @@ def _is_text(value: object) -> bool:
 
 def _check_listing(where: str, listing: object) -> None:
     try:
-        shown = [field for _, field, _, _ in string.Formatter().parse(str(listing)) if field is not None]
+        shown = template_fields(str(listing))
     except ValueError as error:
         raise InputError(f"{where}.yaml: listing is no template: {error}; write {{labels}} where they go") from error
     if not isinstance(listing, str) or shown != ["labels"]:

@@ -122,8 +122,10 @@ def parse_rubric(content: bytes, name: str, sha256: str) -> Rubric:
     if not isinstance(values, list) or len(values) != len(labels):
         count = len(values) if isinstance(values, list) else "no list of"
         raise InputError(f"rubric {name} has {len(labels)} labels but {count} values; give each label one")
-    if not all(_is_number(value) for value in values):
-        raise InputError(f"rubric {name} needs a finite number as the value of each label, got {values!r}")
+    for label, value in zip(labels, values, strict=True):
+        if not _is_number(value):
+            got = f"{value!r:.40}"
+            raise InputError(f"rubric {name} needs a finite number as the value of each label, got {got} for {label!r}")
     return Rubric(
         name=name,
         question=fields["question"],
@@ -179,15 +181,34 @@ def parse_fields(content: bytes, name: str, wanted: set[str]) -> dict[str, Any]:
     """The fields of the YAML file `name`, which must be those wanted.
 
     Raises:
-        InputError: it is not YAML, or has other fields.
+        InputError: it is not YAML, has other fields, or holds text that cannot be encoded.
     """
     try:
         fields = yaml.safe_load(content)
+        # Python refuses to write out a number of thousands of digits, which the message about a wrong field would do.
+        repr(fields)
+    except RecursionError as error:
+        raise InputError(f"{name}.yaml nests its lists or mappings too deeply; is it a rubric?") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{name}.yaml is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict) or set(fields) != wanted:
         raise InputError(f"{name}.yaml must hold exactly the fields {', '.join(sorted(wanted))}")
+    for field, value in fields.items():
+        _check_encodable(f"{name}.yaml: {field}", value)
     return fields
+
+
+def template_fields(template: str) -> list[str]:
+    """What stands in each pair of braces: a bare name, or, as in `role!r` and `content:.3`, more than a name.
+
+    Raises:
+        ValueError: the braces do not match.
+    """
+    return [
+        f"{name}{'!' if conversion else ''}{conversion or ''}{':' if form else ''}{form}"
+        for _, name, form, conversion in string.Formatter().parse(template)
+        if name is not None
+    ]
 
 
 def label_in_name(label: str, place: int) -> str:
@@ -197,12 +218,28 @@ def label_in_name(label: str, place: int) -> str:
 
 def _check_turn(turn: str) -> None:
     try:
-        shown = [field for _, field, _, _ in string.Formatter().parse(turn) if field is not None]
+        shown = template_fields(turn)
     except ValueError as error:
         raise InputError(f"framing.yaml: turn is no template: {error}; write {{role}}: {{content}}") from error
     if sorted(shown) != ["content", "role"]:
         raise InputError(f"framing.yaml: turn must show {{role}} and {{content}} once each, got {turn!r}")
 
 
+def _check_encodable(where: str, value: Any) -> None:
+    """Refuse half a surrogate pair, which UTF-8 cannot hold, in a string or the strings that `value` holds."""
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    for text in held:
+        if not isinstance(text, str):
+            continue
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{where} holds text that is not Unicode, {text!r}; write another character") from error
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite number, also as a float: `10**400` is none."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False

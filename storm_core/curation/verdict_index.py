@@ -1,8 +1,11 @@
 """Verdicts by example and rubric, in an SQLite file that lives no longer than the run."""
 
+import errno
+import os
 import sqlite3
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,19 +27,26 @@ class VerdictIndex:
     """Verdicts of one judge and one wording of each rubric. Of two about the same, the first one stays."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._database = sqlite3.connect(path, isolation_level=None)
         # It need not survive a crash: the parts do.
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
-        self._database.execute(_CREATE)
+        with _full_disk_as_os_error(path):
+            self._database.execute(_CREATE)
         # What all verdicts of a rubric share, and the database need not repeat.
         self._shared: dict[str, Verdict] = {}
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
-        """Insert what is not there yet."""
-        self._database.execute("BEGIN")
-        self._database.executemany(_INSERT, map(self._to_row, verdicts))
-        self._database.execute("COMMIT")
+        """Insert what is not there yet.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        with _full_disk_as_os_error(self._path):
+            self._database.execute("BEGIN")
+            self._database.executemany(_INSERT, map(self._to_row, verdicts))
+            self._database.execute("COMMIT")
 
     def find(self, examples: Iterable[Example]) -> dict[tuple[str, str], Verdict]:
         """The verdicts about these examples, by example ID and rubric name; each with its example's source."""
@@ -79,3 +89,14 @@ class VerdictIndex:
             tokens=tokens,
             truncated=bool(truncated),
         )
+
+
+@contextmanager
+def _full_disk_as_os_error(path: Path) -> Iterator[None]:
+    """Raise SQLite's error about a full disk as the one that every other file gives, which the command reports."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error

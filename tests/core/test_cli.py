@@ -1,8 +1,12 @@
 import dataclasses
+import errno
+from pathlib import Path
 
 import pytest
 
 from storm_core.cli import STAGES, build_parser, flags_of, load_stage, main
+from storm_core.curation.verdict_index import VerdictIndex
+from storm_core.curation.verdicts import Verdict
 
 
 @pytest.mark.parametrize("verb", STAGES)
@@ -44,3 +48,53 @@ def test_executor_input_that_is_not_json_is_refused(tmp_path: object, capsys: py
     code = main(["scan", "--model", "x", "--scan", f"{tmp_path}/scan", "--executor-input", "{"])
     assert code == 1
     assert "executor_input is not the JSON of a KFP ExecutorInput" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[o/x]", '["o/x"', "[1]", "[" * 20_000])
+def test_list_of_references_that_is_not_json_is_answered_with_the_right_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    code = main(["select", "--examples", str(tmp_path), "--verdicts", text, "--selection", f"{tmp_path}/s"])
+    assert code == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and len(error) < 400
+    assert error.startswith(f"storm select: error: --verdicts {text[:200]} is no JSON list of references")
+    assert """write --verdicts '["one", "two"]'""" in error
+
+
+@pytest.mark.parametrize("below", ["x", "x/y"])
+def test_output_below_a_file_names_the_path_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "file").touch()
+    code = main(["scan", "--model", f"{tmp_path}/model", "--scan", f"{tmp_path}/file/{below}"])
+    assert code == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"{tmp_path}/file" in error
+
+
+def test_full_disk_under_the_index_of_verdicts_is_the_error_of_any_full_disk(tmp_path: Path) -> None:
+    index = VerdictIndex(tmp_path / "index.sqlite")
+    index._database.execute("PRAGMA max_page_count = 2")
+    verdict = Verdict(
+        id="a" * 100_000,
+        source="s",
+        rubric="difficulty",
+        rubric_hash="",
+        judge_digest="",
+        labels=("a", "b"),
+        values=(1, 2),
+        probabilities=(0.5, 0.5),
+        label="a",
+        expected_value=1.5,
+        label_mass=1.0,
+        tokens=1,
+        truncated=False,
+    )
+    with pytest.raises(OSError, match=r"No space left on device.*index\.sqlite") as raised:
+        index.add([verdict])
+    assert raised.value.errno == errno.ENOSPC
+    index.close()

@@ -71,6 +71,22 @@ def test_control_tokens_written_in_an_example_stay_text(builder, tokenizer):
     assert control_tokens(tokenizer, injected.ids) == control_tokens(tokenizer, plain.ids)
 
 
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% if %}", "Expected an expression"),
+        ("{{ raise_exception('no\n user here') }}", "no user here"),
+        ("{{ messages[0].name.first }}", "has no attribute 'name'"),
+        ("{{ 1 + messages[0].role }}", "unsupported operand"),
+    ],
+)
+def test_template_that_is_broken_or_refuses_is_named_with_its_own_words(tiny_tokenizer_directory, template, words):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer_directory)
+    tokenizer.chat_template = template
+    with pytest.raises(InputError, match=f"chat template of the judge {tiny_tokenizer_directory} .*{words}"):
+        PromptBuilder(tokenizer, load_framing())
+
+
 @given(
     text=st.lists(
         st.one_of(st.text(), st.sampled_from(["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|im_", "|>"]))

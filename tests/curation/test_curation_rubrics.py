@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from storm_core.artifacts import open_directory
+from storm_core.curation.rewordings import parse_rewordings
 from storm_core.curation.rubrics import load_framing, load_rubric, load_rubrics, parse_rubric
 from storm_core.errors import InputError
 
@@ -47,6 +48,9 @@ def test_good_rubric_is_read():
         ({"values": [1, "2"]}, "needs a finite number"),
         ({"values": [1, float("nan")]}, "needs a finite number"),
         ({"values": [1, True]}, "needs a finite number"),
+        ({"values": [1, 10**400]}, "needs a finite number"),
+        ({"labels": ["a", "\ud800"]}, r"taste\.yaml: labels holds text that is not Unicode, '\\ud800'"),
+        ({"question": "Which \ud800?"}, r"taste\.yaml: question holds text that is not Unicode"),
     ],
 )
 def test_rubric_that_cannot_work_is_refused(changes, message):
@@ -94,6 +98,13 @@ def test_framing_of_a_user_shows_in_the_hash_of_every_rubric(tmp_path):
         ({"turn": "{role} {content} {content}"}, "once each"),
         ({"turn": "{role} {content.__class__}"}, "once each"),
         ({"turn": "{role"}, "turn is no template"),
+        ({"turn": "{role!x}: {content}"}, "once each"),
+        ({"turn": "{role}: {content:d}"}, "once each"),
+        ({"turn": "{role}: {content:{x}}"}, "once each"),
+        ({"turn": "{role:>999999999}: {content}"}, "once each"),
+        ({"turn": "{role}: {content:.3}"}, "once each"),
+        ({"tail": "\ud800"}, "framing.yaml: tail holds text that is not Unicode"),
+        ({"roles": {**FRAMING["roles"], "user": "\udfff"}}, "framing.yaml: roles holds text that is not Unicode"),
         ({"roles": {"user": "U"}}, "it must name system, user, assistant, tool"),
         ({"roles": ["user"]}, "it must name"),
         ({"head": 3}, "head must be a string"),
@@ -111,7 +122,9 @@ def test_a_file_that_is_no_rubric_is_refused_by_name(tmp_path):
         load_rubrics(given(tmp_path, education=VALUE))
 
 
-@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00", b"- 1", b"", b"a: &a [*a"])
+@pytest.mark.parametrize(
+    "content", [b"a: [", b"\xff\xfe\x00", b"- 1", b"", b"a: &a [*a", b"[" * 20_000, b"a: 0x" + b"f" * 9_000]
+)
 def test_a_file_that_is_not_yaml_of_fields_is_refused_by_name(tmp_path, content):
     with pytest.raises(InputError, match=r"difficulty\.yaml"):
         load_rubrics(given(tmp_path, difficulty=content))
@@ -120,3 +133,10 @@ def test_a_file_that_is_not_yaml_of_fields_is_refused_by_name(tmp_path, content)
 def test_a_file_of_megabytes_is_refused_unread(tmp_path):
     with pytest.raises(InputError, match="is it a rubric"):
         load_rubrics(given(tmp_path, difficulty=b"#" * (2 << 20)))
+
+
+@pytest.mark.parametrize("listing", ["{labels!x}", "{labels:d}", "{labels:{x}}", "{labels:>999999999}", "{labels:.3}"])
+def test_listing_that_does_more_than_show_the_labels_is_refused(listing):
+    content = yaml.safe_dump({"name": "taste", "paraphrases": ["A?", "B?"], "listing": listing}).encode()
+    with pytest.raises(InputError, match=r"listing must show \{labels\} once"):
+        parse_rewordings(content, parse())
