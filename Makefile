@@ -38,7 +38,7 @@ images: ## build the container images that the recipe's stages run in; IMAGES=al
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
 
 test-images: setup ## check the built images, and a small pipeline in them; needs Docker
-	DOCKER="$(DOCKER)" $(BIN)/python -m pytest $(SPREAD) -m docker
+	DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m docker
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .
