@@ -44,9 +44,8 @@ STAGES = {
 ARTIFACT = "artifact"
 EXECUTOR_INPUT = "--executor-input"
 _FIGURES_SHOWN = 6
-# What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only, or a file
-# where an output needs a directory.
-_MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+# What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only.
+_MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

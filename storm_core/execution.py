@@ -209,12 +209,15 @@ def _check_results(stage: Stage, metrics: Mapping[str, float], values: Mapping[s
 
 
 def _check_replaceable(output: Path) -> None:
-    """Refuse to replace anything but nothing, an empty directory, or an artifact."""
+    """Refuse to replace anything but nothing, an empty directory, or an artifact; or to write below a file."""
     if output.is_dir():
         if any(output.iterdir()) and not (output / MANIFEST_NAME).is_file():
             raise InputError(f"{output} holds files that no stage wrote; choose another output or empty it")
     elif output.exists():
         raise InputError(f"{output} is a file; an output is a directory")
+    for parent in output.parents:
+        if parent.exists() and not parent.is_dir():
+            raise InputError(f"{output} cannot be made, as {parent} is a file; choose another output")
 
 
 def _replace_directory(source: Path, target: Path) -> None:

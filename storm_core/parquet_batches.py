@@ -39,17 +39,6 @@ def read_batches(path: Path, schema: pa.Schema, rows: int, *, content: str, reme
             yield batch.cast(schema)
 
 
-def count_rows(path: Path, content: str) -> int:
-    """How many rows the file has.
-
-    Raises:
-        InputError: the file is not Parquet, or damaged.
-    """
-    with damage_in_words(path, content):
-        rows: int = pq.read_metadata(path).num_rows
-    return rows
-
-
 @contextlib.contextmanager
 def damage_in_words(path: Path, content: str) -> Iterator[None]:
     """Turn what PyArrow raises on a file that is no Parquet, or damaged, into an InputError about the file.

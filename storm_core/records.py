@@ -81,7 +81,9 @@ def check_messages(messages: Sequence[Message]) -> None:
         if not message.content.strip() and message.role != "system":
             raise InputError(f"message {position} ({message.role}) is empty")
         if _has_endless_marks(message.content):
-            raise InputError(f"message {position} ({message.role}) has {_MOST_MARKS} combining marks in a row")
+            raise InputError(
+                f"message {position} ({message.role}) has {_MOST_MARKS} combining or invisible characters in a row"
+            )
     if messages[-1].role != "assistant":
         raise InputError(f"the last message is from {messages[-1].role!r}, not from the assistant")
     if all(message.role != "user" for message in messages):
@@ -152,6 +154,17 @@ def read_columns(path: Path, names: Sequence[str], rows: int = ROWS_PER_GROUP) -
     """
     schema = pa.schema([SCHEMA.field(name) for name in names])
     return read_batches(path, schema, rows, content="examples", remedy="prepare the examples again")
+
+
+def count_examples(path: Path) -> int:
+    """How many examples one Parquet file holds.
+
+    Raises:
+        InputError: the file is not Parquet, or damaged.
+    """
+    with damage_in_words(path, "examples"):
+        rows: int = pq.read_metadata(path).num_rows
+    return rows
 
 
 def _with_ids(batch: "pa.RecordBatch", wanted: Set[str]) -> "pa.RecordBatch":

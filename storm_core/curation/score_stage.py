@@ -3,18 +3,18 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from storm_core.curation.config import ScoreConfig
-from storm_core.curation.judge import numeric_settings, open_judge
+from storm_core.curation.judge import Judge, numeric_settings, open_judge
 from storm_core.curation.kept_verdicts import KeptVerdicts
 from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.score_metrics import ScoreMetrics
 from storm_core.curation.scoring import score_examples
 from storm_core.curation.verdicts import FILE_NAME, SCHEMA, Verdict, VerdictWriter, write_settings
 from storm_core.errors import InputError
-from storm_core.parquet_batches import count_rows
 from storm_core.progress import progress, report
-from storm_core.records import Example, check_messages, content_id, read_columns, read_examples
+from storm_core.records import Example, check_messages, content_id, count_examples, read_columns, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
 
@@ -26,19 +26,13 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         InputError: no such shard, rubrics that cannot work, or a judge that cannot be asked.
     """
     shard = inputs["examples"].file(f"shard-{config.shard:05d}.parquet")
-    total = count_rows(shard, "examples")
+    total = count_examples(shard)
     judge = open_judge(config, inputs["model"], load_rubrics(inputs.get("rubrics")))
-    # What of a prompt is the same for every question; the wording of the rubric is in each verdict.
-    identity = {
-        "verdicts of": judge.digest,
-        "prompt": judge.builder.fingerprint(),
-        "columns": SCHEMA.names,
-        **numeric_settings(config),
-    }
+    settings = numeric_settings(config)
     metrics = ScoreMetrics()
     refused: set[str] = set()
     directory = outputs["verdicts"]
-    shared = workspace.shared(identity)
+    shared = workspace.shared(_identity(judge, settings))
     with (
         tempfile.TemporaryDirectory(dir=directory, prefix=".known-") as scratch,
         KeptVerdicts(shared, Path(scratch), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,
@@ -55,13 +49,23 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         for _ in progress(done, total=total, description="scoring", unit="examples"):
             pass
         kept.finish()
-    write_settings(directory, numeric_settings(config))
+    write_settings(directory, settings)
     if refused:
         report(
             f"the judge's server refused {len(refused)} examples, which are unanswered in this output; where they are "
             "too long, raise its limit and run again, or lower max_length"
         )
     return Results(metrics=metrics.metrics(), complete=not refused)
+
+
+def _identity(judge: Judge, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What verdicts that may stand for each other have in common; the wording of the rubric is in each of them."""
+    return {
+        "verdicts of": judge.digest,
+        "prompt": judge.builder.fingerprint(),
+        "columns": SCHEMA.names,
+        **settings,
+    }
 
 
 def _sound(shard: Path) -> Iterator[Example]:

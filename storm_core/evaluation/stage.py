@@ -49,7 +49,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
     Raises:
         InputError: an unusable suite, data that it names and that is not there, or a model that cannot be loaded.
     """
-    suite = load_suite(config.suite, inputs["data"].path)
+    suite = load_suite(config.suite, inputs["data"])
     # All questions are read before the model, which takes longer, and before any of them is asked.
     questions = {
         benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks

@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
+from storm_core.artifacts import Artifact
 from storm_core.compute import DTYPES
 from storm_core.errors import InputError
 from storm_core.evaluation.fields import build
@@ -105,8 +106,8 @@ class Suite:
     benchmarks: tuple[Benchmark, ...]
 
 
-def load_suite(name: str, data: Path) -> Suite:
-    """The built-in suite `name`, or the one in the YAML file at that path inside `data`.
+def load_suite(name: str, data: Artifact) -> Suite:
+    """The built-in suite `name`, or the one in the YAML file that `data` lists at that path.
 
     A suite of one's own lies in the data because the data is what a run is identified by: a changed file runs anew.
 
@@ -116,10 +117,13 @@ def load_suite(name: str, data: Path) -> Suite:
     if name in built_in_suites():
         content = (resources.files(__package__) / "suites" / f"{name}.yaml").read_bytes()
         return parse_suite(name, content, where=f"suite {name}")
-    path = (data / name).resolve()
-    if not path.is_file() or not path.is_relative_to(data.resolve()):
+    try:
+        path = data.file(PurePosixPath(name).as_posix())
+    except InputError as error:
         known = ", ".join(built_in_suites())
-        raise InputError(f"unknown suite {name!r}; use one of {known}, or the path of a YAML file inside {data}")
+        raise InputError(
+            f"unknown suite {name!r}; use one of {known}, or the path of a YAML file inside {data.path}: {error}"
+        ) from error
     return parse_suite(path.stem, path.read_bytes(), where=str(path))
 
 

@@ -1,14 +1,13 @@
 """The evaluation data to hold out: what `held_out` lists, and every set of the suites in `held_out_suites`."""
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from storm_core.artifacts import Artifact
 from storm_core.sources.references import Source, parse_reference
 
 if TYPE_CHECKING:
-    from storm_core.evaluation.suite import Benchmark, Suite
+    from storm_core.evaluation.suite import Benchmark
 
 
 def evaluation_sources(held_out: Iterable[str], suites: Iterable[str], data: Artifact) -> list[Source]:
@@ -19,18 +18,11 @@ def evaluation_sources(held_out: Iterable[str], suites: Iterable[str], data: Art
     """
     sources = [parse_reference(text, text) for text in held_out]
     for name in suites:
-        suite = _load_suite(name, data)
+        from storm_core.evaluation.suite import load_suite
+
+        suite = load_suite(name, data)
         sources.extend(_source(f"{suite.name}:{benchmark.name}", benchmark) for benchmark in suite.benchmarks)
     return sources
-
-
-def _load_suite(name: str, data: Artifact) -> "Suite":
-    """The suite; one that lies in `data` must be listed there, and one that lies nowhere is an error by its name."""
-    from storm_core.evaluation.suite import built_in_suites, load_suite
-
-    if name not in built_in_suites() and (data.path / name).is_file():
-        data.file(PurePosixPath(name).as_posix())
-    return load_suite(name, data.path)
 
 
 def _source(name: str, benchmark: "Benchmark") -> Source:

@@ -20,7 +20,7 @@ TEXTS = "texts"
 # holds far more text than any judge or model is given; without a bound one broken line would fill the memory.
 MAX_ROW_BYTES = 16 << 20
 # What lies beside data without being any.
-_DESCRIPTIONS = (".md", "LICENSE", ".py")
+_NOT_DATA = (".md", "LICENSE", ".py")
 _MOST_NAMED = 5
 # A reason may quote what is wrong, which may be all of the row.
 _MOST_REASON_CHARACTERS = 300
@@ -97,7 +97,7 @@ def files_under(data: Artifact, path: str, suffixes: tuple[str, ...]) -> list[tu
         of_split = f" of the split {split}" if split else ""
         wanted = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}" if len(suffixes) > 1 else suffixes[0]
         raise InputError(f"no {wanted} file{of_split} at {place} in {data.path}; check the path of the source")
-    _report_others([name for name in names if not name.endswith((*suffixes, *_DESCRIPTIONS))], place, suffixes)
+    _report_others([name for name in names if not name.endswith((*suffixes, *_NOT_DATA))], place, suffixes)
     return found
 
 

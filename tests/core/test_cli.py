@@ -73,7 +73,7 @@ def test_output_below_a_file_names_the_path_in_one_line(
     assert code == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert f"{tmp_path}/file" in error
+    assert f"{tmp_path}/file/{below} cannot be made, as {tmp_path}/file is a file" in error
 
 
 def test_full_disk_under_the_index_of_verdicts_is_the_error_of_any_full_disk(tmp_path: Path) -> None:

@@ -101,49 +101,40 @@ def test_verdicts_after_twenty_kills_are_the_bytes_of_an_uninterrupted_run(tmp_p
 
     whole = begin("whole")
     whole.join(100)
+    assert whole.exitcode == 0
     assert (tmp_path / "whole" / "verdicts" / FILE_NAME).is_file()
 
+    output = tmp_path / "killed" / "verdicts"
     chance = random.Random(5)  # noqa: S311 (not secret)
-    kills = parts = runs = 0
-    while kills < KILLS:
-        runs += 1
-        output = tmp_path / f"killed-{runs}" / "verdicts"
-        kept_before, over = 0, False
-        # A part written again, with the same verdicts, has the same name but is another file.
-        written_before = {}
-        while kills < KILLS and not over:
-            process = begin(output.parent.name)
-            # Some kills come before the first part, some while one is written, some between two.
-            wanted = kept_before + chance.randrange(0, 5)
-            while process.is_alive() and len(parts_beside(output)) < wanted:
-                time.sleep(0.002)
-            time.sleep(chance.uniform(0, 0.05))
-            process.kill()
-            process.join()
-            # On a busy machine it may be done before this process looks again. The other kills are of another run then.
-            over = process.exitcode == 0
-            if over:
-                assert output.exists()
-                break
-            assert process.exitcode == -9
-            kills += 1
-            assert not output.exists()
-            kept = parts_beside(output)
-            rows = rows_of(kept)
-            assert len(rows) == len(set(rows)), "an example was scored twice"
-            written = {path: path.stat().st_ino for path in kept}
-            assert written_before.items() <= written.items(), "an example was scored again"
-            written_before = written
-            parts += len(kept) - kept_before
-            kept_before = len(kept)
-        if not over:
-            last = begin(output.parent.name)
-            last.join(100)
-        assert (output / FILE_NAME).read_bytes() == (tmp_path / "whole" / "verdicts" / FILE_NAME).read_bytes()
-        (compacted,) = parts_beside(output)
-        assert len(rows_of([compacted])) == len(set(rows_of([compacted]))) == 2 * len(examples)
-    assert runs < KILLS
-    assert parts > KILLS
+    kept_before = 0
+    # A part written again, with the same verdicts, has the same name but is another file.
+    written_before = {}
+    for _ in range(KILLS):
+        process = begin("killed")
+        # Some kills come before the first part, some while one is written, some between two.
+        wanted = kept_before + chance.randrange(0, 5)
+        while process.is_alive() and len(parts_beside(output)) < wanted:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        assert process.exitcode == -9, "it was over before it could be killed"
+        assert not output.exists()
+        kept = parts_beside(output)
+        rows = rows_of(kept)
+        assert len(rows) == len(set(rows)), "an example was scored twice"
+        written = {path: path.stat().st_ino for path in kept}
+        assert written_before.items() <= written.items(), "an example was scored again"
+        written_before = written
+        kept_before = len(kept)
+    assert kept_before > KILLS
+
+    last = begin("killed")
+    last.join(100)
+    assert last.exitcode == 0
+    assert (output / FILE_NAME).read_bytes() == (tmp_path / "whole" / "verdicts" / FILE_NAME).read_bytes()
+    (compacted,) = parts_beside(output)
+    assert len(rows_of([compacted])) == len(set(rows_of([compacted]))) == 2 * len(examples)
 
 
 def test_another_threshold_asks_only_what_was_not_asked(tmp_path, tiny_llama, read_counts):

@@ -123,6 +123,26 @@ def test_example_without_answer_has_no_label_is_counted_and_not_asked_again(tiny
     assert "difficulty_unanswered" not in metrics.metrics()
 
 
+def test_a_batch_holds_no_more_than_the_engine_keeps(tiny_llama, examples):
+    lengths = []
+
+    class Small(Silent):
+        room = 800
+
+        def read(self, contexts):
+            lengths.append([len(context.ids) for context in contexts])
+            return super().read(contexts)
+
+    judge = Judge(
+        tokenizer=load_tokenizer(tiny_llama), rubrics=load_rubrics(), digest="d", open_engine=lambda _: Small()
+    )
+    score(judge, examples, config(batch_size=9))
+    batches = [[length + judge.question_tokens for length in batch] for batch in lengths]
+    assert sum(map(len, batches)) == 9 and max(map(len, batches)) > 1
+    assert all(sum(batch) <= 800 for batch in batches if len(batch) > 1)
+    assert sum(map(sum, batches)) > 800
+
+
 class KilledError(Exception):
     pass
 

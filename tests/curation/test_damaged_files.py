@@ -7,8 +7,7 @@ import pytest
 
 from storm_core.curation.verdicts import SCHEMA, read_verdict_columns, read_verdicts, write_verdicts
 from storm_core.errors import InputError
-from storm_core.parquet_batches import count_rows
-from storm_core.records import read_examples, write_examples
+from storm_core.records import count_examples, read_examples, write_examples
 
 
 def read_columns_of_verdicts(path):
@@ -16,14 +15,14 @@ def read_columns_of_verdicts(path):
         yield from batch.to_pylist()
 
 
-def count_examples(path):
-    return [count_rows(path, "examples")]
+def count(path):
+    return [count_examples(path)]
 
 
-@pytest.mark.parametrize("read", [read_examples, count_examples, read_verdicts, read_columns_of_verdicts])
+@pytest.mark.parametrize("read", [read_examples, count, read_verdicts, read_columns_of_verdicts])
 def test_file_with_damage_in_it_is_refused_by_name(tmp_path, examples, make_verdict, read):
     path = tmp_path / "damaged.parquet"
-    if read in (read_examples, count_examples):
+    if read in (read_examples, count):
         write_examples(path, examples)
     else:
         write_verdicts(path, [make_verdict(f"{number:064x}", "difficulty", "hard") for number in range(300)])
@@ -34,7 +33,7 @@ def test_file_with_damage_in_it_is_refused_by_name(tmp_path, examples, make_verd
         content = bytearray(whole)
         for _ in range(4):
             # The last bytes are the footer, which is all that counting reads.
-            content[chance.randrange(-1000 if read is count_examples else 4 - len(content), -8)] = chance.randrange(256)
+            content[chance.randrange(-1000 if read is count else 4 - len(content), -8)] = chance.randrange(256)
         path.write_bytes(content)
         try:
             list(read(path))

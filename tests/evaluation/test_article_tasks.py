@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
+from storm_core.artifacts import open_directory
 from storm_core.evaluation.suite import LmEval, load_suite
 
 
 @pytest.mark.slow
-def test_every_task_of_the_article_exists_with_its_metrics(tmp_path: Path) -> None:
+def test_every_task_of_the_article_exists_with_its_metrics(data: Path) -> None:
     from lm_eval.tasks import TaskManager
 
     tasks = TaskManager()
-    for benchmark in load_suite("article", tmp_path).benchmarks:
+    for benchmark in load_suite("article", open_directory(data)).benchmarks:
         if not isinstance(benchmark, LmEval):
             continue
         assert benchmark.task in tasks.all_tasks

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from storm_core.artifacts import open_directory
 from storm_core.errors import InputError
 from storm_core.evaluation.suite import FunctionCalling, LmEval, built_in_suites, load_suite, parse_suite
 
@@ -43,8 +44,8 @@ def suite_bytes(*benchmarks: Any, **changes: Any) -> bytes:
     return yaml.safe_dump(suite).encode()
 
 
-def test_article_suite_has_the_recipes_settings(tmp_path: Path) -> None:
-    suite = load_suite("article", tmp_path)
+def test_article_suite_has_the_recipes_settings(data: Path) -> None:
+    suite = load_suite("article", open_directory(data))
     tasks = {benchmark.name: benchmark for benchmark in suite.benchmarks if isinstance(benchmark, LmEval)}
     found = {
         name: (task.task, task.num_fewshot, task.fewshot_as_multiturn, task.batch_size, task.launcher)
@@ -60,15 +61,15 @@ def test_article_suite_has_the_recipes_settings(tmp_path: Path) -> None:
     assert len(suite.benchmarks) == 10
 
 
-def test_smoke_suite_is_the_demos(tmp_path: Path) -> None:
-    suite = load_suite("smoke", tmp_path)
+def test_smoke_suite_is_the_demos(data: Path) -> None:
+    suite = load_suite("smoke", open_directory(data))
     assert [benchmark.name for benchmark in suite.benchmarks] == ["simple_python", "multiple", "trivia"]
     assert len(suite.sha256) == 64
 
 
-def test_an_unknown_suite_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_suite_is_refused_with_the_known_ones(data: Path) -> None:
     with pytest.raises(InputError, match=r"unknown suite 'smokey'; use one of article, smoke"):
-        load_suite("smokey", tmp_path)
+        load_suite("smokey", open_directory(data))
     assert built_in_suites() == ["article", "smoke"]
 
 
@@ -76,13 +77,13 @@ def test_a_suite_of_ones_own_lies_in_the_data(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "mine.yaml").write_bytes(suite_bytes(function_calling()))
-    suite = load_suite("mine.yaml", data)
+    suite = load_suite("mine.yaml", open_directory(data))
     assert suite.name == "mine"
     assert suite.benchmarks[0].name == "calls"
     (tmp_path / "outside.yaml").write_bytes(suite_bytes(function_calling()))
     for outside in ("../outside.yaml", str(tmp_path / "outside.yaml")):
         with pytest.raises(InputError, match="inside"):
-            load_suite(outside, data)
+            load_suite(outside, open_directory(data))
 
 
 @pytest.mark.parametrize(
