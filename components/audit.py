@@ -13,6 +13,7 @@ def audit(
     examples: dsl.Input[dsl.Dataset],
     verdicts: list,
     audit: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     rubrics: str = "",
     engine: str = AuditConfig.engine,
     batch_size: int = AuditConfig.batch_size,

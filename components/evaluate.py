@@ -12,6 +12,7 @@ def evaluate(
     model: dsl.Input[dsl.Model],
     data: str,
     evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     suite: str = EvaluateConfig.suite,
     dtype: str = EvaluateConfig.dtype,
 ) -> dsl.ContainerSpec:

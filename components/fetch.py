@@ -11,6 +11,7 @@ from storm_core.sources.config import FetchConfig
 def fetch(
     source: str,
     model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
     dtype: str = FetchConfig.dtype,
 ) -> dsl.ContainerSpec:
     """Turn a model directory or a GGUF file into a checkpoint that every stage reads."""

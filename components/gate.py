@@ -15,6 +15,7 @@ def gate(
     merged_evaluation: dsl.Input[dsl.Artifact],
     quantized_evaluation: dsl.Input[dsl.Artifact],
     decision: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     standard_errors: float = GateConfig.standard_errors,
     quantized_tolerance: float = GateConfig.quantized_tolerance,
 ) -> dsl.ContainerSpec:

@@ -12,6 +12,7 @@ def merge(
     base_model: dsl.Input[dsl.Model],
     other_model: dsl.Input[dsl.Model],
     merged_model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
     t: float = MergeConfig.t,
 ) -> dsl.ContainerSpec:
     """Merge two models of the same shapes by SLERP, tensor by tensor."""

@@ -11,6 +11,7 @@ from storm_core.sources.config import PrepareConfig
 def prepare(
     data: str,
     examples: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
     shard_indices: dsl.OutputPath(list),
     sources: list,
     held_out: list = list(PrepareConfig.held_out),

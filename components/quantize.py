@@ -11,6 +11,7 @@ from storm_core.quantization.config import QuantizeConfig
 def quantize(
     model: dsl.Input[dsl.Model],
     quantized_model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
     scheme: str = QuantizeConfig.scheme,
     ignore: list = list(QuantizeConfig.ignore),
 ) -> dsl.ContainerSpec:

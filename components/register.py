@@ -15,6 +15,7 @@ def register(
     quantized_evaluation: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
     registration: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     registered_model_name: str = RegisterConfig.registered_model_name,
 ) -> dsl.ContainerSpec:
     """Register the merged and quantized models in MLflow, by digest, and set their aliases."""

@@ -21,6 +21,7 @@ def report(
     decision: dsl.Input[dsl.Artifact],
     registration: dsl.Input[dsl.Artifact],
     report: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     title: str = ReportConfig.title,
 ) -> dsl.ContainerSpec:
     """Write what a run did as one self-contained HTML page, and every number of it as data."""

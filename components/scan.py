@@ -11,6 +11,7 @@ from storm_core.spectrum.config import ScanConfig
 def scan(
     model: dsl.Input[dsl.Model],
     scan: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     unfrozen_percent: float = ScanConfig.unfrozen_percent,
 ) -> dsl.ContainerSpec:
     """Rank a model's weight matrices by signal-to-noise ratio and choose which to train (Spectrum)."""

@@ -12,6 +12,7 @@ def score(
     model: dsl.Input[dsl.Model],
     examples: dsl.Input[dsl.Dataset],
     verdicts: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     verdicts_reference: dsl.OutputPath(str),
     rubrics: str = "",
     shard: int = ScoreConfig.shard,

@@ -12,6 +12,7 @@ def select(
     examples: dsl.Input[dsl.Dataset],
     verdicts: list,
     selection: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
     min_educational_value: float = SelectConfig.min_educational_value,
     educational_value_by: str = SelectConfig.educational_value_by,
     difficulties: list = list(SelectConfig.difficulties),

@@ -14,6 +14,7 @@ def train(
     scan: dsl.Input[dsl.Artifact],
     tuned_model: dsl.Output[dsl.Model],
     training: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     epochs: float = TrainConfig.epochs,
     learning_rate: float = TrainConfig.learning_rate,
     batch_size: int = TrainConfig.batch_size,

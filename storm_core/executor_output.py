@@ -1,4 +1,4 @@
-"""What KFP learns of a finished stage: its output artifacts, with digest, URI and metrics as their metadata.
+"""What KFP learns of a finished stage: which output artifacts it wrote, and its numbers.
 
 KFP hands every container component the JSON of its ExecutorInput and reads the ExecutorOutput that the container writes
 to the path named in it. Without that file `kfp.local` knows of no output artifacts, and the UI shows no metrics.
@@ -12,6 +12,9 @@ from typing import Any
 
 from storm_core.artifacts import Manifest
 from storm_core.errors import InputError
+
+# The type of the artifact whose metadata KFP's UI shows as numbers. What is no number would be shown as 0.0.
+METRICS_TYPE = "system.Metrics"
 
 
 def parse_executor_input(text: str) -> dict[str, Any]:
@@ -31,17 +34,20 @@ def parse_executor_input(text: str) -> dict[str, Any]:
 def write_executor_output(
     executor_input: Mapping[str, Any], manifests: Mapping[str, Manifest], metrics: Mapping[str, float]
 ) -> None:
-    """Write the ExecutorOutput with one entry for each output artifact of the ExecutorInput."""
+    """Write the ExecutorOutput: digest and URI of the artifacts in `manifests`, and `metrics` where KFP wants numbers.
+
+    Every other output artifact that the ExecutorInput lists is KFP's own (`executor-logs`) and left to it.
+    """
     outputs = executor_input["outputs"]
-    artifacts = {
-        name: {"artifacts": [_with_metadata(listed["artifacts"][0], manifests[name], metrics)]}
-        for name, listed in outputs.get("artifacts", {}).items()
+    metadata: dict[str, Mapping[str, Any]] = {
+        name: {"digest": manifest.digest, "store_uri": manifest.uri or ""} for name, manifest in manifests.items()
     }
+    artifacts = {}
+    for name, listed in outputs.get("artifacts", {}).items():
+        artifact = listed["artifacts"][0]
+        ours = metrics if artifact.get("type", {}).get("schemaTitle") == METRICS_TYPE else metadata.get(name)
+        if ours is not None:
+            artifacts[name] = {"artifacts": [{**artifact, "metadata": {**artifact.get("metadata", {}), **ours}}]}
     path = Path(outputs["outputFile"])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"artifacts": artifacts}, sort_keys=True), encoding="utf-8")
-
-
-def _with_metadata(artifact: Mapping[str, Any], manifest: Manifest, metrics: Mapping[str, float]) -> dict[str, Any]:
-    identity = {"digest": manifest.digest, "store_uri": manifest.uri or ""}
-    return {**artifact, "metadata": {**artifact.get("metadata", {}), **metrics, **identity}}

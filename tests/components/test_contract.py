@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from storm_core.cli import EXECUTOR_INPUT, STAGES, flag, flags_of, load_stage
+from storm_core.executor_output import METRICS_TYPE
 from storm_core.stage import Stage
 
 EMPTY = dataclasses.MISSING
@@ -74,9 +75,14 @@ def test_types_of_the_signature_are_the_config_s(verb: str) -> None:
 @pytest.mark.parametrize("verb", STAGES)
 def test_outputs_of_the_signature_are_the_stage_s(verb: str) -> None:
     stage: Stage = load_stage(verb)
-    assert set(component(verb).component_spec.outputs) == {*stage.outputs, *stage.values}
+    assert set(component(verb).component_spec.outputs) == {*stage.outputs, *stage.values, "metrics"}
 
 
 @pytest.mark.parametrize("verb", STAGES)
 def test_description_is_the_stage_s_summary(verb: str) -> None:
     assert component(verb).component_spec.description == load_stage(verb).summary
+
+
+@pytest.mark.parametrize("verb", STAGES)
+def test_numbers_of_every_stage_reach_the_ui_as_metrics(verb: str) -> None:
+    assert component(verb).component_spec.outputs["metrics"].type == f"{METRICS_TYPE}@0.0.1"
