@@ -12,7 +12,7 @@ def prepare(
     data: str,
     examples: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-    shard_indices: dsl.OutputPath(list),
+    shard_indices: dsl.OutputPath(list[int]),
     sources: list,
     held_out: list = list(PrepareConfig.held_out),
     held_out_suites: list = list(PrepareConfig.held_out_suites),

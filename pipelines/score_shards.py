@@ -11,7 +11,7 @@ from storm_core.curation.config import ScoreConfig
 def score_shards(
     model: dsl.Input[dsl.Model],
     examples: dsl.Input[dsl.Dataset],
-    shard_indices: list,
+    shard_indices: list[int],
     rubrics: str = "",
     engine: str = ScoreConfig.engine,
     batch_size: int = ScoreConfig.batch_size,
