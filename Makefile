@@ -11,6 +11,12 @@ IMAGES ?= default
 TEST_PROCESSES ?= 2
 SPREAD = -n $(TEST_PROCESSES) --dist loadfile
 
+# Nothing that is started here reports to anyone; the same variables as in storm_core/telemetry.py.
+export MLFLOW_DISABLE_TELEMETRY := true
+export HF_HUB_DISABLE_TELEMETRY := 1
+export VLLM_NO_USAGE_STATS := 1
+export DO_NOT_TRACK := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-docker test test-quick test-vllm images test-images lint format lock lock-images clean
 

@@ -9,7 +9,11 @@ import time
 import urllib.request
 from pathlib import Path
 
-from mlflow import MlflowClient
+from storm_core.telemetry import disable_telemetry
+
+disable_telemetry()
+
+from mlflow import MlflowClient  # noqa: E402 (it looks when it is imported)
 
 MODELS = ("base", "sibling", "tuned", "merged", "quantized")
 

@@ -34,6 +34,7 @@ from storm_core.curation.verdicts import Verdict
 from storm_core.execution import execute
 from storm_core.records import Example, read_examples
 from storm_core.sources.config import PREPARE, PrepareConfig
+from storm_core.telemetry import disable_telemetry
 
 SOURCES = ("chat=chatterbot:chatterbot_corpus/data/english", "tools=bfcl:bfcl_eval/data#live_simple+live_multiple")
 OURS = "storm score"
@@ -46,6 +47,7 @@ PEAK_TERAFLOPS = 989.0
 
 
 def main() -> None:
+    disable_telemetry()
     options = parse_options()
     examples = real_examples(options.data, SMOKE_EXAMPLES if options.smoke else options.examples)
     config = ScoreConfig(

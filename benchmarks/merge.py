@@ -21,6 +21,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storm_core.telemetry import disable_telemetry
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -32,6 +34,7 @@ SMOKE_LAYERS = 2
 
 
 def main() -> None:
+    disable_telemetry()
     options = parse_options()
     with (
         tempfile.TemporaryDirectory() as scratch,

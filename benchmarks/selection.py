@@ -26,6 +26,7 @@ from storm_core.artifacts import seal
 from storm_core.curation.verdicts import SCHEMA as VERDICTS
 from storm_core.curation.verdicts import write_settings
 from storm_core.records import SCHEMA as EXAMPLES
+from storm_core.telemetry import disable_telemetry
 
 ROWS = (100_000, 300_000, 1_000_000)
 SMOKE_ROWS = (2_000,)
@@ -37,6 +38,7 @@ VALIDATION = 0.0154
 
 
 def main() -> None:
+    disable_telemetry()
     options = parse_options()
     if options.peer:
         select_with_datasets(options.peer)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from storm_core.errors import InputError
 from storm_core.stopping import EXIT_CODE, stop_in_order
+from storm_core.telemetry import disable_telemetry
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compile or run a recipe; returns the exit code."""
+    disable_telemetry()
     parsed = _parser().parse_args(arguments)
     name = f"python -m pipelines {parsed.command}"
     try:

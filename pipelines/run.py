@@ -134,9 +134,8 @@ def _say_where_to_look(directory: Path, engine: Engine, seconds: float) -> None:
     print(f"  judge       {shown / 'judge.html'}")
     print(f"  numbers     {shown / 'results.json'}")
     print(f"  models      {engine.models.replace(f'{Path.cwd()}/', '')}")
-    print(
-        f"  MLflow      {Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri sqlite:///{directory}/mlflow.db"
-    )
+    program = f"MLFLOW_DISABLE_TELEMETRY=true {Path(sys.executable).parent / 'mlflow'}"
+    print(f"  MLflow      {program} ui --backend-store-uri sqlite:///{directory}/mlflow.db")
 
 
 def _relative(path: Path) -> Path:

@@ -10,6 +10,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 from hypothesis import settings
 
+from storm_core.telemetry import disable_telemetry
+
+disable_telemetry()
+
 # How long an example takes says nothing on a machine that does other things too.
 settings.register_profile("storm", deadline=None)
 settings.load_profile("storm")

@@ -21,6 +21,7 @@ from storm_core.curation.engines.answers import make_answer
 from storm_core.curation.engines.interface import Answer
 from storm_core.curation.prompts import Context, Question
 from storm_core.errors import InputError
+from storm_core.telemetry import NO_TELEMETRY
 
 if TYPE_CHECKING:
     from vllm import LLM
@@ -30,12 +31,7 @@ _ROOM_STEP_TOKENS = 2048
 # The least that is reserved for keys and values.
 _CPU_CACHE_BYTES = 256 << 20
 # In this process: scheduling is then the same each time, and a killed run leaves no process that holds a GPU.
-# Nothing is reported to anyone.
-_ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
+_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING", **NO_TELEMETRY}
 
 
 class VllmEngine:

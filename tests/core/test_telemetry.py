@@ -1,0 +1,85 @@
+"""A stage asks nobody outside of this machine anything, whatever its libraries would like to report."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from storm_core.cli import main
+from storm_core.records import Message, make_example, write_examples
+from storm_core.telemetry import NO_TELEMETRY, disable_telemetry
+
+ROOT = Path(__file__).parents[2]
+# MLflow keeps quiet by itself where it takes itself to be tested; the hub's client where it is offline.
+HUSHED = ("CI", "GITHUB_ACTIONS", "HF_HUB_OFFLINE", "PYTEST_CURRENT_TEST", *NO_TELEMETRY)
+# Notes every address that the process looks up or connects to, and refuses it as a machine without internet would.
+CHILD = """
+import socket, sys, threading, time
+
+def watch(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.connect"):
+        host = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+        host = host[0] if isinstance(host, tuple) else host
+        print("asked for", host, flush=True)
+        raise OSError("no network here")
+
+sys.addaudithook(watch)
+command, main = sys.argv.pop(1), None
+if command == "plain":
+    from mlflow import MlflowClient
+    MlflowClient().create_experiment("storm")
+    time.sleep(5)
+else:
+    from storm_core.cli import main
+    code = main(sys.argv[1:])
+    time.sleep(5)
+    sys.exit(code)
+"""
+
+
+def addresses(tmp_path: Path, *arguments: str) -> list[str]:
+    """What the command of a stage, with MLflow on, looked up or connected to."""
+    environment = {name: value for name, value in os.environ.items() if name not in HUSHED}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
+    command = [sys.executable, "-c", CHILD, *arguments]
+    finished = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return [line for line in finished.stdout.splitlines() if line.startswith("asked for")]
+
+
+def test_mlflow_left_to_itself_asks_outside(tmp_path: Path) -> None:
+    assert any("mlflow" in line for line in addresses(tmp_path, "plain")), "this test watches the wrong thing"
+
+
+def test_scan_asks_nobody(tmp_path: Path, tiny_llama: Path) -> None:
+    assert addresses(tmp_path, "stage", "scan", "--model", str(tiny_llama), "--scan", str(tmp_path / "scan")) == []
+
+
+@pytest.mark.slow
+def test_training_asks_nobody(tmp_path: Path, tiny_llama: Path) -> None:
+    turns = [Message(role="user", content="How easy is it?"), Message(role="assistant", content="It is easy.")]
+    (tmp_path / "selection").mkdir()
+    for split in ("train", "validation"):
+        write_examples(tmp_path / "selection" / f"{split}.parquet", [make_example("test", turns)])
+    scan, model = str(tmp_path / "scan"), str(tiny_llama)
+    assert main(["scan", "--model", model, "--scan", scan]) == 0
+    inputs = ["--model", model, "--scan", scan, "--selection", str(tmp_path / "selection")]
+    outputs = ["--tuned-model", str(tmp_path / "tuned"), "--training", str(tmp_path / "training")]
+    assert addresses(tmp_path, "stage", "train", *inputs, *outputs, "--evaluations", "1") == []
+
+
+def test_variables_reach_what_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NO_TELEMETRY:
+        monkeypatch.delenv(name, raising=False)
+    disable_telemetry()
+    code = "import os; print({name: os.environ.get(name) for name in %r} == %r)" % (list(NO_TELEMETRY), NO_TELEMETRY)
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+@pytest.mark.parametrize("file", ["images/Dockerfile", "Makefile"])
+def test_images_and_make_name_the_same_variables(file: str) -> None:
+    text = (ROOT / file).read_text()
+    for name, value in NO_TELEMETRY.items():
+        assert f"{name}={value}" in text or f"export {name} := {value}\n" in text, name
