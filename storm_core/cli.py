@@ -21,6 +21,7 @@ from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
+from storm_core.threads import limit_threads
 
 if TYPE_CHECKING:
     from storm_core.execution import Outcome
@@ -52,6 +53,7 @@ _MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line says; returns the exit code: 0, or 1 where the input or the store cannot work."""
     disable_telemetry()
+    limit_threads()
     parser = build_parser()
     parsed = vars(parser.parse_args(arguments))
     verb = parsed.pop("verb")
