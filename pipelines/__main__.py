@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.secrets import SECRETS
 from storm_core.errors import InputError
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
@@ -32,15 +33,20 @@ def _run(parsed: argparse.Namespace) -> None:
     if parsed.command == "compile":
         from pipelines.compilation import compile_recipe  # noqa: PLC0415
 
-        compile_recipe(
+        secrets = {kind: getattr(parsed, f"{kind}_secret") for kind in SECRETS}
+        expected = compile_recipe(
             parsed.recipe,
             parsed.output,
             store=parsed.store,
             tracking_uri=parsed.tracking_uri,
+            secrets={kind: name for kind, name in secrets.items() if name},
+            service_account=parsed.service_account,
             registry=parsed.registry,
             digests=parsed.digests,
         )
         print(f"wrote {parsed.output}")
+        if expected:
+            print("In the namespace where it runs it expects", *expected, sep="\n  ")
     else:
         from pipelines.run import run_recipe  # noqa: PLC0415
 
@@ -55,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     compiler.add_argument("--output", type=Path, required=True, help="file to write")
     compiler.add_argument("--store", help="URI of the artifact store that every task uses (STORM_STORE)")
     compiler.add_argument("--tracking-uri", help="MLflow server that every task logs to (MLFLOW_TRACKING_URI)")
+    for kind, secret in SECRETS.items():
+        text = f"name of the Kubernetes secret with which tasks {secret.purpose}; keys: {secret.keys()}"
+        compiler.add_argument(f"--{kind}-secret", metavar="NAME", help=text)
+    compiler.add_argument("--service-account", metavar="NAME", help="what the run's pods are to run as")
     compiler.add_argument("--registry", help="where the images were pushed to, such as ghcr.io/someone")
     compiler.add_argument("--digests", type=Path, help="the images' build metadata; with it images are named by digest")
     runner = commands.add_parser("run", help="run a recipe on this machine")

@@ -1,16 +1,17 @@
 """The recipe as KFP YAML, to upload or submit."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kfp import compiler
 
 from components import images
 from pipelines.recipes import load_recipe
-from pipelines.storm import storm
+from pipelines.secrets import check_name
+from pipelines.storm import storm_pipeline
+from pipelines.tasks import TaskSettings
 from storm_core.errors import InputError
 from storm_core.stores.references import STORE_VARIABLE
 
@@ -21,9 +22,11 @@ def compile_recipe(
     *,
     store: str | None = None,
     tracking_uri: str | None = None,
+    secrets: Mapping[str, str] | None = None,
+    service_account: str | None = None,
     registry: str | None = None,
     digests: Path | None = None,
-) -> None:
+) -> list[str]:
     """Write the pipeline with the recipe's arguments as its defaults; a person can still change them for a run.
 
     Args:
@@ -31,50 +34,64 @@ def compile_recipe(
         output: the `.yaml` file to write.
         store: value of `STORM_STORE` in every container; without one, artifacts pass through KFP itself.
         tracking_uri: value of `MLFLOW_TRACKING_URI` in every container.
+        secrets: names of secrets in the cluster by kind, a key of `pipelines.secrets.SECRETS`.
+        service_account: what the run's pods are to run as. The pipeline says so in its description; KFP has no field
+            for it but a run's.
         registry: where the images were pushed to; without one, a node must have them already.
         digests: the build's metadata file; with it images are named by digest.
 
+    Returns:
+        What the pipeline expects in the namespace where it runs, a line each.
+
     Raises:
-        InputError: the recipe cannot work, `output` is not a YAML file in an existing directory, or an image has no
-            digest.
+        InputError: the recipe cannot work, `output` is not a YAML file in an existing directory, a name is none of
+            Kubernetes, or an image has no digest.
     """
     if output.suffix not in (".yaml", ".yml") or not output.parent.is_dir():
         raise InputError(f"output must be a .yaml file in an existing directory, got {output}")
-    if digests and not registry:
-        raise InputError("digests are a registry's: give --registry with --digests")
-    pulled_by = images.pinned(registry, digests) if registry else {}
+    named = {f"the {kind} secret": name for kind, name in (secrets or {}).items()}
+    named |= {"the service account": service_account} if service_account else {}
+    for what, name in named.items():
+        check_name(what, name)
     arguments = load_recipe(recipe_path)
     environment = {STORE_VARIABLE: store, "MLFLOW_TRACKING_URI": tracking_uri}
-    with tempfile.TemporaryDirectory() as directory:
+    settings = TaskSettings(
+        image_name=_image_names(arguments, registry, digests),
+        environment={name: value for name, value in environment.items() if value},
+        secrets=secrets or {},
+        service_account=service_account,
+    )
+    _write(settings, arguments, recipe_path, output)
+    return settings.expectations()
+
+
+def _write(settings: TaskSettings, arguments: dict[str, Any], recipe_path: Path, output: Path) -> None:
+    """Compile into a file beside `output`, so that a failure leaves what was there."""
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as directory:
         compiled = Path(directory) / "pipeline.yaml"
         compiler.Compiler().compile(
-            storm,
+            storm_pipeline(settings),
             str(compiled),
             pipeline_name=f"storm-{_kubernetes_name(recipe_path.stem)}",
             pipeline_parameters=arguments,
         )
-        document = yaml.safe_load(compiled.read_text(encoding="utf-8"))
-    _set_environment(document, {name: value for name, value in environment.items() if value})
-    _set_images(document, images.chosen_by(arguments), pulled_by, digests)
-    output.write_text(yaml.safe_dump(document, sort_keys=True, width=120), encoding="utf-8")
+        compiled.replace(output)
 
 
-def _set_environment(document: dict[str, Any], environment: dict[str, str]) -> None:
-    for executor in document["deploymentSpec"]["executors"].values():
-        variables = executor["container"].setdefault("env", [])
-        variables += [{"name": name, "value": value} for name, value in environment.items()]
+def _image_names(arguments: Mapping[str, Any], registry: str | None, digests: Path | None) -> Callable[[str, str], str]:
+    """How each task's image is called where it is pulled from."""
+    if digests and not registry:
+        raise InputError("digests are a registry's: give --registry with --digests")
+    chosen = images.chosen_by(arguments)
+    pulled_by = images.pinned(registry, digests) if registry else {}
 
-
-def _set_images(
-    document: dict[str, Any], chosen: Mapping[str, str], pulled_by: Mapping[str, str], digests: Path | None
-) -> None:
-    for executor in document["deploymentSpec"]["executors"].values():
-        container = executor["container"]
-        _, verb = container["command"]
-        image = chosen.get(verb, container["image"])
+    def name(verb: str, image: str) -> str:
+        image = chosen.get(verb, image)
         if pulled_by and image not in pulled_by:
             raise InputError(f"{digests} holds no digest for {image}")
-        container["image"] = pulled_by.get(image, image)
+        return pulled_by.get(image, image)
+
+    return name
 
 
 def _kubernetes_name(text: str) -> str:

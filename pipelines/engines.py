@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.local import run_in_subprocesses
-from pipelines.storm import storm
+from pipelines.storm import storm_pipeline
 from storm_core.errors import InputError
 from storm_core.stores.references import STORE_VARIABLE
 
@@ -36,7 +36,7 @@ def in_subprocesses(directory: Path, *, alone: bool) -> Iterator[Engine]:
     """The engine without containers, for the run in `directory`, whether or not it is `alone`."""
     store = os.environ.setdefault(STORE_VARIABLE, (directory / "artifacts").as_uri())
     yield Engine(
-        run=partial(run_in_subprocesses, storm, pipeline_root=directory / "kfp"),
+        run=partial(run_in_subprocesses, storm_pipeline(), pipeline_root=directory / "kfp"),
         models=f"{store.removeprefix('file://')}/model",
     )
 
@@ -66,7 +66,7 @@ def in_containers(directory: Path, *, alone: bool) -> Iterator[Engine]:
         tracking_uri = stack.enter_context(services.mlflow_server(directory, network.gateway))
         run = partial(
             docker.run_in_containers,
-            storm,
+            storm_pipeline(),
             pipeline_root=directory / "kfp",
             cache=directory / "cache",
             network=network,

@@ -16,5 +16,5 @@ NO_TELEMETRY = {
 
 
 def disable_telemetry() -> None:
-    """Turn off telemetry in this process and all that it starts. Call it before MLflow or the hub's client is imported."""
+    """Turn off telemetry in this process and all that it starts; to be called before MLflow is imported."""
     os.environ.update(NO_TELEMETRY)

@@ -1,7 +1,7 @@
 """As many computing threads as the container may use processors.
 
-Libraries count the machine's processors. A container's CPU limit is not a number of processors but a share of time: on a
-node of 64, with a limit of 2, they would start 64 threads that wait for each other while the kernel holds them back.
+Libraries count the machine's processors. A container's CPU limit is not a number of processors but a share of time: on
+a node of 64, with a limit of 2, they would start 64 threads that wait for each other while the kernel holds them back.
 """
 
 import math

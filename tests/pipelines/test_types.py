@@ -15,7 +15,8 @@ import yaml
 from components.prepare import prepare
 from components.score import score
 from pipelines.__main__ import main
-from pipelines.score_shards import score_shards
+from pipelines.score_shards import score_shards_pipeline
+from pipelines.tasks import TaskSettings
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -68,24 +69,20 @@ class Graph:
 
     def _parameter_type(self, source: dict[str, Any], around: dict[str, Any], declared: str) -> str:
         if "componentInputParameter" in source:
-            kind: str = around["inputDefinitions"]["parameters"][source["componentInputParameter"]]["parameterType"]
-            return kind
+            return str(around["inputDefinitions"]["parameters"][source["componentInputParameter"]]["parameterType"])
         if "taskOutputParameter" in source:
             produced = source["taskOutputParameter"]
             outputs = self._component(produced["producerTask"], around)["outputDefinitions"]["parameters"]
-            kind = outputs[produced["outputParameterKey"]]["parameterType"]
-            return kind
+            return str(outputs[produced["outputParameterKey"]]["parameterType"])
         return type_of(source["runtimeValue"]["constant"], declared)
 
     def _artifact_type(self, source: dict[str, Any], around: dict[str, Any]) -> str:
         if "componentInputArtifact" in source:
             artifacts = around["inputDefinitions"]["artifacts"]
-            kind: str = artifacts[source["componentInputArtifact"]]["artifactType"]["schemaTitle"]
-            return kind
+            return str(artifacts[source["componentInputArtifact"]]["artifactType"]["schemaTitle"])
         produced = source["taskOutputArtifact"]
         outputs = self._component(produced["producerTask"], around)["outputDefinitions"]["artifacts"]
-        kind = outputs[produced["outputArtifactKey"]]["artifactType"]["schemaTitle"]
-        return kind
+        return str(outputs[produced["outputArtifactKey"]]["artifactType"]["schemaTitle"])
 
     def _out_of(self, where: str, definition: dict[str, Any]) -> Iterator[Edge]:
         outputs = definition["dag"].get("outputs", {})
@@ -153,7 +150,9 @@ def test_every_default_is_of_the_type_of_its_parameter(document: dict[str, Any])
     for definition in [document["root"], *document["components"].values()]:
         for name, parameter in definition.get("inputDefinitions", {}).get("parameters", {}).items():
             if "defaultValue" in parameter:
-                assert type_of(parameter["defaultValue"], parameter["parameterType"]) == parameter["parameterType"], name
+                assert type_of(parameter["defaultValue"], parameter["parameterType"]) == parameter["parameterType"], (
+                    name
+                )
                 checked += 1
     assert checked > len(document["root"]["inputDefinitions"]["parameters"])
 
@@ -161,7 +160,8 @@ def test_every_default_is_of_the_type_of_its_parameter(document: dict[str, Any])
 def test_elements_that_a_loop_takes_are_those_that_its_list_holds(document: dict[str, Any]) -> None:
     # The compiled form says LIST and no more; what a list holds is in the signatures alone.
     produced = prepare.component_spec.outputs["shard_indices"].type
-    assert produced == score_shards.component_spec.inputs["shard_indices"].type == "List[Integer]"
+    loop = score_shards_pipeline(TaskSettings())
+    assert produced == loop.component_spec.inputs["shard_indices"].type == "List[Integer]"
     assert produced == f"List[{score.component_spec.inputs['shard'].type}]"
     loops = [name for name in document["components"] if name.startswith("comp-for-loop")]
     assert loops == ["comp-for-loop-1"], "say of a new loop what its elements are"

@@ -1,0 +1,151 @@
+"""What the compiled pipeline asks of a cluster: secrets, resources, images; and that KFP can read all of it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig, PipelineSpec, PlatformSpec
+
+from components.images import VLLM
+from pipelines.__main__ import main
+from pipelines.resources import RESOURCES
+from pipelines.secrets import SECRETS
+from storm_core.cli import STAGES
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+NAMED = {"s3": "our-s3", "hub": "our-hub", "judge": "our-judge", "mlflow": "our-mlflow"}
+FLAGS = [part for kind, name in NAMED.items() for part in (f"--{kind}-secret", name)]
+
+
+def compiled(output: Path, *more: str, recipe: Path = ROOT / "recipes" / "smoke.yaml") -> list[dict[str, Any]]:
+    """The documents of the compiled pipeline: the pipeline, and where it names secrets, what is Kubernetes' own."""
+    assert main(["compile", "--recipe", str(recipe), "--output", str(output), *more]) == 0
+    return list(yaml.safe_load_all(output.read_text()))
+
+
+def verbs(document: dict[str, Any]) -> dict[str, str]:
+    """The verb of each executor."""
+    executors = document["deploymentSpec"]["executors"]
+    return {name: executor["container"]["command"][1] for name, executor in executors.items()}
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return compiled(tmp_path_factory.mktemp("compiled") / "p.yaml", *FLAGS, "--service-account", "our-runner")
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("flags", [[], FLAGS], ids=["plain", "secrets"])
+def test_compiled_pipeline_has_no_field_that_kfp_does_not_know(recipe: Path, flags: list[str], tmp_path: Path) -> None:
+    pipeline, *platforms = compiled(tmp_path / "p.yaml", *flags, recipe=recipe)
+    json_format.ParseDict(pipeline, PipelineSpec())
+    json_format.ParseDict(pipeline["deploymentSpec"], PipelineDeploymentConfig())
+    assert len(platforms) == bool(flags)
+    for platform in platforms:
+        json_format.ParseDict(platform, PlatformSpec())
+        executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        assert set(executors) == set(pipeline["deploymentSpec"]["executors"])
+        for executor in executors.values():
+            json_format.ParseDict(executor, KubernetesExecutorConfig())
+
+
+def test_a_field_that_kfp_does_not_know_would_be_found(documents: list[dict[str, Any]]) -> None:
+    wrong = {"executors": {"exec-scan": {"container": {"image": "i", "memory": "1Gi"}}}}
+    with pytest.raises(json_format.ParseError, match="memory"):
+        json_format.ParseDict(wrong, PipelineDeploymentConfig())
+
+
+def test_each_task_gets_the_secrets_that_its_stage_needs_and_no_other(documents: list[dict[str, Any]]) -> None:
+    pipeline, platform = documents
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    readers = {"fetch", "prepare", "score", "audit", "evaluate"}
+    expected = {"our-s3": set(STAGES), "our-mlflow": set(STAGES), "our-hub": readers, "our-judge": {"score", "audit"}}
+    found: dict[str, set[str]] = {name: set() for name in expected}
+    for executor, verb in verbs(pipeline).items():
+        for secret in executors[executor]["secretAsEnv"]:
+            found[secret["secretName"]].add(verb)
+    assert found == expected
+
+
+def test_keys_of_a_secret_become_variables_of_the_same_name(documents: list[dict[str, Any]]) -> None:
+    _, platform = documents
+    for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        keys = {
+            (s["secretName"], s["optional"]): [pair["secretKey"] for pair in s["keyToEnv"]]
+            for s in executor["secretAsEnv"]
+        }
+        for secret in executor["secretAsEnv"]:
+            assert all(pair["secretKey"] == pair["envVar"] for pair in secret["keyToEnv"])
+        assert keys["our-s3", False] == ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+        assert keys["our-s3", True] == ["AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3"]
+        assert ("our-mlflow", False) not in keys
+
+
+def test_settings_of_one_pipeline_are_none_of_the_next(tmp_path: Path) -> None:
+    compiled(tmp_path / "first.yaml", *FLAGS, "--store", "s3://bucket", "--registry", "ghcr.io/someone")
+    (plain,) = compiled(tmp_path / "second.yaml")
+    assert "ghcr.io" not in str(plain)
+    assert "STORM_STORE" not in str(plain)
+
+
+def test_person_is_told_which_secrets_with_which_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline, _ = compiled(tmp_path / "p.yaml", *FLAGS, "--service-account", "our-runner")
+    told = capsys.readouterr().out
+    for place in (told, pipeline["pipelineInfo"]["description"]):
+        for kind, name in NAMED.items():
+            (line,) = (line for line in place.splitlines() if name in line)
+            assert all(key in line for key in (*SECRETS[kind].required, *SECRETS[kind].optional)), line
+        assert "service account our-runner" in place
+
+
+@pytest.mark.parametrize("name", ["Our-S3", "a_b", "-a", "a/b", "x" * 254, "a..b"])
+@pytest.mark.parametrize("flag", ["--s3-secret", "--service-account"])
+def test_name_that_kubernetes_does_not_take_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, name: str
+) -> None:
+    arguments = ["--recipe", str(ROOT / "recipes" / "smoke.yaml"), "--output", str(tmp_path / "p.yaml")]
+    assert main(["compile", *arguments, f"{flag}={name}"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "must be a name of Kubernetes" in error
+    assert not (tmp_path / "p.yaml").exists()
+
+
+def test_every_task_asks_for_processors_and_memory(documents: list[dict[str, Any]]) -> None:
+    pipeline, _ = documents
+    assert set(RESOURCES) == set(STAGES)
+    for name, verb in verbs(pipeline).items():
+        asked = pipeline["deploymentSpec"]["executors"][name]["container"]["resources"]
+        expected = RESOURCES[verb]
+        assert asked["resourceCpuRequest"] == expected.cpu_request
+        assert asked["resourceCpuLimit"] == expected.cpu_limit
+        assert asked["resourceMemoryRequest"] == expected.memory_request
+
+
+def test_quantities_are_whole_and_no_request_is_above_its_limit() -> None:
+    for verb, resources in RESOURCES.items():
+        request, limit = (processors(text) for text in (resources.cpu_request, resources.cpu_limit))
+        assert 0 < request <= limit, verb
+        assert re.fullmatch(r"[1-9]\d*(Mi|Gi)", resources.memory_request), verb
+
+
+def processors(text: str) -> float:
+    return int(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
+
+
+def test_earlier_output_stays_where_compiling_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "p.yaml"
+    output.write_text("earlier")
+    arguments = ["compile", "--recipe", str(ROOT / "recipes" / "smoke.yaml"), "--output", str(output)]
+    metadata = tmp_path / "digests.json"
+    metadata.write_text(json.dumps({"vllm": {"image.name": VLLM, "containerimage.digest": "sha256:1"}}))
+    assert main([*arguments, "--registry", "ghcr.io/someone", "--digests", str(metadata)]) == 1
+    assert "holds no digest for" in capsys.readouterr().err
+    assert output.read_text() == "earlier"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digests.json", "p.yaml"]
