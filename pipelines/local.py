@@ -63,13 +63,17 @@ class StageProcess(task_handler_interface.ITaskHandler):
         self.arguments = full_command[1:]
         self.environment = env_vars or {}
 
+    def command(self) -> list[str]:
+        """The program and its arguments."""
+        return [sys.executable, "-m", "storm_core.cli", *self.arguments]
+
     def run(self) -> status.Status:
         """Run the command; its standard error goes to the terminal and to a log file of its own."""
         name = self.environment.get(TASK_NAME_VARIABLE, self.arguments[0])
         log_path = Path(os.environ[LOG_DIRECTORY_VARIABLE]) / f"{name}.log"
         with _ONE_AT_A_TIME, log_path.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "storm_core.cli", *self.arguments],
+                self.command(),
                 env={**os.environ, **_terminal(), **self.environment},
                 stdout=log,
                 stderr=subprocess.PIPE,
