@@ -18,7 +18,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker test test-quick test-vllm images test-images lint format lock lock-images clean
+.PHONY: help setup demo demo-docker test test-quick test-vllm images test-images test-cluster lint format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,11 +31,11 @@ demo: setup ## run the whole recipe on a small real model and real data; ends wi
 demo-docker: setup ## the same recipe in containers, artifacts in S3; needs Docker on Linux and `make images`
 	$(BIN)/python -m pipelines run --recipe recipes/smoke.yaml --engine docker
 
-test: setup ## run all tests but those of the images
+test: setup ## run all tests but those of the images and of a cluster
 	$(BIN)/python -m pytest $(SPREAD)
 
 test-quick: setup ## run the tests that take less than ten seconds
-	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not docker"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not docker and not cluster"
 
 test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine vllm by vLLM's CPU build; needs libnuma
 	STORM_VLLM_JUDGE=runs/smollm2 .venv-vllm/bin/python -m pytest tests/curation/vllm_lane.py
@@ -45,6 +45,9 @@ images: ## build the container images that the recipe's stages run in; IMAGES=al
 
 test-images: setup ## check the built images, and a small pipeline in them; needs Docker
 	DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m docker
+
+test-cluster: setup ## run every stage in a pod of the cluster that KUBECONFIG names; it must have IMAGES=cluster
+	$(BIN)/python -m pytest -m cluster
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .
@@ -84,6 +87,7 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) $(SERVERS) --output-file requirements/vllm-cuda.txt \
 		pyproject.toml requirements/vllm-cuda.in requirements/torch-cuda.in
 	$(UV_LOCK) --constraint requirements/vllm-cuda.txt --output-file requirements/torch-cuda.txt requirements/torch-cuda.in
+	$(UV_LOCK) --constraint requirements/development.txt --output-file requirements/servers.txt requirements/servers.in
 	$(UV_LOCK) --output-file requirements/images-build.txt requirements/images-build.in
 
 clean: ## remove the environment, the data and all runs

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def run_in_subprocesses(
         RuntimeError: a task failed.
     """
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root), raise_on_error=True)
-    with _handler_for_containers(), quiet_kfp():
+    with tasks_run_by(StageProcess), quiet_kfp():
         return dict(pipeline(**arguments).outputs)
 
 
@@ -106,10 +106,11 @@ def _copy(process: "subprocess.Popen[bytes]", log: io.BufferedWriter) -> None:
 
 
 @contextlib.contextmanager
-def _handler_for_containers() -> Iterator[None]:
+def tasks_run_by(handler: Callable[..., task_handler_interface.ITaskHandler]) -> Iterator[None]:
+    """Have kfp.local run each task by this handler where its runner is the `SubprocessRunner`."""
     # kfp.local chooses the handler by the runner's exact type, and permits only its own runner types.
     original = subprocess_task_handler.SubprocessTaskHandler
-    subprocess_task_handler.SubprocessTaskHandler = StageProcess
+    subprocess_task_handler.SubprocessTaskHandler = handler
     try:
         yield
     finally:

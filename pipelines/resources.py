@@ -1,9 +1,10 @@
 """What a task asks a cluster for, by the verb of its stage.
 
-From the peaks and the processors that `benchmarks/resources.py` measured in the demo, whose model has 135M parameters
-(the comment of each line: processors busy, MB), memory with a quarter added and rounded up. A stage takes as many
-threads as its CPU limit (`storm_core.threads`). Memory is asked for and not limited: what a larger model takes grows
-with it, and a limit that fits the demo would kill it.
+Each line's comment is what `benchmarks/resources.py` measured in the demo, whose model has 135M parameters, on two
+processors: how many of them a stage kept busy, and its peak memory, the larger of two runs. Of memory a quarter more is
+asked for, rounded up; of processors one where a stage uses more, so that two stages can share two. A stage takes as
+many threads as its CPU limit (`storm_core.threads`). Memory is not limited: what a stage takes grows with the model,
+and a limit that fits the demo would kill it.
 """
 
 from collections.abc import Mapping
@@ -20,17 +21,17 @@ class Resources:
 
 
 RESOURCES: Mapping[str, Resources] = {
-    "fetch": Resources("1", "1", "1536Mi"),
-    "prepare": Resources("1", "1", "512Mi"),
-    "score": Resources("1", "2", "2Gi"),
-    "select": Resources("500m", "1", "512Mi"),
-    "audit": Resources("1", "2", "2Gi"),
-    "scan": Resources("1", "2", "768Mi"),
-    "train": Resources("1", "2", "7Gi"),
-    "merge": Resources("1", "1", "1Gi"),
-    "quantize": Resources("1", "1", "1Gi"),
-    "evaluate": Resources("1", "2", "3Gi"),
-    "gate": Resources("500m", "1", "512Mi"),
-    "register": Resources("500m", "1", "512Mi"),
-    "report": Resources("500m", "1", "512Mi"),
+    "fetch": Resources("1", "1", "1536Mi"),  # 1.0 processors, 1279 MB
+    "prepare": Resources("1", "1", "512Mi"),  # 1.0, 411
+    "score": Resources("1", "2", "2Gi"),  # 1.5, 1618
+    "select": Resources("500m", "1", "512Mi"),  # 1.0 for 3 seconds, 307
+    "audit": Resources("1", "2", "2Gi"),  # 1.6, 1451
+    "scan": Resources("1", "2", "768Mi"),  # 1.5, 592
+    "train": Resources("1", "2", "7Gi"),  # 1.8, 5977
+    "merge": Resources("1", "1", "1Gi"),  # 1.1, 828
+    "quantize": Resources("1", "1", "1280Mi"),  # 1.0, 890
+    "evaluate": Resources("1", "2", "3Gi"),  # 1.9, 2403
+    "gate": Resources("500m", "1", "512Mi"),  # 1.0 for 3 seconds, 283
+    "register": Resources("500m", "1", "512Mi"),  # 1.0 for 4 seconds, 288
+    "report": Resources("500m", "1", "512Mi"),  # 1.0 for 5 seconds, 331
 }

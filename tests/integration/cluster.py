@@ -1,0 +1,148 @@
+"""A namespace of our own on the cluster that `KUBECONFIG` names, and what a test does in it."""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes import client, config
+
+# What must be gone with the namespace, and what an earlier run that was killed left, carry it.
+LABEL = "storm-kubeflow/tests"
+WAIT_SECONDS = 300
+# What a container waits for in vain.
+_HOPELESS = ("CreateContainerConfigError", "ErrImagePull", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName")
+
+
+class Cluster:
+    """One namespace, under Pod Security `restricted`."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.api = client.CoreV1Api()
+
+    def add_secret(self, name: str, data: Mapping[str, str]) -> None:
+        """Make a secret of these strings."""
+        self.api.create_namespaced_secret(self.namespace, {"metadata": {"name": name}, "stringData": dict(data)})
+
+    def add_files(self, name: str, files: Mapping[str, str]) -> None:
+        """Make a config map of files, each in base64."""
+        self.api.create_namespaced_config_map(self.namespace, {"metadata": {"name": name}, "binaryData": dict(files)})
+
+    def add_service_account(self, name: str) -> None:
+        """Make a service account without rights."""
+        self.api.create_namespaced_service_account(self.namespace, {"metadata": {"name": name}})
+
+    def add_pod(self, manifest: Mapping[str, Any]) -> None:
+        """Make a pod."""
+        self.api.create_namespaced_pod(self.namespace, dict(manifest))
+
+    def apply(self, text: str) -> None:
+        """Make the services and pods of a YAML text."""
+        make = {"Service": self.api.create_namespaced_service, "Pod": self.api.create_namespaced_pod}
+        for manifest in yaml.safe_load_all(text):
+            make[manifest["kind"]](self.namespace, manifest)
+
+    def pods(self) -> dict[str, Any]:
+        """Every pod as the API server has it, by name."""
+        found = self.api.list_namespaced_pod(self.namespace).items
+        return {pod.metadata.name: self.api.api_client.sanitize_for_serialization(pod) for pod in found}
+
+    def events(self) -> list[str]:
+        """Every event, as text."""
+        return [str(event) for event in self.api.list_namespaced_event(self.namespace).items]
+
+    def config_maps(self) -> list[str]:
+        """Every config map, as text."""
+        return [str(one) for one in self.api.list_namespaced_config_map(self.namespace).items]
+
+    def log(self, name: str) -> str:
+        """What the pod wrote so far."""
+        answer = self.api.read_namespaced_pod_log(name, self.namespace, _preload_content=False)
+        return str(answer.data.decode())
+
+    def wait_until_ready(self, name: str) -> None:
+        """Wait for the pod's readiness probe."""
+        self._wait(name, lambda status: any(one.ready for one in status.container_statuses or []))
+
+    def wait_until_over(self, name: str) -> bool:
+        """Wait for the pod to end; whether it ended well."""
+        return bool(self._wait(name, lambda status: status.phase in ("Succeeded", "Failed")).phase == "Succeeded")
+
+    def _wait(self, name: str, holds: Callable[[Any], bool]) -> Any:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            status = self.api.read_namespaced_pod_status(name, self.namespace).status
+            if holds(status):
+                return status
+            if reason := _waits_in_vain(status):
+                raise AssertionError(f"pod {name}: {reason}\n{self.tail(name)}")
+            time.sleep(0.5)
+        raise AssertionError(f"pod {name} is not there after {WAIT_SECONDS} s: {status}\n{self.tail(name)}")
+
+    def tail(self, name: str) -> str:
+        """The end of the pod's log, where it has one."""
+        try:
+            return self.log(name)[-3000:]
+        except client.ApiException as error:
+            return f"no log: {error.reason}"
+
+    @contextlib.contextmanager
+    def forwarded(self, pod: str, port: int) -> Iterator[str]:
+        """The pod's port at an address of this machine, as `host:port`."""
+        command = ["kubectl", "--namespace", self.namespace, "port-forward", f"pod/{pod}", f":{port}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            try:
+                assert process.stdout is not None
+                found = re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())
+                assert found, f"{' '.join(command)} forwards nothing"
+                yield found[0]
+            finally:
+                process.terminate()
+
+
+def _waits_in_vain(status: Any) -> str:
+    """Why what is waited for will not come; empty where it may."""
+    if status.phase == "Failed":
+        return "failed"
+    for one in status.container_statuses or []:
+        waiting = one.state.waiting
+        if waiting and waiting.reason in _HOPELESS:
+            return f"{waiting.reason}: {waiting.message}"
+    return ""
+
+
+@contextlib.contextmanager
+def namespace() -> Iterator[Cluster]:
+    """A new namespace, gone with all that is in it afterwards; those of killed runs are removed first."""
+    if not os.environ.get("KUBECONFIG"):
+        raise AssertionError("KUBECONFIG names no cluster; `make test-cluster` needs one that has the images")
+    if not shutil.which("kubectl"):
+        raise AssertionError("`make test-cluster` needs kubectl on the PATH, to reach servers in the cluster")
+    config.load_kube_config(str(Path(os.environ["KUBECONFIG"])))
+    api = client.CoreV1Api()
+    for left in api.list_namespace(label_selector=LABEL).items:
+        _remove(api, left.metadata.name)
+    name = f"storm-test-{secrets.token_hex(4)}"
+    labels = {LABEL: "true", "pod-security.kubernetes.io/enforce": "restricted"}
+    api.create_namespace({"metadata": {"name": name, "labels": labels}})
+    try:
+        yield Cluster(name)
+    finally:
+        _remove(api, name)
+
+
+def _remove(api: Any, name: str) -> None:
+    with contextlib.suppress(client.ApiException):
+        api.delete_namespace(name)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while any(one.metadata.name == name for one in api.list_namespace().items):
+        assert time.monotonic() < deadline, f"namespace {name} is still there after {WAIT_SECONDS} s"
+        time.sleep(1)

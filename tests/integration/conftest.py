@@ -1,0 +1,242 @@
+"""A cluster's namespace with an S3 server and an MLflow server in it, and the recipe run there once."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from kfp import components as kfp_components
+from kfp import local
+
+from pipelines.__main__ import main
+from pipelines.local import quiet_kfp, tasks_run_by
+from storm_core import __version__
+from storm_core.log_lines import TASK_NAME_VARIABLE
+from tests.integration import kfp_pod
+from tests.integration.cluster import Cluster, namespace
+from tests.integration.parents import QUESTIONS, make_parents
+from tests.integration.pods import StagePod, Walk
+
+ROOT = Path(__file__).parents[2]
+# Where the cluster pulls the images from; without one, its nodes must have them.
+REGISTRY = os.environ.get("STORM_REGISTRY", "")
+SERVICE_ACCOUNT = "pipeline-runner"
+BUCKET, PREFIX = "models", "team"
+MLFLOW_USER = "storm"
+SECRETS = {"s3": "storm-s3", "hub": "storm-hub", "judge": "storm-judge", "mlflow": "storm-mlflow"}
+SUITE = {
+    "dtype": "float32",
+    "seeds": {"sample": 0, "random": 0, "numpy": 0, "torch": 0, "fewshot": 0},
+    "benchmarks": [
+        {
+            "name": "places",
+            "title": "Places",
+            "kind": "lm_eval",
+            "task": "storm_places",
+            "metric": "acc",
+            "num_fewshot": 0,
+            "apply_chat_template": True,
+            "fewshot_as_multiturn": False,
+            "batch_size": 12,
+            "questions": {
+                "path": "places.yml",
+                "samples": 12,
+                "distractors": 3,
+                "definition": {
+                    "output_type": "multiple_choice",
+                    "doc_to_text": "{{question}}",
+                    "doc_to_choice": "{{choices}}",
+                    "doc_to_target": "{{answer}}",
+                    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+                },
+            },
+        },
+        {
+            "name": "simple_python",
+            "title": "BFCL simple (Python)",
+            "kind": "function_calling",
+            "path": "bfcl",
+            "categories": ["simple_python"],
+            "samples": 3,
+            "guidelines": True,
+            "batch_size": 3,
+            "max_new_tokens": 4,
+        },
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Both servers, as this machine reaches them, and what lets one in.
+
+    Attributes:
+        values: every secret value of the namespace, by what it is.
+    """
+
+    s3: str
+    mlflow: str
+    environment: dict[str, str]
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The recipe as it ran on the cluster: what was compiled, each task, and the directory that kfp.local left."""
+
+    compiled: Path
+    walk: Walk
+    root: Path
+    outputs: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A namespace of our own."""
+    with namespace() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def servers(cluster: Cluster) -> Iterator[Servers]:
+    """S3 and MLflow in the namespace, each behind a password, and the secrets that let the tasks in."""
+    values = {name: secrets.token_urlsafe(24) for name in ("s3", "mlflow", "hub", "judge", "session")}
+    identity = {"accessKey": "storm", "secretKey": values["s3"]}
+    rights = {"identities": [{"name": "storm", "credentials": [identity], "actions": ["Admin"]}]}
+    cluster.add_secret("s3-identities", {"identities.json": json.dumps(rights)})
+    cluster.add_secret("mlflow-auth", {"auth.ini": _auth(values["mlflow"]), "secret-key": values["session"]})
+    keys = {"AWS_ACCESS_KEY_ID": "storm", "AWS_SECRET_ACCESS_KEY": values["s3"], "AWS_REGION": "us-east-1"}
+    user = {"MLFLOW_TRACKING_USERNAME": MLFLOW_USER, "MLFLOW_TRACKING_PASSWORD": values["mlflow"]}
+    cluster.add_secret(SECRETS["s3"], {**keys, "AWS_ENDPOINT_URL_S3": "http://s3:8333"})
+    cluster.add_secret(SECRETS["mlflow"], user)
+    cluster.add_secret(SECRETS["hub"], {"HF_TOKEN": values["hub"]})
+    cluster.add_secret(SECRETS["judge"], {"OPENAI_API_KEY": values["judge"]})
+    cluster.add_service_account(SERVICE_ACCOUNT)
+    image = f"{REGISTRY.rstrip('/')}/storm-servers:{__version__}".lstrip("/")
+    cluster.apply((Path(__file__).with_name("servers.yaml")).read_text(encoding="utf-8").replace("{image}", image))
+    for name in ("s3", "mlflow"):
+        cluster.wait_until_ready(name)
+    with cluster.forwarded("s3", 8333) as s3, cluster.forwarded("mlflow", 5000) as mlflow:
+        environment = {**keys, **user, "AWS_ENDPOINT_URL_S3": f"http://{s3}", "MLFLOW_TRACKING_URI": f"http://{mlflow}"}
+        yield Servers(s3=f"http://{s3}", mlflow=f"http://{mlflow}", environment=environment, values=values)
+
+
+def _auth(password: str) -> str:
+    lines = {
+        "default_permission": "NO_PERMISSIONS",
+        "database_uri": "sqlite:////data/auth.db",
+        "admin_username": MLFLOW_USER,
+        "admin_password": password,
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+    }
+    return "[mlflow]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items())
+
+
+@pytest.fixture(scope="session")
+def recipe(servers: Servers, tiny_tokenizer_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe whose models and data lie in the store."""
+    directory = tmp_path_factory.mktemp("recipe")
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=servers.s3,
+        aws_access_key_id="storm",
+        aws_secret_access_key=servers.values["s3"],
+        region_name="us-east-1",
+    )
+    s3.create_bucket(Bucket=BUCKET)
+    base, sibling = make_parents(directory / "models", tiny_tokenizer_directory)
+    arguments = {
+        "base_model": _pushed(servers, base, "model"),
+        "sibling_model": _pushed(servers, sibling, "model"),
+        "data": _pushed(servers, _data(directory / "data"), "data"),
+        "prepare_sources": ["chat=messages:chats.jsonl", "tools=bfcl:bfcl#live_simple"],
+        "prepare_held_out": ["bfcl:bfcl#simple_python"],
+        "prepare_shards": 2,
+        "score_min_educational_value": 1.0,
+        "select_min_educational_value": 1.0,
+        "select_difficulties": ["easy", "medium", "hard"],
+        "select_validation_fraction": 0.2,
+        "train_epochs": 1.0,
+        # So little that the tuned model stays where its half of the way begins.
+        "train_learning_rate": 1e-6,
+        "train_evaluations": 1,
+        "evaluate_suite": "suite.yaml",
+        "register_registered_model_name": "tiny",
+    }
+    path = directory / "cluster.yaml"
+    path.write_text(yaml.safe_dump(arguments), encoding="utf-8")
+    return path
+
+
+def _data(directory: Path) -> Path:
+    bfcl = ROOT / ".data" / "bfcl_eval" / "data"
+    for category in ("simple_python", "live_simple"):
+        for folder in (".", "possible_answer"):
+            name = f"{folder}/BFCL_v4_{category}.json"
+            (directory / "bfcl" / name).parent.mkdir(parents=True, exist_ok=True)
+            lines = (bfcl / name).read_text(encoding="utf-8").splitlines(keepends=True)
+            (directory / "bfcl" / name).write_text("".join(lines[:8]), encoding="utf-8")
+    turns = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in QUESTIONS]
+    (directory / "chats.jsonl").write_text("".join(json.dumps({"messages": one}) + "\n" for one in turns))
+    (directory / "places.yml").write_text(yaml.safe_dump({"conversations": [list(pair) for pair in QUESTIONS]}))
+    (directory / "suite.yaml").write_text(yaml.safe_dump(SUITE))
+    return directory
+
+
+def _pushed(servers: Servers, directory: Path, kind: str) -> str:
+    """The URI of the directory's copy in the store."""
+    command = [sys.executable, "-m", "storm_core.cli", "artifact", "push", str(directory), "--kind", kind]
+    environment = {**os.environ, **servers.environment, "STORM_STORE": f"s3://{BUCKET}/{PREFIX}"}
+    finished = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def finished(cluster: Cluster, servers: Servers, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The whole graph of the compiled recipe, each task a pod."""
+    directory = tmp_path_factory.mktemp("run")
+    compiled = directory / "storm.yaml"
+    arguments = ["compile", "--recipe", str(recipe), "--output", str(compiled), "--store", f"s3://{BUCKET}/{PREFIX}"]
+    arguments += ["--tracking-uri", "http://mlflow:5000", "--service-account", SERVICE_ACCOUNT]
+    arguments += [part for kind, name in SECRETS.items() for part in (f"--{kind}-secret", name)]
+    assert main([*arguments, *(["--registry", REGISTRY] if REGISTRY else [])]) == 0
+    pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
+    (directory / "logs").mkdir()
+    walk = Walk(
+        cluster=cluster,
+        executors=kfp_pod.executors(pipeline, platform, TASK_NAME_VARIABLE),
+        service_account=SERVICE_ACCOUNT,
+        logs=directory / "logs",
+    )
+    outputs = _run(compiled, walk, directory / "kfp")
+    return Finished(compiled=compiled, walk=walk, root=directory / "kfp", outputs=outputs)
+
+
+def _run(compiled: Path, walk: Walk, root: Path) -> dict[str, Any]:
+    pipeline = kfp_components.load_component_from_file(str(compiled))
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
+    try:
+        with tasks_run_by(partial(StagePod, walk=walk)), quiet_kfp():
+            return dict(pipeline().outputs)
+    except RuntimeError as error:
+        newest = max(walk.logs.iterdir(), key=lambda path: path.stat().st_mtime, default=None)
+        log = newest.read_text(encoding="utf-8")[-3000:] if newest else "no pod wrote anything"
+        raise AssertionError(f"{error}\n{newest}:\n{log}") from error
+
+
+@pytest.fixture
+def as_user(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Servers:
+    """The environment of somebody who has the secrets, on this machine."""
+    for name, value in servers.environment.items():
+        monkeypatch.setenv(name, value)
+    return servers

@@ -1,0 +1,130 @@
+"""The engine of the tests: kfp.local walks the compiled pipeline, and each task is a pod in KFP's shape."""
+
+import base64
+import io
+import json
+import re
+import secrets
+import tarfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kfp.local import config, status, task_handler_interface
+
+from storm_core.log_lines import TASK_NAME_VARIABLE
+from tests.integration import kfp_pod
+from tests.integration.cluster import Cluster
+from tests.integration.launcher import MARK
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+EXECUTOR_INPUT = "--executor-input"
+# kfp.local gives the turns of a loop the same directory for their outputs.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A task that ran: its pod, and what it told KFP of its outputs."""
+
+    task: str
+    pod: str
+    executor_input: dict[str, Any]
+    executor_output: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """A run of a compiled pipeline on a cluster.
+
+    Attributes:
+        executors: by the name of the task.
+        ended: the tasks that ran, in their order.
+        logs: directory with the log of each pod.
+    """
+
+    cluster: Cluster
+    executors: dict[str, kfp_pod.Executor]
+    service_account: str
+    logs: Path
+    ended: list[Ended] = field(default_factory=list)
+
+
+class StagePod(task_handler_interface.ITaskHandler):
+    """Runs one task in a pod. Its paths are KFP's there, and below the pipeline root here."""
+
+    def __init__(
+        self,
+        image: str,
+        full_command: list[str],
+        pipeline_root: str,
+        runner: config.SubprocessRunner,
+        env_vars: dict[str, str],
+        *,
+        walk: Walk,
+    ) -> None:
+        self.walk = walk
+        self.root = pipeline_root
+        self.task = env_vars[TASK_NAME_VARIABLE]
+        place = full_command.index(EXECUTOR_INPUT) + 1
+        self.local_input = json.loads(full_command[place])
+        self.command = [self._there(argument) for argument in full_command]
+        self.command[place] = kfp_pod.with_logs_output(self._there(full_command[place], uris=True))
+
+    def run(self) -> status.Status:
+        """Run the pod; its log goes to a file, its outputs to where kfp.local looks for them."""
+        with _ONE_AT_A_TIME:
+            name = f"{self.task}-{secrets.token_hex(3)}"
+            executor = self.walk.executors[self.task]
+            account = self.walk.service_account
+            self.walk.cluster.add_files(name, self._files())
+            self.walk.cluster.add_pod(kfp_pod.pod(name, executor, self.command, service_account=account))
+            ended_well = self.walk.cluster.wait_until_over(name)
+            lines = self.walk.cluster.log(name).splitlines()
+            said = [line for line in lines if not line.startswith(MARK)]
+            (self.walk.logs / f"{name}.log").write_text("\n".join(said) + "\n", encoding="utf-8")
+            if not ended_well:
+                return status.Status.FAILURE
+            self._unpack("".join(line.removeprefix(MARK) for line in lines if line.startswith(MARK)))
+            output = json.loads(Path(self.local_input["outputs"]["outputFile"]).read_text(encoding="utf-8"))
+            self.walk.ended.append(Ended(self.task, name, self.local_input, output))
+        return status.Status.SUCCESS
+
+    def _there(self, text: str, *, uris: bool = False) -> str:
+        """The text with this machine's paths as the pod has them; those in an ExecutorInput's `uri` are URIs there."""
+        if uris:
+            text = re.sub(rf'("uri":\s*"){re.escape(self.root)}', rf"\1{kfp_pod.ARTIFACTS_URI}", text)
+        return text.replace(self.root, kfp_pod.ARTIFACTS)
+
+    def _here(self, text: str) -> str:
+        return text.replace(kfp_pod.ARTIFACTS_URI, self.root).replace(kfp_pod.ARTIFACTS, self.root)
+
+    def _files(self) -> dict[str, str]:
+        """The config map: the launcher, the input artifacts' files, and the paths of the outputs."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as inputs:
+            for listed in self.local_input.get("inputs", {}).get("artifacts", {}).values():
+                path = listed["artifacts"][0]["uri"]
+                inputs.add(path, arcname=self._there(path))
+        outputs = self.local_input["outputs"]
+        paths = [listed["artifacts"][0]["uri"] for listed in outputs.get("artifacts", {}).values()]
+        paths += [parameter["outputFile"] for parameter in outputs.get("parameters", {}).values()]
+        paths.append(outputs["outputFile"])
+        files = {
+            "launcher.py": LAUNCHER.read_bytes(),
+            "inputs.tar.gz": packed.getvalue(),
+            "outputs.json": json.dumps([self._there(path) for path in paths]).encode(),
+        }
+        return {name: base64.b64encode(content).decode() for name, content in files.items()}
+
+    def _unpack(self, text: str) -> None:
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text))) as outputs:
+            for member in outputs.getmembers():
+                file = outputs.extractfile(member) if member.isfile() else None
+                if file:
+                    path = Path(self._here(f"/{member.name}"))
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(file.read())
+        output = Path(self.local_input["outputs"]["outputFile"])
+        output.write_text(self._here(output.read_text(encoding="utf-8")), encoding="utf-8")
