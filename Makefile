@@ -47,7 +47,7 @@ test-images: setup ## check the built images, and a small pipeline in them; need
 	DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m docker
 
 test-cluster: setup ## run every stage in a pod of the cluster that KUBECONFIG names; it must have IMAGES=cluster
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster tests/integration
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .

@@ -39,7 +39,7 @@ def _run(parsed: argparse.Namespace) -> None:
             parsed.output,
             store=parsed.store,
             tracking_uri=parsed.tracking_uri,
-            secrets={kind: name for kind, name in secrets.items() if name},
+            secrets={kind: name for kind, name in secrets.items() if name is not None},
             service_account=parsed.service_account,
             registry=parsed.registry,
             digests=parsed.digests,

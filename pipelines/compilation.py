@@ -45,12 +45,12 @@ def compile_recipe(
 
     Raises:
         InputError: the recipe cannot work, `output` is not a YAML file in an existing directory, a name is none of
-            Kubernetes, or an image has no digest.
+            Kubernetes, an image has no digest, or `output` cannot be written.
     """
     if output.suffix not in (".yaml", ".yml") or not output.parent.is_dir():
         raise InputError(f"output must be a .yaml file in an existing directory, got {output}")
     named = {f"the {kind} secret": name for kind, name in (secrets or {}).items()}
-    named |= {"the service account": service_account} if service_account else {}
+    named |= {} if service_account is None else {"the service account": service_account}
     for what, name in named.items():
         check_name(what, name)
     arguments = load_recipe(recipe_path)
@@ -61,7 +61,10 @@ def compile_recipe(
         secrets=secrets or {},
         service_account=service_account,
     )
-    _write(settings, arguments, recipe_path, output)
+    try:
+        _write(settings, arguments, recipe_path, output)
+    except OSError as error:
+        raise InputError(f"cannot write {output}: {error.strerror}") from error
     return settings.expectations()
 
 

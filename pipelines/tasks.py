@@ -8,6 +8,7 @@ from kfp import dsl, kubernetes
 from pipelines.resources import RESOURCES
 from pipelines.secrets import SECRETS, describe_secrets
 from storm_core.log_lines import TASK_NAME_VARIABLE
+from storm_core.stores.references import STORE_VARIABLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,11 @@ class TaskSettings:
     def expectations(self) -> list[str]:
         """What must be in the namespace of a run, a line each."""
         lines = describe_secrets(self.secrets)
+        store = self.environment.get(STORE_VARIABLE, "")
+        if not store:
+            lines.append("a store that is not named yet: verdicts go from pod to pod by reference, so give --store")
+        elif store.startswith("s3://") and "s3" not in self.secrets:
+            lines.append(f"pods that {store} lets in by their own identity, as no --s3-secret is named")
         if self.service_account:
             lines.append(f"service account {self.service_account}: choose it when you start the run")
         return lines

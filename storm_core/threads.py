@@ -51,19 +51,20 @@ def _groups(line: str, hierarchies: Path) -> Iterator[Path]:
     _, controllers, path = line.split(":", 2)
     if controllers and "cpu" not in controllers.split(","):
         return
-    mounted = hierarchies / controllers
+    # Of version 1 some systems name the mount in another order than the membership; `cpu` leads to it there.
+    mounted = hierarchies / (controllers if (hierarchies / controllers).is_dir() else "cpu")
     # In a container the mount may show its own group alone, which then lies at the root.
     for directory in [PurePosixPath(path), *PurePosixPath(path).parents]:
         yield mounted / directory.relative_to("/")
 
 
 def _limit(group: Path) -> float | None:
-    """The processors that one group allows; None where it sets no limit, or is not to be seen."""
+    """The processors that one group allows; None where it sets no limit, or none that can be read."""
     try:
         if (group / "cpu.max").is_file():
             quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()
         else:
             quota, period = ((group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period"))
-    except OSError:
+        return None if quota == "max" or int(quota) <= 0 else int(quota) / int(period)
+    except (OSError, ValueError):  # A sandbox may show files that are empty.
         return None
-    return None if quota == "max" or int(quota) <= 0 else int(quota) / int(period)

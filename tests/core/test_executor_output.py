@@ -22,6 +22,7 @@ def told(tmp_path: Path, tiny_llama: Path) -> dict[str, Any]:
         "scan": listed("scan", "system.Artifact"),
         "metrics": listed("metrics", "system.Metrics"),
         "executor-logs": listed("executor-logs", "system.Artifact"),
+        "not-made-yet": {"artifacts": []},
     }
     executor_input = {"outputs": {"artifacts": artifacts, "outputFile": str(tmp_path / "task" / "output.json")}}
     arguments = ["scan", "--model", str(tiny_llama), "--scan", str(tmp_path / "scan")]

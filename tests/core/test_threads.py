@@ -43,6 +43,15 @@ def test_version_1_without_a_limit_limits_nothing(tmp_path: Path) -> None:
     assert lay_out(tmp_path, "4:cpu,cpuacct:/\n", files) is None
 
 
+def test_version_1_is_read_where_the_mount_has_another_name(tmp_path: Path) -> None:
+    files = {"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}
+    assert lay_out(tmp_path, "4:cpuacct,cpu:/a\n", files) == 3
+
+
+def test_file_that_says_nothing_limits_nothing(tmp_path: Path) -> None:
+    assert lay_out(tmp_path, "0::/\n", {"cpu.max": ""}) is None
+
+
 def test_limit_of_the_memory_hierarchy_is_none_of_the_processors(tmp_path: Path) -> None:
     files = {"cpuset/cpu.cfs_quota_us": "50000", "cpuset/cpu.cfs_period_us": "100000"}
     assert lay_out(tmp_path, "4:cpuset:/\n", files) is None

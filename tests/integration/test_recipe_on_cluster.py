@@ -120,7 +120,7 @@ KNOWN = {
     "event": "Created container",
     "config map": "launcher.py",
     "file": "secretAsEnv",
-    "object": "storm_core",
+    "object": '"producer"',
     "MLflow run": "storm.stage",
     "MLflow version": "storm.decision",
     "MLflow file": "</html>",

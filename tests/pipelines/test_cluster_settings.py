@@ -104,7 +104,7 @@ def test_person_is_told_which_secrets_with_which_keys(tmp_path: Path, capsys: py
         assert "service account our-runner" in place
 
 
-@pytest.mark.parametrize("name", ["Our-S3", "a_b", "-a", "a/b", "x" * 254, "a..b"])
+@pytest.mark.parametrize("name", ["", "Our-S3", "a_b", "-a", "a/b", "x" * 254, "a..b"])
 @pytest.mark.parametrize("flag", ["--s3-secret", "--service-account"])
 def test_name_that_kubernetes_does_not_take_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, name: str
@@ -115,6 +115,25 @@ def test_name_that_kubernetes_does_not_take_is_refused(
     assert error.count("\n") == 1
     assert "must be a name of Kubernetes" in error
     assert not (tmp_path / "p.yaml").exists()
+
+
+def test_pipeline_without_a_store_or_a_secret_for_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiled(tmp_path / "p.yaml")
+    assert "give --store" in capsys.readouterr().out
+    compiled(tmp_path / "p.yaml", "--store", "s3://bucket")
+    assert "no --s3-secret is named" in capsys.readouterr().out
+    compiled(tmp_path / "p.yaml", "--store", "s3://bucket", "--s3-secret", "our-s3")
+    assert "--" not in capsys.readouterr().out
+
+
+def test_output_that_cannot_be_written_is_an_error_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.yaml").mkdir()
+    recipe = str(ROOT / "recipes" / "smoke.yaml")
+    assert main(["compile", "--recipe", recipe, "--output", str(tmp_path / "p.yaml")]) == 1
+    assert "cannot write" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["p.yaml"]
 
 
 def test_every_task_asks_for_processors_and_memory(documents: list[dict[str, Any]]) -> None:
