@@ -44,7 +44,7 @@ def write_executor_output(
     }
     artifacts = {}
     for name, listed in outputs.get("artifacts", {}).items():
-        artifact = next(iter(listed.get("artifacts", [])), {})
+        artifact: dict[str, Any] = next(iter(listed.get("artifacts", [])), {})
         ours = metrics if artifact.get("type", {}).get("schemaTitle") == METRICS_TYPE else metadata.get(name)
         if ours is not None:
             artifacts[name] = {"artifacts": [{**artifact, "metadata": {**artifact.get("metadata", {}), **ours}}]}
