@@ -1,10 +1,9 @@
 """What each task of a recipe takes of a machine: seconds, processor seconds and peak memory.
 
-    python benchmarks/resources.py [--recipe recipes/smoke.yaml] [--smoke]
+    python benchmarks/resources.py [--recipe recipes/smoke.yaml]
 
 Runs the recipe with its engine of subprocesses, each stage started by a small process that measures it, in a new
 directory, so that nothing is reused. `pipelines/resources.py` asks a cluster for what this prints, rounded up.
-`--smoke` takes few examples, and says nothing about sizes.
 """
 
 import argparse
@@ -16,8 +15,6 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
-
-import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -31,7 +28,6 @@ from pipelines.run import run_recipe  # noqa: E402
 from storm_core.log_lines import TASK_NAME_VARIABLE  # noqa: E402
 
 MEASURED_VARIABLE = "STORM_MEASURED"
-SMOKE = {"prepare_max_examples_per_source": 12, "train_max_length": 256, "audit_probe_examples": 2}
 
 
 class MeasuredStage(local.StageProcess):
@@ -47,17 +43,13 @@ def main() -> int:
         return measure(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "smoke.yaml")
-    parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("STORM_", "MLFLOW_"))]:
         del os.environ[name]
     local.StageProcess = MeasuredStage  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as scratch:
         os.environ[MEASURED_VARIABLE] = f"{scratch}/measured"
-        recipe = Path(scratch) / options.recipe.name
-        arguments = yaml.safe_load(options.recipe.read_text(encoding="utf-8"))
-        recipe.write_text(yaml.safe_dump({**arguments, **(SMOKE if options.smoke else {})}), encoding="utf-8")
-        run_recipe(recipe, Path(scratch) / "runs")
+        run_recipe(options.recipe, Path(scratch) / "runs")
         print_table(Path(scratch) / "measured")
     return 0
 
