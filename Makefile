@@ -14,6 +14,7 @@ SPREAD = -n $(TEST_PROCESSES) --dist loadfile
 # Nothing that is started here reports to anyone; the same variables as in storm_core/telemetry.py.
 export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
+export HF_UPDATE_DOWNLOAD_COUNTS := 0
 export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 

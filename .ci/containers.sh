@@ -12,9 +12,10 @@ cluster=$(realpath "${STORM_CLUSTER_TOOL:-../shared/cluster/cluster}")
 [ -x "$cluster" ] || { echo "no cluster: $cluster is no program; set STORM_CLUSTER_TOOL to one" >&2; exit 1; }
 
 settings=$(mktemp)
+started=""
 clean_up() {
     rm -f "$settings"
-    "$cluster" down || true
+    [ -z "$started" ] || "$cluster" down || true
     bash .ci/stop_docker.sh
 }
 trap clean_up EXIT
@@ -45,6 +46,7 @@ fi
 PIP_CONF=$settings BUILD_NETWORK=host make images IMAGES=cluster BASE_IMAGE="$base" TORCH_INDEX=
 make test-images
 
+started=yes
 "$cluster" up
 eval "$("$cluster" env)"
 version=$(.venv/bin/python -c "from storm_core import __version__; print(__version__)")

@@ -11,7 +11,7 @@ from storm_core.curation.config import AuditConfig
 def audit(
     model: dsl.Input[dsl.Model],
     examples: dsl.Input[dsl.Dataset],
-    verdicts: list,
+    verdicts: list[str],
     audit: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     rubrics: str = "",

@@ -10,7 +10,7 @@ from storm_core.reporting.config import ReportConfig
 @dsl.container_component
 def report(
     selection: dsl.Input[dsl.Dataset],
-    verdicts: list,
+    verdicts: list[str],
     scan: dsl.Input[dsl.Artifact],
     training: dsl.Input[dsl.Artifact],
     base_evaluation: dsl.Input[dsl.Artifact],

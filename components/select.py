@@ -10,7 +10,7 @@ from storm_core.curation.config import SelectConfig
 @dsl.container_component
 def select(
     examples: dsl.Input[dsl.Dataset],
-    verdicts: list,
+    verdicts: list[str],
     selection: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     min_educational_value: float = SelectConfig.min_educational_value,

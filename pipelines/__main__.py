@@ -33,8 +33,8 @@ def _run(parsed: argparse.Namespace) -> None:
     if parsed.command == "compile":
         from pipelines.compilation import compile_recipe  # noqa: PLC0415
 
-        secrets = {kind: getattr(parsed, f"{kind}_secret") for kind in SECRETS}
-        expected = compile_recipe(
+        secrets = {kind: getattr(parsed, f"{kind}_secret".replace("-", "_")) for kind in SECRETS}
+        compiled = compile_recipe(
             parsed.recipe,
             parsed.output,
             store=parsed.store,
@@ -45,8 +45,10 @@ def _run(parsed: argparse.Namespace) -> None:
             digests=parsed.digests,
         )
         print(f"wrote {parsed.output}")
-        if expected:
-            print("In the namespace where it runs it expects", *expected, sep="\n  ")
+        if compiled.expectations:
+            print("A run expects in its namespace", *compiled.expectations, sep="\n  ")
+        for warning in compiled.warnings:
+            print(f"python -m pipelines compile: warning: {warning}", file=sys.stderr)
     else:
         from pipelines.run import run_recipe  # noqa: PLC0415
 
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     compiler.add_argument("--store", help="URI of the artifact store that every task uses (STORM_STORE)")
     compiler.add_argument("--tracking-uri", help="MLflow server that every task logs to (MLFLOW_TRACKING_URI)")
     for kind, secret in SECRETS.items():
-        text = f"name of the Kubernetes secret with which tasks {secret.purpose}; keys: {secret.keys()}"
+        text = f"name of the Kubernetes secret with which tasks {secret.purpose} ({secret.keys()})"
         compiler.add_argument(f"--{kind}-secret", metavar="NAME", help=text)
     compiler.add_argument("--service-account", metavar="NAME", help="what the run's pods are to run as")
     compiler.add_argument("--registry", help="where the images were pushed to, such as ghcr.io/someone")

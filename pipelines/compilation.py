@@ -3,17 +3,31 @@
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from kfp import compiler
 
 from components import images
-from pipelines.recipes import load_recipe
+from pipelines.recipes import REFERENCES, load_recipe
 from pipelines.secrets import check_name
 from pipelines.storm import storm_pipeline
 from pipelines.tasks import TaskSettings
 from storm_core.errors import InputError
 from storm_core.stores.references import STORE_VARIABLE
+from storm_core.stores.uris import S3Location, parse_uri
+
+
+class Compiled(NamedTuple):
+    """What a person should know of a compiled pipeline, a line each.
+
+    Attributes:
+        expectations: what must be in the namespace of a run.
+        warnings: what will stop a run unless its arguments or its namespace say otherwise.
+    """
+
+    expectations: list[str]
+    warnings: list[str]
 
 
 def compile_recipe(
@@ -26,26 +40,24 @@ def compile_recipe(
     service_account: str | None = None,
     registry: str | None = None,
     digests: Path | None = None,
-) -> list[str]:
+) -> Compiled:
     """Write the pipeline with the recipe's arguments as its defaults; a person can still change them for a run.
 
     Args:
         recipe_path: YAML file of run arguments.
         output: the `.yaml` file to write.
-        store: value of `STORM_STORE` in every container; without one, artifacts pass through KFP itself.
-        tracking_uri: value of `MLFLOW_TRACKING_URI` in every container.
+        store: value of `STORM_STORE` in every container, `s3://bucket` or `s3://bucket/prefix`. A run needs one:
+            verdicts go from pod to pod by reference.
+        tracking_uri: value of `MLFLOW_TRACKING_URI` in every container, `http://` or `https://`.
         secrets: names of secrets in the cluster by kind, a key of `pipelines.secrets.SECRETS`.
         service_account: what the run's pods are to run as. The pipeline says so in its description; KFP has no field
             for it but a run's.
         registry: where the images were pushed to; without one, a node must have them already.
         digests: the build's metadata file; with it images are named by digest.
 
-    Returns:
-        What the pipeline expects in the namespace where it runs, a line each.
-
     Raises:
-        InputError: the recipe cannot work, `output` is not a YAML file in an existing directory, a name is none of
-            Kubernetes, an image has no digest, or `output` cannot be written.
+        InputError: the recipe cannot work, `output` is not a YAML file in an existing directory or cannot be written, a
+            name is not valid in Kubernetes, pods cannot reach the store or the server, or an image has no digest.
     """
     if output.suffix not in (".yaml", ".yml") or not output.parent.is_dir():
         raise InputError(f"output must be a .yaml file in an existing directory, got {output}")
@@ -53,6 +65,7 @@ def compile_recipe(
     named |= {} if service_account is None else {"the service account": service_account}
     for what, name in named.items():
         check_name(what, name)
+    _check_addresses(store, tracking_uri)
     arguments = load_recipe(recipe_path)
     environment = {STORE_VARIABLE: store, "MLFLOW_TRACKING_URI": tracking_uri}
     settings = TaskSettings(
@@ -65,7 +78,35 @@ def compile_recipe(
         _write(settings, arguments, recipe_path, output)
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror}") from error
-    return settings.expectations()
+    return Compiled(expectations=settings.expectations(), warnings=_warnings(settings, arguments))
+
+
+def _check_addresses(store: str | None, tracking_uri: str | None) -> None:
+    """Refuse what no pod reaches, and credentials, which would be read in every pod."""
+    if store is not None and not ("://" in store and isinstance(parse_uri(store), S3Location)):
+        raise InputError(f"pods share no disk; the store must be s3://bucket or s3://bucket/prefix, got {store}")
+    if tracking_uri is not None:
+        parts = urlsplit(tracking_uri)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(f"the tracking URI must be http://host or https://host, got {tracking_uri}")
+        if "@" in parts.netloc:
+            raise InputError("the tracking URI must hold no user or password; name a secret with --mlflow-secret")
+
+
+def _warnings(settings: TaskSettings, arguments: Mapping[str, Any]) -> list[str]:
+    """What will stop a run, but may be given to it later: by its arguments, or by the pods' own identity."""
+    lines = []
+    local = [name for name in REFERENCES if "://" not in arguments[name]]
+    if local:
+        lines.append(f"no pod has the paths of {', '.join(local)}; `storm artifact push` makes URIs of them")
+    store = settings.environment.get(STORE_VARIABLE)
+    if store is None:
+        lines.append("no --store: select will not find the verdicts, which go from pod to pod by reference")
+    elif "s3" not in settings.secrets:
+        lines.append(f"no --s3-secret: the pods need an identity of their own that may use {store}")
+    if arguments.get("score_engine") == "openai" and "judge" not in settings.secrets:
+        lines.append("no --judge-secret: the judge's endpoint will be asked without a key")
+    return lines
 
 
 def _write(settings: TaskSettings, arguments: dict[str, Any], recipe_path: Path, output: Path) -> None:

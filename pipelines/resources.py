@@ -1,10 +1,12 @@
 """What a task asks a cluster for, by the verb of its stage.
 
 Each line's comment is what `benchmarks/resources.py` measured in the demo, whose model has 135M parameters, on two
-processors: how many of them a stage kept busy, and its peak memory, the larger of two runs. Of memory a quarter more is
-asked for, rounded up; of processors one where a stage uses more, so that two stages can share two. A stage takes as
-many threads as its CPU limit (`storm_core.threads`). Memory is not limited: what a stage takes grows with the model,
-and a limit that fits the demo would kill it.
+processors: how many of them a stage kept busy, and its peak memory, the larger of two runs.
+
+- Memory: a quarter more than the peak, rounded up. It is not limited: what a stage takes grows with the model, and a
+  limit that fits the demo would kill it.
+- Processors: a stage that computes on several asks for one and may use two, so that two stages fit on two processors;
+  one that is over in seconds asks for half of one. A stage takes as many threads as its limit (`storm_core.threads`).
 """
 
 from collections.abc import Mapping

@@ -28,14 +28,14 @@ class Secret:
     """
 
     purpose: str
-    required: tuple[str, ...] = ()
+    required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     verbs: tuple[str, ...] | None = None
 
     def keys(self) -> str:
         """The keys in words."""
-        optional = f"optional: {', '.join(self.optional)}" if self.optional else ""
-        return "; ".join(filter(None, [", ".join(self.required), optional]))
+        optional = f"; optional: {', '.join(self.optional)}" if self.optional else ""
+        return f"keys: {', '.join(self.required)}{optional}"
 
 
 SECRETS: Mapping[str, Secret] = {
@@ -55,10 +55,13 @@ SECRETS: Mapping[str, Secret] = {
         required=("OPENAI_API_KEY",),
         verbs=("score", "audit"),
     ),
-    # A user with a password, or a token.
     "mlflow": Secret(
-        purpose="log runs and register models",
-        optional=("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+        purpose="log runs and register models, as a user",
+        required=("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    ),
+    "mlflow-token": Secret(
+        purpose="log runs and register models, by a token",
+        required=("MLFLOW_TRACKING_TOKEN",),
     ),
 }
 
@@ -71,8 +74,8 @@ def check_name(what: str, name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{what} must be a name of Kubernetes: at most 253 of a-z, 0-9, '-' and '.', beginning and ending with a "
-            f"letter or digit; got {name!r}"
+            f"{what} must be a valid Kubernetes name: at most 253 of a-z, 0-9, '-' and '.', a letter or digit first "
+            f"and last; got {name!r}"
         )
 
 
@@ -83,4 +86,4 @@ def describe_secrets(names: Mapping[str, str]) -> list[str]:
 
 def _describe(name: str, secret: Secret) -> str:
     tasks = "every task" if secret.verbs is None else ", ".join(secret.verbs)
-    return f"secret {name} ({secret.keys()}), by which {tasks} can {secret.purpose}"
+    return f"secret {name} ({secret.keys()}), with which {tasks} can {secret.purpose}"

@@ -45,11 +45,17 @@ class Outputs(NamedTuple):
     audit: dsl.Artifact
 
 
+def describe(settings: TaskSettings) -> str:
+    """What the KFP UI says of the pipeline."""
+    expected = settings.expectations()
+    return "\n".join([DESCRIPTION, *(["A run expects in its namespace", *expected] if expected else [])])
+
+
 def storm_pipeline(settings: TaskSettings = TaskSettings()) -> dsl.base_component.BaseComponent:  # noqa: B008 (frozen)
     """The recipe's graph as a KFP pipeline whose tasks ask for what `settings` say."""
     apply, score_shards = settings.apply, score_shards_pipeline(settings)
 
-    @dsl.pipeline(name="storm", description="\n".join([DESCRIPTION, *settings.expectations()]))
+    @dsl.pipeline(name="storm", description=describe(settings))
     def storm(
         base_model: str,
         sibling_model: str,

@@ -8,7 +8,6 @@ from kfp import dsl, kubernetes
 from pipelines.resources import RESOURCES
 from pipelines.secrets import SECRETS, describe_secrets
 from storm_core.log_lines import TASK_NAME_VARIABLE
-from storm_core.stores.references import STORE_VARIABLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +42,6 @@ class TaskSettings:
     def expectations(self) -> list[str]:
         """What must be in the namespace of a run, a line each."""
         lines = describe_secrets(self.secrets)
-        store = self.environment.get(STORE_VARIABLE, "")
-        if not store:
-            lines.append("a store that is not named yet: verdicts go from pod to pod by reference, so give --store")
-        elif store.startswith("s3://") and "s3" not in self.secrets:
-            lines.append(f"pods that {store} lets in by their own identity, as no --s3-secret is named")
         if self.service_account:
             lines.append(f"service account {self.service_account}: choose it when you start the run")
         return lines
@@ -64,9 +58,9 @@ def use_secrets(task: dsl.PipelineTask, verb: str, names: Mapping[str, str]) -> 
     for kind, name in names.items():
         secret = SECRETS[kind]
         if secret.verbs is None or verb in secret.verbs:
-            for keys, optional in ((secret.required, False), (secret.optional, True)):
-                if keys:
-                    kubernetes.use_secret_as_env(task, name, dict(zip(keys, keys, strict=True)), optional=optional)
+            kubernetes.use_secret_as_env(task, name, {key: key for key in secret.required})
+            if secret.optional:
+                kubernetes.use_secret_as_env(task, name, {key: key for key in secret.optional}, optional=True)
 
 
 def without_caching(task: dsl.PipelineTask) -> dsl.PipelineTask:

@@ -6,10 +6,12 @@ variable of the environment while requests reads it, which has ended stages wher
 
 import os
 
-# The last one is the word of donottrack.sh, for what has no variable of its own.
+# HF_UPDATE_DOWNLOAD_COUNTS: `datasets`, by which lm-eval reads its questions, tells a counter of each data set that it
+# loads. DO_NOT_TRACK: the word of donottrack.sh, for what has no variable of its own.
 NO_TELEMETRY = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }

@@ -111,6 +111,16 @@ def _open_run(name: str) -> tuple[StageRun, bool]:
 def _experiment_id(client: "MlflowClient") -> str:
     if injected := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return injected
+    from mlflow.exceptions import MlflowException
+
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "storm")
     experiment = client.get_experiment_by_name(name)
-    return experiment.experiment_id if experiment else client.create_experiment(name)
+    if experiment is None:
+        try:
+            return client.create_experiment(name)
+        except MlflowException:
+            # Tasks that start side by side all find none; the server lets one of them make it.
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    return experiment.experiment_id

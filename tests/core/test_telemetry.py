@@ -12,8 +12,8 @@ from storm_core.records import Message, make_example, write_examples
 from storm_core.telemetry import NO_TELEMETRY, disable_telemetry
 
 ROOT = Path(__file__).parents[2]
-# MLflow keeps quiet by itself where it takes itself to be tested; the hub's client where it is offline.
-HUSHED = ("CI", "GITHUB_ACTIONS", "HF_HUB_OFFLINE", "PYTEST_CURRENT_TEST", *NO_TELEMETRY)
+# All that the child gets: MLflow keeps quiet by itself where a variable of any CI is set, the hub's client offline.
+KEPT = ("HOME", "LANG", "PATH", "PYTHONPATH", "VIRTUAL_ENV")
 # Notes every address that the process looks up or connects to, and refuses it as a machine without internet would.
 CHILD = """
 import socket, sys, threading, time
@@ -26,22 +26,27 @@ def watch(event, arguments):
         raise OSError("no network here")
 
 sys.addaudithook(watch)
-command, main = sys.argv.pop(1), None
-if command == "plain":
-    from mlflow import MlflowClient
-    MlflowClient().create_experiment("storm")
-    time.sleep(5)
-else:
+what, code = sys.argv.pop(1), 0
+if what == "stage":
     from storm_core.cli import main
     code = main(sys.argv[1:])
-    time.sleep(5)
-    sys.exit(code)
+if what.startswith("told"):
+    from storm_core.telemetry import disable_telemetry
+    disable_telemetry()
+if what.endswith("mlflow"):
+    from mlflow import MlflowClient
+    MlflowClient().create_experiment(what)
+if what.endswith("datasets"):
+    import datasets
+    datasets.load_dataset("json", data_files=sys.argv[1], cache_dir=sys.argv[2])
+time.sleep(5)
+sys.exit(code)
 """
 
 
 def addresses(tmp_path: Path, *arguments: str) -> list[str]:
     """What the command of a stage, with MLflow on, looked up or connected to."""
-    environment = {name: value for name, value in os.environ.items() if name not in HUSHED}
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
     command = [sys.executable, "-c", CHILD, *arguments]
     finished = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -49,8 +54,12 @@ def addresses(tmp_path: Path, *arguments: str) -> list[str]:
     return [line for line in finished.stdout.splitlines() if line.startswith("asked for")]
 
 
-def test_mlflow_left_to_itself_asks_outside(tmp_path: Path) -> None:
-    assert any("mlflow" in line for line in addresses(tmp_path, "plain")), "this test watches the wrong thing"
+@pytest.mark.parametrize("library", ["mlflow", "datasets"])
+def test_library_left_to_itself_asks_outside_and_told_so_nobody(tmp_path: Path, library: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "Where is rain from?"}\n')
+    arguments = (str(tmp_path / "rows.jsonl"), str(tmp_path / "cache"))
+    assert addresses(tmp_path, library, *arguments), "this test watches the wrong thing"
+    assert addresses(tmp_path, f"told {library}", *arguments) == []
 
 
 def test_scan_asks_nobody(tmp_path: Path, tiny_llama: Path) -> None:

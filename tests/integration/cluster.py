@@ -6,8 +6,10 @@ import re
 import secrets
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from kubernetes import client, config
 # What must be gone with the namespace, and what an earlier run that was killed left, carry it.
 LABEL = "storm-kubeflow/tests"
 WAIT_SECONDS = 300
+# An older namespace of ours is nobody's any more; a younger one may be another person's run.
+LONGEST_RUN = timedelta(hours=2)
 # What a container waits for in vain.
 _HOPELESS = ("CreateContainerConfigError", "ErrImagePull", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName")
 
@@ -85,7 +89,9 @@ class Cluster:
             if reason := _waits_in_vain(status):
                 raise AssertionError(f"pod {name}: {reason}\n{self.tail(name)}")
             time.sleep(0.5)
-        raise AssertionError(f"pod {name} is not there after {WAIT_SECONDS} s: {status}\n{self.tail(name)}")
+        raise AssertionError(
+            f"pod {name} did not become ready or end within {WAIT_SECONDS} s: {status}\n{self.tail(name)}"
+        )
 
     def tail(self, name: str) -> str:
         """The end of the pod's log, where it has one."""
@@ -98,14 +104,22 @@ class Cluster:
     def forwarded(self, pod: str, port: int) -> Iterator[str]:
         """The pod's port at an address of this machine, as `host:port`."""
         command = ["kubectl", "--namespace", self.namespace, "port-forward", f"pod/{pod}", f":{port}"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        # To a file: kubectl writes a line for each connection, and would stop at a pipe that nobody reads.
+        with tempfile.NamedTemporaryFile("r") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
             try:
-                assert process.stdout is not None
-                found = re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())
-                assert found, f"{' '.join(command)} forwards nothing"
-                yield found[0]
+                yield _address(Path(said.name), process)
             finally:
                 process.terminate()
+
+
+def _address(said: Path, process: "subprocess.Popen[bytes]") -> str:
+    """The address that kubectl says it forwards from."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"127\.0\.0\.1:\d+", said.read_text(encoding="utf-8")):
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"kubectl forwards nothing: {said.read_text(encoding='utf-8')}")
 
 
 def _waits_in_vain(status: Any) -> str:
@@ -121,7 +135,7 @@ def _waits_in_vain(status: Any) -> str:
 
 @contextlib.contextmanager
 def namespace() -> Iterator[Cluster]:
-    """A new namespace, gone with all that is in it afterwards; those of killed runs are removed first."""
+    """A new namespace, gone with all that is in it afterwards; what runs that were killed left is removed first."""
     if not os.environ.get("KUBECONFIG"):
         raise AssertionError("KUBECONFIG names no cluster; `make test-cluster` needs one that has the images")
     if not shutil.which("kubectl"):
@@ -129,7 +143,8 @@ def namespace() -> Iterator[Cluster]:
     config.load_kube_config(str(Path(os.environ["KUBECONFIG"])))
     api = client.CoreV1Api()
     for left in api.list_namespace(label_selector=LABEL).items:
-        _remove(api, left.metadata.name)
+        if datetime.now(UTC) - left.metadata.creation_timestamp > LONGEST_RUN:
+            _remove(api, left.metadata.name)
     name = f"storm-test-{secrets.token_hex(4)}"
     labels = {LABEL: "true", "pod-security.kubernetes.io/enforce": "restricted"}
     api.create_namespace({"metadata": {"name": name, "labels": labels}})
@@ -140,8 +155,11 @@ def namespace() -> Iterator[Cluster]:
 
 
 def _remove(api: Any, name: str) -> None:
-    with contextlib.suppress(client.ApiException):
+    try:
         api.delete_namespace(name)
+    except client.ApiException as error:
+        if error.status != 404:
+            raise
     deadline = time.monotonic() + WAIT_SECONDS
     while any(one.metadata.name == name for one in api.list_namespace().items):
         assert time.monotonic() < deadline, f"namespace {name} is still there after {WAIT_SECONDS} s"

@@ -229,9 +229,7 @@ def _run(compiled: Path, walk: Walk, root: Path) -> dict[str, Any]:
         with tasks_run_by(partial(StagePod, walk=walk)), quiet_kfp():
             return dict(pipeline().outputs)
     except RuntimeError as error:
-        newest = max(walk.logs.iterdir(), key=lambda path: path.stat().st_mtime, default=None)
-        log = newest.read_text(encoding="utf-8")[-3000:] if newest else "no pod wrote anything"
-        raise AssertionError(f"{error}\n{newest}:\n{log}") from error
+        raise AssertionError("\n\n".join([str(error), *walk.failures])) from error
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ LAUNCHER = "/kfp-launcher"
 # What KFP's launcher adds to the outputs of every task.
 LOGS_OUTPUT = "executor-logs"
 _SCRATCH = ("minio", "s3", "gcs", ".cache", ".config", ".local")
-# The field of KFP's ResourceSpec to that of Kubernetes.
+# The field of KFP's ResourceSpec to that of Kubernetes, and the older form of the same, which KFP reads no more.
+_OLD_RESOURCES = ("cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit")
 _RESOURCES = {
     "resourceCpuRequest": ("requests", "cpu"),
     "resourceMemoryRequest": ("requests", "memory"),
@@ -76,7 +77,7 @@ def resources(container: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Requests and limits as Kubernetes has them, of what the compiled container asks for."""
     asked: dict[str, dict[str, str]] = {}
     for field, quantity in container.get("resources", {}).items():
-        if field in _RESOURCES:
+        if field not in _OLD_RESOURCES:
             kind, resource = _RESOURCES[field]
             asked.setdefault(kind, {})[resource] = quantity
     return asked
@@ -92,6 +93,8 @@ def with_logs_output(executor_input: str) -> str:
 
 
 def _secrets(kubernetes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    unknown = set(kubernetes) - {"secretAsEnv"}
+    assert not unknown, f"these pods have no {sorted(unknown)} yet, which the compiled pipeline asks for"
     return [
         {"name": pair["envVar"], "valueFrom": {"secretKeyRef": _key(secret, pair["secretKey"])}}
         for secret in kubernetes.get("secretAsEnv", [])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp.local import config, status, task_handler_interface
+from kubernetes import client
 
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from tests.integration import kfp_pod
@@ -39,6 +40,7 @@ class Walk:
         executors: by the name of the task.
         ended: the tasks that ran, in their order.
         logs: directory with the log of each pod.
+        failures: why a task did not end well, the first one first.
     """
 
     cluster: Cluster
@@ -46,6 +48,7 @@ class Walk:
     service_account: str
     logs: Path
     ended: list[Ended] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 class StagePod(task_handler_interface.ITaskHandler):
@@ -72,24 +75,25 @@ class StagePod(task_handler_interface.ITaskHandler):
     def run(self) -> status.Status:
         """Run the pod; its log goes to a file, its outputs to where kfp.local looks for them."""
         name = f"{self.task}-{secrets.token_hex(3)}"
-        executor = self.walk.executors[self.task]
-        account = self.walk.service_account
-        self.walk.cluster.add_files(name, self._files())
-        self.walk.cluster.add_pod(kfp_pod.pod(name, executor, self.command, service_account=account))
-        log = self.walk.logs / f"{name}.log"
         try:
-            ended_well = self.walk.cluster.wait_until_over(name)
-        except AssertionError as reason:  # kfp.local would keep it to itself.
-            log.write_text(f"{reason}\n", encoding="utf-8")
+            self._run_pod(name)
+        except (AssertionError, client.ApiException) as reason:  # kfp.local would keep it to itself.
+            self.walk.failures.append(f"{name}: {reason}")
             return status.Status.FAILURE
-        lines = self.walk.cluster.log(name).splitlines()
-        log.write_text("".join(f"{line}\n" for line in lines if not line.startswith(MARK)), encoding="utf-8")
-        if not ended_well:
-            return status.Status.FAILURE
+        return status.Status.SUCCESS
+
+    def _run_pod(self, name: str) -> None:
+        cluster, executor = self.walk.cluster, self.walk.executors[self.task]
+        cluster.add_files(name, self._files())
+        cluster.add_pod(kfp_pod.pod(name, executor, self.command, service_account=self.walk.service_account))
+        ended_well = cluster.wait_until_over(name)
+        lines = cluster.log(name).splitlines()
+        said = [line for line in lines if not line.startswith(MARK)]
+        (self.walk.logs / f"{name}.log").write_text("\n".join(said) + "\n", encoding="utf-8")
+        assert ended_well, "\n".join(["the stage failed", *said[-30:]])
         self._unpack("".join(line.removeprefix(MARK) for line in lines if line.startswith(MARK)))
         output = json.loads(Path(self.local_input["outputs"]["outputFile"]).read_text(encoding="utf-8"))
         self.walk.ended.append(Ended(self.task, name, self.local_input, output))
-        return status.Status.SUCCESS
 
     def _there(self, text: str, *, uris: bool = False) -> str:
         """The text with this machine's paths as the pod has them; those in an ExecutorInput's `uri` are URIs there."""

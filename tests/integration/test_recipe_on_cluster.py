@@ -79,7 +79,7 @@ def test_numbers_of_every_stage_arrive_as_metrics_and_kfp_s_own_output_is_left_a
         assert kfp_pod.LOGS_OUTPUT not in told
 
 
-def test_stages_are_nested_runs_in_mlflow_that_finished(finished: Finished, as_user: Servers) -> None:
+def test_every_task_is_a_finished_run_in_mlflow(finished: Finished, as_user: Servers) -> None:
     tracking = MlflowClient()
     runs = tracking.search_runs([one.experiment_id for one in tracking.search_experiments()], max_results=1000)
     assert {run.info.run_name for run in runs} == set(finished.walk.executors)

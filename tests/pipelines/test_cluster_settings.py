@@ -19,7 +19,7 @@ from storm_core.cli import STAGES
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-NAMED = {"s3": "our-s3", "hub": "our-hub", "judge": "our-judge", "mlflow": "our-mlflow"}
+NAMED = {kind: f"our-{kind}" for kind in SECRETS}
 FLAGS = [part for kind, name in NAMED.items() for part in (f"--{kind}-secret", name)]
 
 
@@ -65,7 +65,8 @@ def test_each_task_gets_the_secrets_that_its_stage_needs_and_no_other(documents:
     pipeline, platform = documents
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     readers = {"fetch", "prepare", "score", "audit", "evaluate"}
-    expected = {"our-s3": set(STAGES), "our-mlflow": set(STAGES), "our-hub": readers, "our-judge": {"score", "audit"}}
+    expected = {f"our-{kind}": set(STAGES) for kind in ("s3", "mlflow", "mlflow-token")}
+    expected |= {"our-hub": readers, "our-judge": {"score", "audit"}}
     found: dict[str, set[str]] = {name: set() for name in expected}
     for executor, verb in verbs(pipeline).items():
         for secret in executors[executor]["secretAsEnv"]:
@@ -84,7 +85,7 @@ def test_keys_of_a_secret_become_variables_of_the_same_name(documents: list[dict
             assert all(pair["secretKey"] == pair["envVar"] for pair in secret["keyToEnv"])
         assert keys["our-s3", False] == ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
         assert keys["our-s3", True] == ["AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3"]
-        assert ("our-mlflow", False) not in keys
+        assert keys["our-mlflow", False] == ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
 
 
 def test_settings_of_one_pipeline_are_none_of_the_next(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_person_is_told_which_secrets_with_which_keys(tmp_path: Path, capsys: py
     told = capsys.readouterr().out
     for place in (told, pipeline["pipelineInfo"]["description"]):
         for kind, name in NAMED.items():
-            (line,) = (line for line in place.splitlines() if name in line)
+            (line,) = (line for line in place.splitlines() if f"secret {name} " in line)
             assert all(key in line for key in (*SECRETS[kind].required, *SECRETS[kind].optional)), line
         assert "service account our-runner" in place
 
@@ -113,19 +114,54 @@ def test_name_that_kubernetes_does_not_take_is_refused(
     assert main(["compile", *arguments, f"{flag}={name}"]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "must be a name of Kubernetes" in error
+    assert "must be a valid Kubernetes name" in error
     assert not (tmp_path / "p.yaml").exists()
 
 
-def test_pipeline_without_a_store_or_a_secret_for_it_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str], *more: str, **arguments: str) -> list[str]:
+    """What compiling the demo's recipe, with these arguments changed, warns of."""
+    recipe = {**yaml.safe_load((ROOT / "recipes" / "smoke.yaml").read_text()), **arguments}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    compiled(tmp_path / "p.yaml", *more, recipe=tmp_path / "recipe.yaml")
+    return capsys.readouterr().err.splitlines()
+
+
+def test_person_is_warned_of_what_will_stop_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (paths, store) = warnings(tmp_path, capsys)
+    assert "no pod has the paths of base_model, sibling_model, data" in paths
+    assert "no --store" in store
+    uris = dict.fromkeys(("base_model", "sibling_model", "data"), "s3://bucket/model/1")
+    (identity,) = warnings(tmp_path, capsys, "--store", "s3://bucket", **uris)
+    assert "no --s3-secret" in identity
+    named = ("--store", "s3://bucket", "--s3-secret", "our-s3")
+    assert warnings(tmp_path, capsys, *named, **uris) == []
+    (key,) = warnings(tmp_path, capsys, *named, **uris, score_engine="openai")
+    assert "no --judge-secret" in key
+    assert warnings(tmp_path, capsys, *named, "--judge-secret", "key", **uris, score_engine="openai") == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [
+        ("--store", "/data/store", "pods share no disk"),
+        ("--store", "file:///data/store", "pods share no disk"),
+        ("--store", "s3://", "s3://"),
+        ("--store", "s3://user:hunter2@bucket/x", "bucket"),
+        ("--store", "", "pods share no disk"),
+        ("--tracking-uri", "sqlite:///mlflow.db", "must be http://host"),
+        ("--tracking-uri", "", "must be http://host"),
+        ("--tracking-uri", "http://user:hunter2@mlflow:5000", "--mlflow-secret"),
+    ],
+)
+def test_address_that_no_pod_reaches_or_that_holds_a_secret_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str, reason: str
 ) -> None:
-    compiled(tmp_path / "p.yaml")
-    assert "give --store" in capsys.readouterr().out
-    compiled(tmp_path / "p.yaml", "--store", "s3://bucket")
-    assert "no --s3-secret is named" in capsys.readouterr().out
-    compiled(tmp_path / "p.yaml", "--store", "s3://bucket", "--s3-secret", "our-s3")
-    assert "--" not in capsys.readouterr().out
+    arguments = ["--recipe", str(ROOT / "recipes" / "smoke.yaml"), "--output", str(tmp_path / "p.yaml")]
+    assert main(["compile", *arguments, flag, value]) == 1
+    error = capsys.readouterr().err
+    assert reason in error
+    assert "hunter2" not in error
+    assert not (tmp_path / "p.yaml").exists()
 
 
 def test_output_that_cannot_be_written_is_an_error_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

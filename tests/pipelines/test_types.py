@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from components.audit import audit
 from components.prepare import prepare
+from components.report import report
 from components.score import score
+from components.select import select
 from pipelines.__main__ import main
 from pipelines.score_shards import score_shards_pipeline
 from pipelines.tasks import TaskSettings
@@ -57,6 +60,12 @@ class Graph:
 
     def _into(self, where: str, task: dict[str, Any], around: dict[str, Any]) -> Iterator[Edge]:
         takes = self.definitions[task["componentRef"]["name"]].get("inputDefinitions", {})
+        for kind in ("parameters", "artifacts"):
+            for name, declared in takes.get(kind, {}).items():
+                needed = "defaultValue" not in declared and not declared.get("isOptional")
+                looped = name == task.get("parameterIterator", {}).get("itemInput")
+                if needed and not looped and name not in task.get("inputs", {}).get(kind, {}):
+                    yield Edge(f"{where}.{name}", "something", "nothing")
         for name, source in task.get("inputs", {}).get("parameters", {}).items():
             given = self._parameter_type(source, around, takes["parameters"][name]["parameterType"])
             yield Edge(f"{where}.{name}", takes["parameters"][name]["parameterType"], given)
@@ -145,6 +154,15 @@ def test_a_wrong_type_anywhere_would_be_found(document: dict[str, Any]) -> None:
         declared["parameterType"] = "NUMBER_INTEGER"
 
 
+def test_an_input_that_is_given_nothing_would_be_found(document: dict[str, Any]) -> None:
+    given = document["root"]["dag"]["tasks"]["train"]["inputs"]["artifacts"]
+    scan = given.pop("scan")
+    try:
+        assert [edge.where for edge in wrong(document)] == ["root/train.scan"]
+    finally:
+        given["scan"] = scan
+
+
 def test_every_default_is_of_the_type_of_its_parameter(document: dict[str, Any]) -> None:
     checked = 0
     for definition in [document["root"], *document["components"].values()]:
@@ -163,5 +181,8 @@ def test_elements_that_a_loop_takes_are_those_that_its_list_holds(document: dict
     loop = score_shards_pipeline(TaskSettings())
     assert produced == loop.component_spec.inputs["shard_indices"].type == "List[Integer]"
     assert produced == f"List[{score.component_spec.inputs['shard'].type}]"
+    gathered = loop.component_spec.outputs["Output"].type
+    for consumer in (select, audit, report):
+        assert consumer.component_spec.inputs["verdicts"].type == gathered == "List[String]"
     loops = [name for name in document["components"] if name.startswith("comp-for-loop")]
     assert loops == ["comp-for-loop-1"], "say of a new loop what its elements are"
