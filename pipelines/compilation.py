@@ -87,10 +87,10 @@ def _check_addresses(store: str | None, tracking_uri: str | None) -> None:
         raise InputError(f"pods share no disk; the store must be s3://bucket or s3://bucket/prefix, got {store}")
     if tracking_uri is not None:
         parts = urlsplit(tracking_uri)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"the tracking URI must be http://host or https://host, got {tracking_uri}")
         if "@" in parts.netloc:
             raise InputError("the tracking URI must hold no user or password; name a secret with --mlflow-secret")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(f"the tracking URI must be http://host or https://host, got {tracking_uri}")
 
 
 def _warnings(settings: TaskSettings, arguments: Mapping[str, Any]) -> list[str]:
