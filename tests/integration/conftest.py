@@ -25,6 +25,7 @@ from tests.integration import kfp_pod
 from tests.integration.cluster import Cluster, namespace
 from tests.integration.parents import QUESTIONS, make_parents
 from tests.integration.pods import StagePod, Walk
+from tests.pipelines.conftest import BFCL, SUITE, first_lines
 
 ROOT = Path(__file__).parents[2]
 # Where the cluster pulls the images from; without one, its nodes must have them.
@@ -33,45 +34,28 @@ SERVICE_ACCOUNT = "pipeline-runner"
 BUCKET, PREFIX = "models", "team"
 MLFLOW_USER = "storm"
 SECRETS = {"s3": "storm-s3", "hub": "storm-hub", "judge": "storm-judge", "mlflow": "storm-mlflow"}
-SUITE = {
-    "dtype": "float32",
-    "seeds": {"sample": 0, "random": 0, "numpy": 0, "torch": 0, "fewshot": 0},
-    "benchmarks": [
-        {
-            "name": "places",
-            "title": "Places",
-            "kind": "lm_eval",
-            "task": "storm_places",
-            "metric": "acc",
-            "num_fewshot": 0,
-            "apply_chat_template": True,
-            "fewshot_as_multiturn": False,
-            "batch_size": 12,
-            "questions": {
-                "path": "places.yml",
-                "samples": 12,
-                "distractors": 3,
-                "definition": {
-                    "output_type": "multiple_choice",
-                    "doc_to_text": "{{question}}",
-                    "doc_to_choice": "{{choices}}",
-                    "doc_to_target": "{{answer}}",
-                    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-                },
-            },
+PLACES = {
+    "name": "places",
+    "title": "Places",
+    "kind": "lm_eval",
+    "task": "storm_places",
+    "metric": "acc",
+    "num_fewshot": 0,
+    "apply_chat_template": True,
+    "fewshot_as_multiturn": False,
+    "batch_size": 12,
+    "questions": {
+        "path": "places.yml",
+        "samples": 12,
+        "distractors": 3,
+        "definition": {
+            "output_type": "multiple_choice",
+            "doc_to_text": "{{question}}",
+            "doc_to_choice": "{{choices}}",
+            "doc_to_target": "{{answer}}",
+            "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         },
-        {
-            "name": "simple_python",
-            "title": "BFCL simple (Python)",
-            "kind": "function_calling",
-            "path": "bfcl",
-            "categories": ["simple_python"],
-            "samples": 3,
-            "guidelines": True,
-            "batch_size": 3,
-            "max_new_tokens": 4,
-        },
-    ],
+    },
 }
 
 
@@ -178,17 +162,15 @@ def recipe(servers: Servers, tiny_tokenizer_directory: Path, tmp_path_factory: p
 
 
 def _data(directory: Path) -> Path:
-    bfcl = ROOT / ".data" / "bfcl_eval" / "data"
     for category in ("simple_python", "live_simple"):
         for folder in (".", "possible_answer"):
             name = f"{folder}/BFCL_v4_{category}.json"
-            (directory / "bfcl" / name).parent.mkdir(parents=True, exist_ok=True)
-            lines = (bfcl / name).read_text(encoding="utf-8").splitlines(keepends=True)
-            (directory / "bfcl" / name).write_text("".join(lines[:8]), encoding="utf-8")
+            first_lines(BFCL / name, directory / "bfcl" / name, 8)
     turns = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in QUESTIONS]
     (directory / "chats.jsonl").write_text("".join(json.dumps({"messages": one}) + "\n" for one in turns))
     (directory / "places.yml").write_text(yaml.safe_dump({"conversations": [list(pair) for pair in QUESTIONS]}))
-    (directory / "suite.yaml").write_text(yaml.safe_dump(SUITE))
+    suite = {**SUITE, "benchmarks": [PLACES, *SUITE["benchmarks"]]}
+    (directory / "suite.yaml").write_text(yaml.safe_dump(suite))
     return directory
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ from storm_core.stores.references import open_store
 ROOT = Path(__file__).parents[2]
 BFCL = ROOT / ".data" / "bfcl_eval" / "data"
 TOPICS = ["rain", "bread", "glass", "copper", "tides", "yeast", "steel", "maps", "bees", "ink", "salt", "wool"]
-SUITE = {
+SUITE: dict[str, Any] = {
     "dtype": "float32",
     "seeds": {"sample": 0, "random": 0, "numpy": 0, "torch": 0, "fewshot": 0},
     "benchmarks": [
