@@ -1,1 +1,1 @@
-"""One KFP container component a file: a signature and the command of its `storm` verb."""
+"""The KFP container component of every stage, made from the stage's declaration, and its image."""

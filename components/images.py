@@ -19,6 +19,23 @@ TRAINING = f"storm-training:{__version__}"
 VLLM = f"storm-vllm:{__version__}"
 
 IMAGES = (CORE, TRAINING, VLLM)
+
+IMAGE_OF: Mapping[str, str] = {
+    "fetch": TRAINING,
+    # The evaluations' own data is read with their own harness, to hold it out.
+    "prepare": TRAINING,
+    "score": TRAINING,
+    "select": CORE,
+    "audit": TRAINING,
+    "scan": CORE,
+    "train": TRAINING,
+    "merge": CORE,
+    "quantize": TRAINING,
+    "evaluate": TRAINING,
+    "gate": CORE,
+    "register": CORE,
+    "report": CORE,
+}
 # Where `docker buildx bake --metadata-file` writes the digest that the registry knows the image by.
 _DIGEST = "containerimage.digest"
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
-from storm_core.cli import load_stage
+from storm_core.stages import load_stage
 
 PACKAGE = "storm_core"
 # What every verb runs through.

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from kfp import compiler
 
 from components import images
-from pipelines.recipes import REFERENCES, load_recipe
+from pipelines.arguments import REFERENCES
+from pipelines.recipes import load_recipe
 from pipelines.secrets import check_name
 from pipelines.storm import storm_pipeline
 from pipelines.tasks import TaskSettings
@@ -96,7 +97,8 @@ def _check_addresses(store: str | None, tracking_uri: str | None) -> None:
 def _warnings(settings: TaskSettings, arguments: Mapping[str, Any]) -> list[str]:
     """What will stop a run, but may be given to it later: by its arguments, or by the pods' own identity."""
     lines = []
-    local = [name for name in REFERENCES if "://" not in arguments[name]]
+    given = {one.name: arguments.get(one.name, "") for one in REFERENCES}
+    local = [name for name, reference in given.items() if reference and "://" not in reference]
     if local:
         lines.append(f"no pod has the paths of {', '.join(local)}; `storm artifact push` makes URIs of them")
     store = settings.environment.get(STORE_VARIABLE)

@@ -19,8 +19,8 @@ from kfp import dsl, local
 from kfp.local import config, docker_task_handler, status
 
 from components import images
+from pipelines.arguments import REFERENCES
 from pipelines.local import LOG_DIRECTORY_VARIABLE, quiet_kfp
-from pipelines.recipes import OPTIONAL_REFERENCES, REFERENCES
 from pipelines.services import Network
 from storm_core.errors import InputError
 from storm_core.stores.references import STORE_VARIABLE
@@ -169,7 +169,7 @@ def _environment() -> dict[str, str]:
 
 def _data_mounts(arguments: Mapping[str, Any]) -> list[Mount]:
     """Read-only mounts of what the arguments refer to, none inside another."""
-    named = [arguments[name] for name in (*REFERENCES, *OPTIONAL_REFERENCES) if arguments.get(name)]
+    named = [arguments[one.name] for one in REFERENCES if arguments.get(one.name)]
     paths = sorted({Path.cwd() / reference for reference in named if Path(reference).exists()})
     outer = [path for path in paths if not any(path.is_relative_to(other) for other in paths if other != path)]
     return [Mount(str(path), str(path.resolve()), type="bind", read_only=True) for path in outer]

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import errno
-import importlib
 import json
 import os
 import sys
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from storm_core import __version__
 from storm_core.artifact_commands.parser import add_artifact_parser, run_artifact_command
-from storm_core.config import describe_type, parse_option
+from storm_core.config import describe_option, parse_option
 from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, write_executor_output
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
+from storm_core.stages import EXECUTOR_INPUT, STAGES, flag, load_stage
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
 from storm_core.threads import limit_threads
@@ -26,25 +26,7 @@ from storm_core.threads import limit_threads
 if TYPE_CHECKING:
     from storm_core.execution import Outcome
 
-# Verb to the declaration of its stage, in the order of the recipe.
-STAGES = {
-    "fetch": "storm_core.sources.config:FETCH",
-    "prepare": "storm_core.sources.config:PREPARE",
-    "score": "storm_core.curation.config:SCORE",
-    "select": "storm_core.curation.config:SELECT",
-    "audit": "storm_core.curation.config:AUDIT",
-    "scan": "storm_core.spectrum.config:SCAN",
-    "train": "storm_core.finetuning.config:TRAIN",
-    "merge": "storm_core.merging.config:MERGE",
-    "quantize": "storm_core.quantization.config:QUANTIZE",
-    "evaluate": "storm_core.evaluation.config:EVALUATE",
-    "gate": "storm_core.registry.config:GATE",
-    "register": "storm_core.registry.config:REGISTER",
-    "report": "storm_core.reporting.config:REPORT",
-}
-
 ARTIFACT = "artifact"
-EXECUTOR_INPUT = "--executor-input"
 _FIGURES_SHOWN = 6
 # What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only.
 _MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
@@ -80,13 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def load_stage(verb: str) -> Stage:
-    """The declaration of the stage `verb`; imports its config module and nothing heavier."""
-    module, _, name = STAGES[verb].partition(":")
-    stage: Stage = getattr(importlib.import_module(module), name)
-    return stage
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `storm`, with a subcommand for each stage."""
     parser = argparse.ArgumentParser(prog="storm", description="Stages of the Storm recipe. Each works alone.")
@@ -97,18 +72,6 @@ def build_parser() -> argparse.ArgumentParser:
         _add_flags(verbs.add_parser(verb, help=stage.summary, description=stage.summary, allow_abbrev=False), stage)
     add_artifact_parser(verbs)
     return parser
-
-
-def flag(name: str) -> str:
-    """The command-line flag of the option, input, output or value `name`."""
-    return "--" + name.replace("_", "-")
-
-
-def flags_of(stage: Stage) -> set[str]:
-    """Every flag that `storm <verb>` accepts for `stage`."""
-    options = [field.name for field in dataclasses.fields(stage.config)]
-    names = [*stage.inputs, *options, *stage.outputs, *stage.values]
-    return {EXECUTOR_INPUT, *(flag(name) for name in names)}
 
 
 def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
@@ -126,8 +89,8 @@ def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
         outputs.add_argument(
             flag(name), dest=name, metavar="DIRECTORY", required=True, help=f"{output.help} ({output.kind})"
         )
-    for name, text in stage.values.items():
-        outputs.add_argument(flag(name), dest=name, metavar="FILE", help=f"file for {text}")
+    for name, value in stage.values.items():
+        outputs.add_argument(flag(name), dest=name, metavar="FILE", help=f"file for {value.help}")
     outputs.add_argument(EXECUTOR_INPUT, metavar="JSON", help="what KFP passes to learn of the outputs")
     _add_options(parser.add_argument_group("options"), stage)
 
@@ -141,20 +104,8 @@ def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
             dest=field.name,
             metavar=field.name.upper(),
             required=required,
-            help=_describe(field, types[field.name]).replace("%", "%%"),
+            help=describe_option(field, types[field.name]).replace("%", "%%"),
         )
-
-
-def _describe(field: "dataclasses.Field[Any]", kind: Any) -> str:
-    facts = [describe_type(kind)]
-    stated = {name: field.metadata[name] for name in ("unit", "minimum", "maximum")}
-    facts += [f"{name} {value}" for name, value in stated.items() if value not in (None, "")]
-    if field.metadata["choices"]:
-        facts.append("one of " + ", ".join(field.metadata["choices"]))
-    if field.default is not dataclasses.MISSING:
-        default = field.default
-        facts.append(f"default {json.dumps(default)}")
-    return f"{field.metadata['help']} ({'; '.join(facts)})"
 
 
 def _run(stage: Stage, parsed: dict[str, Any]) -> None:

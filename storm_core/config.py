@@ -57,6 +57,18 @@ def parse_option(config: type[StageConfig], name: str, text: str) -> Any:
         raise InputError(f"{name} must be {describe_type(kind)}, got {text!r}") from None
 
 
+def describe_option(field: "dataclasses.Field[Any]", kind: Any) -> str:
+    """Meaning, type, unit, range, choices and default of an option, as `--help` and the KFP UI show them."""
+    facts = [describe_type(kind)]
+    stated = {name: field.metadata[name] for name in ("unit", "minimum", "maximum")}
+    facts += [f"{name} {value}" for name, value in stated.items() if value not in (None, "")]
+    if field.metadata["choices"]:
+        facts.append("one of " + ", ".join(field.metadata["choices"]))
+    if field.default is not dataclasses.MISSING:
+        facts.append(f"default {json.dumps(field.default)}")
+    return f"{field.metadata['help']} ({'; '.join(facts)})"
+
+
 def describe_type(kind: Any) -> str:
     """The option type in words, as error messages and `--help` use it."""
     words = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}

@@ -15,12 +15,19 @@ from storm_core.config import StageConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """An artifact a stage reads. `many` takes a list of references; `optional` may be left out."""
+    """An artifact a stage reads.
+
+    Attributes:
+        many: it takes a list of references.
+        optional: it may be left out.
+        external: whoever starts the recipe names it; the others are what another stage wrote.
+    """
 
     kind: str
     help: str
     many: bool = False
     optional: bool = False
+    external: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +39,21 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Value:
+    """A small JSON value a stage hands on besides artifacts: text, or a list of one type."""
+
+    type: type
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One verb of the recipe.
 
     Attributes:
         run: `package.module:function`, called as `run(config, inputs, outputs)` and returning `Results`.
-        values: small JSON values the stage hands on besides artifacts, by name. `<output>_reference` is filled in with
-            the reference of that output; every other one comes from `Results.values`.
+        values: what the stage hands on besides artifacts, by name. `<output>_reference` is filled in with the reference
+            of that output; every other one comes from `Results.values`.
         reusable: whether an earlier output for the same code, config and inputs may stand in for running again.
         resumable: whether `run` takes a fourth argument, the `Workspace`, and goes on from the parts that an attempt
             which was killed left there.
@@ -50,7 +65,7 @@ class Stage:
     inputs: Mapping[str, Input]
     outputs: Mapping[str, Output]
     run: str
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
     reusable: bool = True
     resumable: bool = False
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from storm_core.config import StageConfig, option
-from storm_core.stage import Input, Output, Stage
+from storm_core.stage import Input, Output, Stage, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +141,7 @@ _RUBRICS = Input(
     help="a directory with your own educational_value.yaml, difficulty.yaml or framing.yaml, or of the first two the "
     "rewordings, in the form of those in storm_core/curation/rubrics",
     optional=True,
+    external=True,
 )
 
 SCORE = Stage(
@@ -156,7 +157,11 @@ SCORE = Stage(
         "verdicts": Output(kind="verdicts", help="one row for each example and rubric, and how the judge was asked")
     },
     run="storm_core.curation.score_stage:run",
-    values={"verdicts_reference": "the reference of the verdicts, for a later stage that gathers several"},
+    values={
+        "verdicts_reference": Value(
+            type=str, help="the reference of the verdicts, for a later stage that gathers several"
+        )
+    },
     resumable=True,
 )
 

@@ -24,7 +24,7 @@ EVALUATE = Stage(
     config=EvaluateConfig,
     inputs={
         "model": Input(kind="model", help="the model to measure, with a chat template"),
-        "data": Input(kind="data", help="directory that the paths in the suite are relative to"),
+        "data": Input(kind="data", help="directory that the paths in the suite are relative to", external=True),
     },
     outputs={"evaluation": Output(kind="evaluation", help="scores with standard errors, and every prompt and reply")},
     run="storm_core.evaluation.stage:run",

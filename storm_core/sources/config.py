@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from storm_core.config import StageConfig, option
-from storm_core.stage import Input, Output, Stage
+from storm_core.stage import Input, Output, Stage, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,11 @@ FETCH = Stage(
     verb="fetch",
     summary="Turn a model directory or a GGUF file into a checkpoint that every stage reads.",
     config=FetchConfig,
-    inputs={"source": Input(kind="model", help="model directory in the Hugging Face layout, or one .gguf file")},
+    inputs={
+        "source": Input(
+            kind="model", help="model directory in the Hugging Face layout, or one .gguf file", external=True
+        )
+    },
     outputs={"model": Output(kind="model", help="checkpoint: safetensors, config, tokenizer with chat template")},
     run="storm_core.sources.fetch:run",
 )
@@ -81,12 +85,12 @@ PREPARE = Stage(
     verb="prepare",
     summary="Turn data sources into examples without near duplicates or evaluation text, in shards.",
     config=PrepareConfig,
-    inputs={"data": Input(kind="data", help="directory that holds the sources and the evaluation data")},
+    inputs={"data": Input(kind="data", help="directory that holds the sources and the evaluation data", external=True)},
     outputs={
         "examples": Output(
             kind="examples", help="shards of examples, rejected rows, what overlaps what, and the ledger of counts"
         )
     },
     run="storm_core.sources.prepare:run",
-    values={"shard_indices": "the list of shard numbers"},
+    values={"shard_indices": Value(type=list[int], help="the list of shard numbers")},
 )

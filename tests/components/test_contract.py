@@ -1,22 +1,18 @@
 """What a component passes is what its stage accepts, flag by flag, value by value, default by default."""
 
 import dataclasses
-import importlib
 import re
 from typing import Any
 
 import pytest
 
-from storm_core.cli import EXECUTOR_INPUT, STAGES, flag, flags_of, load_stage
+from components.stage_component import component
 from storm_core.executor_output import METRICS_TYPE
 from storm_core.stage import Stage
+from storm_core.stages import EXECUTOR_INPUT, STAGES, flag, flags_of, load_stage
 
 EMPTY = dataclasses.MISSING
-KFP_TYPES = {"str": "String", "int": "Integer", "float": "Float", "bool": "Boolean", "tuple": "List"}
-
-
-def component(verb: str) -> Any:
-    return getattr(importlib.import_module(f"components.{verb}"), verb)
+KFP_TYPES = {"str": "String", "int": "Integer", "float": "Float", "bool": "Boolean", "tuple": "List[String]"}
 
 
 def container(verb: str) -> Any:
@@ -81,6 +77,20 @@ def test_outputs_of_the_signature_are_the_stage_s(verb: str) -> None:
 @pytest.mark.parametrize("verb", STAGES)
 def test_description_is_the_stage_s_summary(verb: str) -> None:
     assert component(verb).component_spec.description == load_stage(verb).summary
+
+
+@pytest.mark.parametrize("verb", STAGES)
+def test_everything_that_a_component_reads_and_writes_is_described(verb: str) -> None:
+    specification, stage = component(verb).component_spec, load_stage(verb)
+    for name, described in {**specification.inputs, **specification.outputs}.items():
+        assert described.description, name
+    for field in dataclasses.fields(stage.config):
+        description = str(specification.inputs[field.name].description)
+        assert description.startswith(field.metadata["help"])
+        assert all(choice in description for choice in field.metadata["choices"])
+    for name, declared in {**stage.inputs, **stage.outputs, **stage.values}.items():
+        found = specification.inputs.get(name) or specification.outputs[name]
+        assert found.description == declared.help
 
 
 @pytest.mark.parametrize("verb", STAGES)

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from components import images
+from components.stage_component import component
 from pipelines.__main__ import main
 from storm_core import __version__
-from storm_core.cli import STAGES
 from storm_core.errors import InputError
+from storm_core.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "smoke.yaml"
@@ -36,8 +37,7 @@ def bake(build: Any) -> Any:
 
 
 def image_of(verb: str) -> str:
-    component = getattr(importlib.import_module(f"components.{verb}"), verb)
-    image: str = component.component_spec.implementation.container.image
+    image: str = component(verb).component_spec.implementation.container.image
     return image
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.cli import STAGES, build_parser, flags_of, load_stage, main
+from storm_core.cli import build_parser, main
 from storm_core.curation.verdict_index import VerdictIndex
 from storm_core.curation.verdicts import Verdict
+from storm_core.stages import STAGES, flags_of, load_stage
 
 
 @pytest.mark.parametrize("verb", STAGES)

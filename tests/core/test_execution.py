@@ -10,7 +10,7 @@ from storm_core.artifacts import MANIFEST_NAME, open_directory
 from storm_core.config import StageConfig, option
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
-from storm_core.stage import Input, Inputs, Output, Results, Stage
+from storm_core.stage import Input, Inputs, Output, Results, Stage, Value
 from storm_core.stores.leases import try_directory
 from storm_core.stores.references import open_reference
 
@@ -38,7 +38,10 @@ COPY = Stage(
     config=CopyConfig,
     inputs={"text": Input(kind="text", help="what to copy")},
     outputs={"copy": Output(kind="text", help="the copy")},
-    values={"lines": "the lines", "copy_reference": "where the copy is"},
+    values={
+        "lines": Value(type=list[str], help="the lines"),
+        "copy_reference": Value(type=str, help="where the copy is"),
+    },
     run="storm_test_copy:run_copy",
 )
 

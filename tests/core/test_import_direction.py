@@ -41,11 +41,11 @@ def test_only_the_cluster_room_talks_to_kubernetes() -> None:
             assert not starts_with(imports_of(path), "kubernetes"), path
 
 
-def test_components_import_kfp_and_stage_configs_only() -> None:
+def test_components_import_kfp_and_stage_declarations_only() -> None:
+    declarations = {"storm_core", "storm_core.config", "storm_core.errors", "storm_core.stage", "storm_core.stages"}
     for path in modules("components"):
         for name in imports_of(path):
-            allowed = name.split(".")[0] in {"kfp", "components", *STANDARD_LIBRARY}
-            allowed = allowed or name in {"storm_core", "storm_core.errors"} or name.endswith(".config")
+            allowed = name.split(".")[0] in {"kfp", "components", *STANDARD_LIBRARY} or name in declarations
             assert allowed, f"{path} imports {name}"
 
 

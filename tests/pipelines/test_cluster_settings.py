@@ -15,7 +15,7 @@ from components.images import VLLM
 from pipelines.__main__ import main
 from pipelines.resources import RESOURCES
 from pipelines.secrets import SECRETS
-from storm_core.cli import STAGES
+from storm_core.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

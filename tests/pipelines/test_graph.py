@@ -9,7 +9,7 @@ import yaml
 from kfp import components as kfp_components
 
 from pipelines.__main__ import main
-from pipelines.recipes import WIRED, argument_names
+from pipelines.arguments import run_arguments
 from pipelines.storm import storm_pipeline
 from storm_core.curation.config import JudgeConfig
 
@@ -46,7 +46,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_every_recipe_compiles_to_a_pipeline_that_kfp_loads(recipe: Path, tmp_path: Path) -> None:
     document = compiled(recipe, tmp_path / "p.yaml")
     loaded = kfp_components.load_component_from_file(str(tmp_path / "p.yaml"))
-    assert set(loaded.component_spec.inputs) == set(argument_names())
+    assert set(loaded.component_spec.inputs) == set(run_arguments())
     given = yaml.safe_load(recipe.read_text())
     defaults = document["root"]["inputDefinitions"]["parameters"]
     assert {name: defaults[name].get("defaultValue") for name in given} == given
@@ -121,8 +121,16 @@ def test_no_task_is_given_one_artifact_through_two_inputs(document: dict[str, An
 
 
 def test_arguments_of_the_pipeline_are_those_of_the_stages() -> None:
-    assert set(storm_pipeline().component_spec.inputs) == set(argument_names())
-    assert "score_shard" in WIRED
+    assert set(storm_pipeline().component_spec.inputs) == set(run_arguments())
+    assert "score_shard" not in run_arguments()
+
+
+def test_every_argument_is_described_with_the_values_it_may_have(document: dict[str, Any]) -> None:
+    parameters = document["root"]["inputDefinitions"]["parameters"]
+    for name, argument in run_arguments().items():
+        assert parameters[name]["description"] == argument.help
+        assert parameters[name].get("literals", []) == list(argument.choices)
+    assert parameters["score_engine"]["literals"] == ["transformers", "vllm", "openai"]
 
 
 def test_audit_asks_the_judge_as_score_did(document: dict[str, Any]) -> None:
@@ -130,8 +138,8 @@ def test_audit_asks_the_judge_as_score_did(document: dict[str, Any]) -> None:
     scored = document["root"]["dag"]["tasks"]["score-shards"]["inputs"]["parameters"]
     shared = [field.name for field in dataclasses.fields(JudgeConfig)]
     for name in (*shared, "rubrics"):
-        assert audited[name] == scored[name] == {"componentInputParameter": f"score_{name}"}
-    assert {f"audit_{name}" for name in shared} <= set(WIRED)
+        assert audited[name] == scored[f"score_{name}"] == {"componentInputParameter": f"score_{name}"}
+    assert not {f"audit_{name}" for name in shared} & set(run_arguments())
 
 
 def test_store_and_tracking_server_reach_every_container(tmp_path: Path) -> None:

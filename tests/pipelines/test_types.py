@@ -12,11 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.audit import audit
-from components.prepare import prepare
-from components.report import report
-from components.score import score
-from components.select import select
+from components.stage_component import component
 from pipelines.__main__ import main
 from pipelines.score_shards import score_shards_pipeline
 from pipelines.tasks import TaskSettings
@@ -177,12 +173,12 @@ def test_every_default_is_of_the_type_of_its_parameter(document: dict[str, Any])
 
 def test_elements_that_a_loop_takes_are_those_that_its_list_holds(document: dict[str, Any]) -> None:
     # The compiled form says LIST and no more; what a list holds is in the signatures alone.
-    produced = prepare.component_spec.outputs["shard_indices"].type
+    produced = component("prepare").component_spec.outputs["shard_indices"].type
     loop = score_shards_pipeline(TaskSettings())
     assert produced == loop.component_spec.inputs["shard_indices"].type == "List[Integer]"
-    assert produced == f"List[{score.component_spec.inputs['shard'].type}]"
+    assert produced == f"List[{component('score').component_spec.inputs['shard'].type}]"
     gathered = loop.component_spec.outputs["Output"].type
-    for consumer in (select, audit, report):
-        assert consumer.component_spec.inputs["verdicts"].type == gathered == "List[String]"
+    for consumer in ("select", "audit", "report"):
+        assert component(consumer).component_spec.inputs["verdicts"].type == gathered == "List[String]"
     loops = [name for name in document["components"] if name.startswith("comp-for-loop")]
     assert loops == ["comp-for-loop-1"], "say of a new loop what its elements are"

@@ -1,0 +1,60 @@
+"""A stage as a KFP container component: its inputs, outputs, values and options, and the command of its verb."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.images import IMAGE_OF
+from components.signatures import Parameter, function_of, option_parameters
+from storm_core.stage import Input, Stage
+from storm_core.stages import EXECUTOR_INPUT, flag, load_stage
+
+# By the kind of an artifact, where KFP has a class for it.
+ARTIFACT_CLASSES = {"model": dsl.Model, "examples": dsl.Dataset, "selection": dsl.Dataset}
+METRICS = Parameter(name="metrics", annotation=dsl.Output[dsl.Metrics], help="the numbers of the stage", written=True)
+
+
+def component(verb: str) -> dsl.base_component.BaseComponent:
+    """The component of `storm <verb>`, in the image that `components.images` names."""
+    stage = load_stage(verb)
+    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), METRICS]
+
+    def container(values: dict[str, Any]) -> dsl.ContainerSpec:
+        # `{{$}}` is KFP's placeholder for the ExecutorInput, by which a stage reports its outputs and metrics.
+        args = [EXECUTOR_INPUT, "{{$}}"]
+        for name, value in values.items():
+            if name != METRICS.name:
+                args += [flag(name), getattr(value, "path", value)]
+        return dsl.ContainerSpec(image=IMAGE_OF[verb], command=["storm", verb], args=args)
+
+    return dsl.container_component(
+        function_of(parameters, container, name=verb, summary=stage.summary, returns=dsl.ContainerSpec)
+    )
+
+
+def _artifact_parameters(stage: Stage) -> list[Parameter]:
+    """What the stage reads and writes: artifacts, and small values."""
+    inputs = [_input_parameter(name, declared) for name, declared in stage.inputs.items()]
+    outputs = [
+        Parameter(name=name, annotation=dsl.Output[_artifact_class(output.kind)], help=output.help, written=True)
+        for name, output in stage.outputs.items()
+    ]
+    values = [
+        Parameter(name=name, annotation=dsl.OutputPath(value.type), help=value.help, written=True)
+        for name, value in stage.values.items()
+    ]
+    return [*inputs, *outputs, *values]
+
+
+def _input_parameter(name: str, declared: Input) -> Parameter:
+    """An artifact of another task; or text, where it names artifacts itself."""
+    if declared.many:
+        return Parameter(name=name, annotation=list[str], help=declared.help)
+    if declared.external:
+        default = {"default": ""} if declared.optional else {}
+        return Parameter(name=name, annotation=str, help=declared.help, **default)
+    return Parameter(name=name, annotation=dsl.Input[_artifact_class(declared.kind)], help=declared.help)
+
+
+def _artifact_class(kind: str) -> type[dsl.Artifact]:
+    return ARTIFACT_CLASSES.get(kind, dsl.Artifact)
