@@ -30,11 +30,11 @@ from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
 from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.scoring import group_by_length, score_examples
-from storm_core.curation.verdicts import Verdict
 from storm_core.execution import execute
 from storm_core.records import Example, read_examples
 from storm_core.sources.config import PREPARE, PrepareConfig
 from storm_core.telemetry import disable_telemetry
+from storm_core.verdicts.schema import Verdict
 
 SOURCES = ("chat=chatterbot:chatterbot_corpus/data/english", "tools=bfcl:bfcl_eval/data#live_simple+live_multiple")
 OURS = "storm score"

@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 from peak_memory import peak_megabytes
 
 from storm_core.artifacts import seal
-from storm_core.curation.verdicts import SCHEMA as VERDICTS
-from storm_core.curation.verdicts import write_settings
 from storm_core.records import SCHEMA as EXAMPLES
 from storm_core.telemetry import disable_telemetry
+from storm_core.verdicts.schema import SCHEMA as VERDICTS
+from storm_core.verdicts.settings import write_settings
 
 ROWS = (100_000, 300_000, 1_000_000)
 SMOKE_ROWS = (2_000,)

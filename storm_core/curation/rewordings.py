@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 
 from storm_core.artifacts import Artifact
 from storm_core.curation.rubrics import (
-    DIFFICULTY,
-    EDUCATIONAL_VALUE,
     REWORDINGS,
     Rubric,
     Rubrics,
@@ -16,6 +14,7 @@ from storm_core.curation.rubrics import (
     template_fields,
 )
 from storm_core.errors import InputError
+from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,8 @@ import yaml
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import ROLES
+from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE
 
-EDUCATIONAL_VALUE = "educational_value"
-DIFFICULTY = "difficulty"
 _FRAMING = "framing"
 REWORDINGS = "rewordings"
 _FILE_NAMES = (

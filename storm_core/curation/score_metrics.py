@@ -1,59 +1,31 @@
 """What a shard's verdicts come to: examples, and of each rubric the label counts and means."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
-from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE, label_in_name
-from storm_core.curation.verdicts import NO_ANSWER, Verdict
-
-
-class ScoreMetrics:
-    """Counts verdicts as they come."""
-
-    def __init__(self) -> None:
-        self._examples = 0
-        self._truncated = 0
-        self._rubrics = {name: _RubricMetrics() for name in (EDUCATIONAL_VALUE, DIFFICULTY)}
-
-    def add(self, verdicts: Iterable[Verdict]) -> None:
-        """Count these."""
-        for verdict in verdicts:
-            if verdict.rubric == EDUCATIONAL_VALUE:
-                self._examples += 1
-                self._truncated += verdict.truncated
-            self._rubrics[verdict.rubric].add(verdict)
-
-    def metrics(self) -> dict[str, float]:
-        """All of it, by name."""
-        found: dict[str, float] = {"examples": self._examples, "truncated": self._truncated}
-        for name, rubric in self._rubrics.items():
-            found.update({f"{name}_{metric}": value for metric, value in rubric.metrics().items()})
-        return found
+from storm_core.curation.rubrics import label_in_name
+from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE
+from storm_core.verdicts.summary import summarise, total_of
 
 
-class _RubricMetrics:
-    def __init__(self) -> None:
-        self._labels: Sequence[str] = ()
-        self._counts: Counter[str] = Counter()
-        self._expected_value = 0.0
-        self._label_mass = 0.0
+def score_metrics(path: Path) -> dict[str, float]:
+    """The numbers of the verdicts in one file, by name; means over what was answered."""
+    numbers = {rubric: total_of(sources.values()).numbers() for rubric, sources in summarise([path]).items()}
+    first = numbers.get(EDUCATIONAL_VALUE, {"verdicts": 0, "truncated": 0})
+    found: dict[str, float] = {"examples": first["verdicts"], "truncated": first["truncated"]}
+    for rubric in (EDUCATIONAL_VALUE, DIFFICULTY):
+        of_rubric = _of_rubric(numbers[rubric]) if rubric in numbers else {"asked": 0}
+        found.update({f"{rubric}_{name}": value for name, value in of_rubric.items()})
+    return found
 
-    def add(self, verdict: Verdict) -> None:
-        self._labels = verdict.labels
-        self._counts[verdict.label] += 1
-        self._expected_value += verdict.expected_value
-        self._label_mass += verdict.label_mass
 
-    def metrics(self) -> dict[str, float]:
-        asked = self._counts.total()
-        unanswered = self._counts[NO_ANSWER]
-        metrics: dict[str, float] = {"asked": asked}
-        for place, label in enumerate(self._labels):
-            metrics[f"label_{label_in_name(label, place)}"] = self._counts[label]
-        if unanswered:
-            metrics["unanswered"] = unanswered
-        if asked > unanswered:
-            metrics["mean"] = self._expected_value / (asked - unanswered)
-        if asked:
-            metrics["label_mass_mean"] = self._label_mass / asked
-        return metrics
+def _of_rubric(numbers: dict[str, Any]) -> dict[str, float]:
+    labels = enumerate(numbers["labels"].items())
+    found = {
+        "asked": numbers["verdicts"],
+        **{f"label_{label_in_name(label, place)}": count for place, (label, count) in labels},
+        "unanswered": numbers["unanswered"] or None,
+        "mean": numbers["mean_expected_value"],
+        "label_mass_mean": numbers["mean_label_mass"],
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,21 +1,23 @@
 """`storm score`: read one shard of examples, ask the judge what was not asked before, write its verdicts."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from storm_core.curation.config import ScoreConfig
 from storm_core.curation.judge import Judge, numeric_settings, open_judge
-from storm_core.curation.kept_verdicts import KeptVerdicts
 from storm_core.curation.rubrics import load_rubrics
-from storm_core.curation.score_metrics import ScoreMetrics
+from storm_core.curation.score_metrics import score_metrics
 from storm_core.curation.scoring import score_examples
-from storm_core.curation.verdicts import FILE_NAME, SCHEMA, Verdict, VerdictWriter, write_settings
 from storm_core.errors import InputError
 from storm_core.progress import progress, report
 from storm_core.records import Example, check_messages, content_id, count_examples, read_columns, read_examples
 from storm_core.stage import Inputs, Results
+from storm_core.verdicts.cache import VerdictCache
+from storm_core.verdicts.files import VerdictWriter
+from storm_core.verdicts.schema import FILE_NAME, SCHEMA
+from storm_core.verdicts.settings import write_settings
 from storm_core.workspace import Workspace
 
 
@@ -29,23 +31,18 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     total = count_examples(shard)
     judge = open_judge(config, inputs["model"], load_rubrics(inputs.get("rubrics")))
     settings = numeric_settings(config)
-    metrics = ScoreMetrics()
     refused: set[str] = set()
     directory = outputs["verdicts"]
     shared = workspace.shared(_identity(judge, settings))
     with (
         tempfile.TemporaryDirectory(dir=directory, prefix=".known-") as scratch,
-        KeptVerdicts(shared, Path(scratch), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,
+        VerdictCache(shared, Path(scratch), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,
         VerdictWriter(directory / FILE_NAME) as writer,
     ):
         ids = (id for batch in read_columns(shard, ("id",)) for id in batch["id"].to_pylist())
         kept.load(ids, judge.rubric_hashes)
 
-        def write(verdicts: Sequence[Verdict]) -> None:
-            writer.write(verdicts)
-            metrics.add(verdicts)
-
-        done = score_examples(judge, _sound(shard), config, kept, write, refused)
+        done = score_examples(judge, _sound(shard), config, kept, writer.write, refused)
         for _ in progress(done, total=total, description="scoring", unit="examples"):
             pass
         kept.finish()
@@ -55,7 +52,7 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
             f"the judge's server refused {len(refused)} examples, which are unanswered in this output; where they are "
             "too long, raise its limit and run again, or lower max_length"
         )
-    return Results(metrics=metrics.metrics(), complete=not refused)
+    return Results(metrics=score_metrics(directory / FILE_NAME), complete=not refused)
 
 
 def _identity(judge: Judge, settings: Mapping[str, Any]) -> dict[str, Any]:

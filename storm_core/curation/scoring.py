@@ -18,9 +18,9 @@ from storm_core.curation.config import JudgeConfig, ScoreConfig
 from storm_core.curation.engines.interface import Answer, Reading
 from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
-from storm_core.curation.verdicts import NO_ANSWER, Verdict
 from storm_core.errors import InputError
 from storm_core.records import Example
+from storm_core.verdicts.schema import NO_ANSWER, Verdict
 
 # How many examples are in memory as tokens; enough to find batches of like length among them.
 _WINDOW_EXAMPLES = 2048

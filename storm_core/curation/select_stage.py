@@ -14,14 +14,15 @@ import numpy as np
 
 from storm_core.curation.config import SelectConfig
 from storm_core.curation.funnel import build_funnel, check_ledger, describe_drops, parse_ledger
-from storm_core.curation.judgements import read_judgements
 from storm_core.curation.population import Population, count_by_source, read_population, shard_files
 from storm_core.curation.selection import KEPT, LOW_EDUCATIONAL_VALUE, NO_ANSWER, REASONS, TOO_EASY, drop_reasons, split
-from storm_core.curation.verdicts import FILE_NAME, refuse_mixed
+from storm_core.curation.verdicts_by_example import read_by_example
 from storm_core.errors import InputError
 from storm_core.example_order import BATCH_ROWS, write_in_order
 from storm_core.records import SCHEMA, read_columns
 from storm_core.stage import Inputs, Results
+from storm_core.verdicts.schema import FILE_NAME
+from storm_core.verdicts.settings import refuse_mixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def run(config: SelectConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Re
 
     refuse_mixed(inputs.many("verdicts"))
     verdicts = [artifact.file(FILE_NAME) for artifact in inputs.many("verdicts")]
-    reason_M = drop_reasons(read_judgements(population, verdicts), population, config)
+    reason_M = drop_reasons(read_by_example(population, verdicts), population, config)
     files = split(population, np.flatnonzero(reason_M == KEPT), config.validation_fraction, config.seed)
     train, validation = (count_by_source(population.sources, population.source_M[rows]) for rows in files)
     dropped = _dropped(population, reason_M)

@@ -1,4 +1,4 @@
-"""Which examples stay, and which of those validate: pure functions of the judgements, the thresholds and a seed.
+"""Which examples stay, and which of those validate: pure functions of the verdicts, the thresholds and a seed.
 
 M: examples. K: those that stay. S: sources. Arrays of positions count from 0 in the population.
 """
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from storm_core.curation.config import SelectConfig
-from storm_core.curation.judgements import UNANSWERED, UNASKED, Answers, Judgements
 from storm_core.curation.population import Population, hexadecimal
+from storm_core.curation.verdicts_by_example import UNANSWERED, UNASKED, RubricAnswers, VerdictsByExample
 from storm_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ KEPT = -1
 _NO_CAP = np.iinfo(np.int64).max
 
 
-def drop_reasons(judgements: Judgements, population: Population, config: SelectConfig) -> "NDArray[np.int8]":
+def drop_reasons(verdicts: VerdictsByExample, population: Population, config: SelectConfig) -> "NDArray[np.int8]":
     """For every example the position in `REASONS` of why it is dropped, (M,); `KEPT` where it stays.
 
     Raises:
         InputError: an example passes on educational value, but the judge was not asked for its difficulty; or a wanted
             difficulty is none of the rubric's labels; or see `source_caps`.
     """
-    value, difficulty = judgements.educational_value, judgements.difficulty
+    value, difficulty = verdicts.educational_value, verdicts.difficulty
     reason_M = np.full(len(population), KEPT, dtype=np.int8)
     _drop(reason_M, value.label_M == UNANSWERED, NO_ANSWER)
     number_M = value.numbers() if config.educational_value_by == "label" else value.expected_M
@@ -112,7 +112,7 @@ def _refuse_unasked(population: Population, unasked: "NDArray[np.int64]", config
         )
 
 
-def _unwanted(difficulty: Answers, wanted: tuple[str, ...]) -> dict[int, str]:
+def _unwanted(difficulty: RubricAnswers, wanted: tuple[str, ...]) -> dict[int, str]:
     """The reason to drop each label that is not wanted, by its position."""
     labels = difficulty.labels
     if not labels:

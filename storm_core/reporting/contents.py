@@ -1,6 +1,7 @@
 """Everything the report tells, as data: the content of `results.json`."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.registry.evaluations import ROLES, check_comparable, read_evaluation
 from storm_core.reporting.config import REPORT
-from storm_core.reporting.verdict_statistics import summarise_verdicts
 from storm_core.stage import Inputs
+from storm_core.verdicts.schema import FILE_NAME
+from storm_core.verdicts.summary import COLUMNS, VerdictSummary, summarise, total_of
+from storm_core.verdicts.table import VerdictReader
 
 
 def collect(title: str, inputs: Inputs) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def collect(title: str, inputs: Inputs) -> dict[str, Any]:
     return {
         "title": title,
         "funnel": _funnel(read_json(inputs["selection"], "funnel.json")),
-        "verdicts": summarise_verdicts(verdicts.file("verdicts.parquet") for verdicts in inputs.many("verdicts")),
+        "verdicts": collect_verdicts(verdicts.file(FILE_NAME) for verdicts in inputs.many("verdicts")),
         "scan": read_json(inputs["scan"], "scan.json"),
         "training": {
             "history": read_json(inputs["training"], "history.json"),
@@ -38,6 +41,24 @@ def collect(title: str, inputs: Inputs) -> dict[str, Any]:
         "decision": read_json(inputs["decision"], "decision.json"),
         "registration": read_json(inputs["registration"], "registration.json"),
         "lineage": {name: [_origin(artifact) for artifact in inputs.many(name)] for name in REPORT.inputs},
+    }
+
+
+def collect_verdicts(paths: Iterable[Path]) -> dict[str, Any]:
+    """The judge, and of each rubric its wording and the numbers of the verdicts, by source and in all."""
+    reader = VerdictReader(COLUMNS)
+    rubrics = {name: _numbers(sources) for name, sources in summarise(paths, reader).items()}
+    return {"judge_digest": reader.judge_digest, "rubrics": rubrics}
+
+
+def _numbers(sources: Mapping[str, VerdictSummary]) -> dict[str, Any]:
+    total = total_of(sources.values())
+    return {
+        "labels": list(total.wording.labels),
+        "sha256": total.wording.sha256,
+        "histogram_edges": total.edges,
+        "sources": {source: sources[source].numbers() for source in sorted(sources)},
+        "total": total.numbers(),
     }
 
 

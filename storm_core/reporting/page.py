@@ -29,6 +29,7 @@ def render_page(results: Mapping[str, Any]) -> str:
         "words": reason_in_words,
         "parameters": parameters_in_words,
         "commonest_label": commonest_label,
+        "mean": lambda value: "none" if value is None else f"{value:.2f}",
     }
     template = environment.from_string(_package_text("report.html.jinja"))
     rows = score_rows(results["evaluations"], results["decision"])
@@ -67,9 +68,10 @@ def parameters_in_words(count: int) -> str:
 
 
 def commonest_label(numbers: Mapping[str, Any]) -> str:
-    """The label that most verdicts have, and its share: `medium, 61.0%`; the first of equals."""
+    """The commonest answer and its share of the answers: `medium, 61.0%`; the first of equals."""
+    answered = sum(numbers["labels"].values())
     label = max(numbers["labels"], key=lambda label: numbers["labels"][label])
-    return f"{label}, {percent(numbers['labels'][label] / numbers['verdicts'])}"
+    return f"{label}, {percent(numbers['labels'][label] / answered)}" if answered else "none"
 
 
 def settings(results: Mapping[str, Any]) -> list[dict[str, Any]]:

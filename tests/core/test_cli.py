@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from storm_core.cli import build_parser, main
-from storm_core.curation.verdict_index import VerdictIndex
-from storm_core.curation.verdicts import Verdict
 from storm_core.stages import STAGES, flags_of, load_stage
+from storm_core.verdicts.cache_index import VerdictIndex
+from storm_core.verdicts.schema import Verdict
 
 
 @pytest.mark.parametrize("verb", STAGES)

@@ -10,8 +10,8 @@ from storm_core.compute import load_model, load_tokenizer
 from storm_core.curation.engines.transformers_engine import TransformersEngine
 from storm_core.curation.judge import Judge
 from storm_core.curation.rubrics import load_rubrics
-from storm_core.curation.verdicts import Verdict
 from storm_core.records import Example, Message, make_example
+from storm_core.verdicts.schema import Verdict
 
 # A fixed number of threads: the order of additions, and so the last digit, depends on it.
 torch.set_num_threads(1)

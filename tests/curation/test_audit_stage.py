@@ -12,17 +12,17 @@ from mlflow import MlflowClient
 
 from storm_core.artifacts import seal
 from storm_core.cli import main
-from storm_core.curation.audit import verdict_columns
 from storm_core.curation.audit.checks import THRESHOLDS
-from storm_core.curation.audit.survey import Survey
-from storm_core.curation.audit.verdict_columns import Expected
+from storm_core.curation.audit.expected import Expected
+from storm_core.curation.audit.summary import JudgeSummary
 from storm_core.curation.config import AUDIT, SCORE, AuditConfig, ScoreConfig
 from storm_core.curation.rubrics import load_rubric
-from storm_core.curation.verdicts import NO_ANSWER, read_verdicts, write_verdicts
 from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.records import Message, make_example, write_examples
 from storm_core.tracking import StageRun
+from storm_core.verdicts.files import read_verdicts, write_verdicts
+from storm_core.verdicts.schema import NO_ANSWER
 
 CANARIES = (
     "<script>alert(1)</script>",
@@ -349,17 +349,17 @@ def many_verdicts(path, make_verdict, count):
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_survey_is_the_same_whatever_the_size_of_what_is_read_at_once(tmp_path, make_verdict, monkeypatch, rows):
+def test_summary_is_the_same_whatever_the_size_of_what_is_read_at_once(tmp_path, make_verdict, monkeypatch, rows):
     many_verdicts(tmp_path / "v.parquet", make_verdict, 40)
     found = []
     for size in (50_000, rows):
-        monkeypatch.setattr(verdict_columns, "_ROWS_PER_BATCH", size)
+        monkeypatch.setattr("storm_core.verdicts.table._ROWS_PER_BATCH", size)
         rubrics = [load_rubric(name) for name in ("educational_value", "difficulty")]
-        survey = Survey(rubrics, AuditConfig(probe_examples=5, examples_per_label=3))
-        expected = Expected(judge_digest="j" * 64, rubrics=survey.by_name(), max_length=1024)
-        survey.read(tmp_path / "v.parquet", expected)
-        one = survey.rubrics["educational_value"]
-        found.append((one.total.summary(), one.probed(), one.shown(), survey.kept(), survey.examples.count))
+        summary = JudgeSummary(rubrics, AuditConfig(probe_examples=5, examples_per_label=3))
+        expected = Expected(judge_digest="j" * 64, rubrics=summary.by_name(), max_length=1024)
+        summary.read(tmp_path / "v.parquet", expected)
+        one = summary.rubrics["educational_value"]
+        found.append((one.total.numbers(), one.probed(), one.shown(), summary.kept(), summary.examples.count))
     assert found[0] == found[1]
     assert len(found[0][1]) == 5
     assert [len(given) for label, given in found[0][2].items() if label != NO_ANSWER] == [3] * 5
@@ -378,13 +378,13 @@ def test_answers_that_are_none_are_counted_and_shown_apart(tmp_path, make_verdic
     rows = table.to_pylist()
     rows[4] |= {"label": NO_ANSWER, "probabilities": [0.0] * 5, "expected_value": 0.0, "label_mass": 0.0}
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "v.parquet")
-    survey = Survey([load_rubric(name) for name in ("educational_value", "difficulty")], AuditConfig())
-    expected = Expected(judge_digest="j" * 64, rubrics=survey.by_name(), max_length=1024)
-    survey.read(tmp_path / "v.parquet", expected)
-    one = survey.rubrics["educational_value"]
-    summary = one.total.summary()
-    assert (summary["unanswered"], summary["unanswered_share"]) == (1, 0.1)
-    assert summary["labels"]["5"] == 1
-    assert summary["mean_expected_value"] == pytest.approx((1 + 2 + 3 + 4) * 2 / 9 + 5 / 9)
+    summary = JudgeSummary([load_rubric(name) for name in ("educational_value", "difficulty")], AuditConfig())
+    expected = Expected(judge_digest="j" * 64, rubrics=summary.by_name(), max_length=1024)
+    summary.read(tmp_path / "v.parquet", expected)
+    one = summary.rubrics["educational_value"]
+    numbers = one.total.numbers()
+    assert (numbers["unanswered"], numbers["unanswered_share"]) == (1, 0.1)
+    assert numbers["labels"]["5"] == 1
+    assert numbers["mean_expected_value"] == pytest.approx((1 + 2 + 3 + 4) * 2 / 9 + 5 / 9)
     assert [verdict.id for verdict in one.shown()[NO_ANSWER]] == ["id 4"]
-    assert survey.kept()["by_label"]["kept"] == 5
+    assert summary.kept()["by_label"]["kept"] == 5

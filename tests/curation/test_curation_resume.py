@@ -11,11 +11,12 @@ from storm_core.artifacts import seal
 from storm_core.cli import main
 from storm_core.curation.config import SCORE, ScoreConfig
 from storm_core.curation.engines.transformers_engine import TransformersEngine
-from storm_core.curation.kept_verdicts import KeptVerdicts
-from storm_core.curation.verdicts import FILE_NAME, read_verdicts
 from storm_core.execution import execute
 from storm_core.records import Message, make_example, write_examples
 from storm_core.stores.parts import DirectoryParts
+from storm_core.verdicts.cache import VerdictCache
+from storm_core.verdicts.files import read_verdicts
+from storm_core.verdicts.schema import FILE_NAME
 
 KILLS = 20
 
@@ -245,7 +246,7 @@ def test_putting_parts_together_may_be_interrupted(tmp_path, make_verdict):
     def open_kept(kind):
         scratch = tmp_path / f"scratch-{len(list(tmp_path.iterdir()))}"
         scratch.mkdir()
-        return KeptVerdicts(kind(tmp_path / "parts"), scratch, run_key="r" * 64, keep_seconds=0.0)
+        return VerdictCache(kind(tmp_path / "parts"), scratch, run_key="r" * 64, keep_seconds=0.0)
 
     with open_kept(StopsAtDrop) as kept:
         for verdict in verdicts:

@@ -13,10 +13,11 @@ from storm_core.curation.engines.answers import make_answer
 from storm_core.curation.engines.interface import Answer
 from storm_core.curation.judge import Judge
 from storm_core.curation.rubrics import load_rubrics
-from storm_core.curation.score_metrics import ScoreMetrics
+from storm_core.curation.score_metrics import score_metrics
 from storm_core.curation.scoring import group_by_length, make_verdict, score_examples
-from storm_core.curation.verdicts import NO_ANSWER
 from storm_core.errors import InputError
+from storm_core.verdicts.files import write_verdicts
+from storm_core.verdicts.schema import NO_ANSWER
 
 FIRST, SECOND = "educational_value", "difficulty"
 
@@ -107,7 +108,7 @@ class SilentReading:
         return [unsaid if silent else said for silent in self.silent]
 
 
-def test_example_without_answer_has_no_label_is_counted_and_not_asked_again(tiny_llama, examples):
+def test_example_without_answer_has_no_label_is_counted_and_not_asked_again(tmp_path, tiny_llama, examples):
     judge = Judge(
         tokenizer=load_tokenizer(tiny_llama), rubrics=load_rubrics(), digest="d", open_engine=lambda _: Silent()
     )
@@ -116,11 +117,11 @@ def test_example_without_answer_has_no_label_is_counted_and_not_asked_again(tiny
     assert len(silent) == 4 and {verdict.rubric for verdict in silent} == {FIRST}
     assert all(verdict.expected_value == 0 and verdict.unseen_mass == 0.2 for verdict in silent)
     assert len(verdicts) == 9 + 5
-    metrics = ScoreMetrics()
-    metrics.add(verdicts)
-    assert metrics.metrics()["educational_value_unanswered"] == 4
-    assert metrics.metrics()["educational_value_mean"] == 5
-    assert "difficulty_unanswered" not in metrics.metrics()
+    write_verdicts(tmp_path / "verdicts.parquet", verdicts)
+    metrics = score_metrics(tmp_path / "verdicts.parquet")
+    assert metrics["educational_value_unanswered"] == 4
+    assert metrics["educational_value_mean"] == 5
+    assert "difficulty_unanswered" not in metrics
 
 
 def test_a_batch_holds_no_more_than_the_engine_keeps(tiny_llama, examples):

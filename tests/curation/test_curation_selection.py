@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storm_core.curation.config import SelectConfig
-from storm_core.curation.judgements import read_judgements
 from storm_core.curation.population import Population, make_population, read_population
 from storm_core.curation.selection import KEPT, REASONS, drop_reasons, split
-from storm_core.curation.verdicts import NO_ANSWER, SCHEMA, write_verdicts
+from storm_core.curation.verdicts_by_example import read_by_example
 from storm_core.errors import InputError
 from storm_core.records import Message, make_example, write_examples
+from storm_core.verdicts.files import write_verdicts
+from storm_core.verdicts.schema import NO_ANSWER, SCHEMA
 
 FIRST, SECOND = "educational_value", "difficulty"
 SOURCES = {"a": "chat", "b": "chat", "c": "tools"}
@@ -63,11 +64,11 @@ def verdicts(verdict):
 
 @pytest.fixture
 def judge(tmp_path):
-    """Judgements of the population of `SOURCES`, read from a file of these verdicts."""
+    """Verdicts on the population of `SOURCES`, read from a file of these verdicts."""
 
     def read(verdicts, sources=SOURCES):
         write_verdicts(tmp_path / "verdicts.parquet", verdicts)
-        return read_judgements(population_of(sources), [tmp_path / "verdicts.parquet"])
+        return read_by_example(population_of(sources), [tmp_path / "verdicts.parquet"])
 
     return read
 
@@ -222,7 +223,7 @@ def test_verdicts_that_repeat_in_another_file_are_refused(tmp_path, verdicts):
     for name in ("one", "two"):
         write_verdicts(tmp_path / name, verdicts)
     with pytest.raises(InputError, match=r"5 verdicts repeat"):
-        read_judgements(population_of(SOURCES), [tmp_path / "one", tmp_path / "two"])
+        read_by_example(population_of(SOURCES), [tmp_path / "one", tmp_path / "two"])
 
 
 @pytest.mark.parametrize("rubric", [FIRST, SECOND])
@@ -230,7 +231,7 @@ def test_verdicts_that_repeat_in_another_file_are_refused(tmp_path, verdicts):
 def test_verdicts_of_two_judges_or_wordings_are_refused(verdicts, verdict, judge, rubric, field):
     label = "3" if rubric == FIRST else "hard"
     others = [each for each in verdicts if (each.id, each.rubric) != (id_of("b"), rubric)]
-    with pytest.raises(InputError, match=r"2 different (judges|wordings)"):
+    with pytest.raises(InputError, match=r"another (judge|wording of \w+) than those before"):
         judge([*others, verdict("b", rubric, label, **{field: "other"})])
 
 
@@ -249,7 +250,7 @@ def test_file_that_holds_no_verdicts_is_refused_by_name(tmp_path, verdicts):
         (other, "is not a Parquet file of verdicts: .*high"),
     ):
         with pytest.raises(InputError, match=f"{path.name} {message}"):
-            read_judgements(population_of(SOURCES), [path])
+            read_by_example(population_of(SOURCES), [path])
 
 
 @given(kept=KEPT_EXAMPLES, fraction=st.floats(0, 0.5), seed=st.integers(0, 3))

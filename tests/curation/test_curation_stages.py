@@ -8,10 +8,10 @@ from storm_core.artifacts import seal
 from storm_core.cli import main
 from storm_core.curation import judge as judges
 from storm_core.curation.config import SCORE, SELECT, ScoreConfig, SelectConfig
-from storm_core.curation.verdicts import read_verdicts
 from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.records import Message, read_examples, write_examples
+from storm_core.verdicts.files import read_verdicts
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_select_without_every_shard_is_refused(tmp_path, prepared, scored):
 
 def test_select_with_verdicts_of_two_judges_is_refused(tmp_path, prepared, scored, other_tiny_llama):
     score(other_tiny_llama, prepared, tmp_path / "other", shard=1)
-    with pytest.raises(InputError, match="2 different judges"):
+    with pytest.raises(InputError, match="another judge than those before"):
         select(prepared, [scored[0], tmp_path / "other"], tmp_path / "selection")
 
 

@@ -5,9 +5,10 @@ import random
 import pyarrow as pa
 import pytest
 
-from storm_core.curation.verdicts import SCHEMA, read_verdict_columns, read_verdicts, write_verdicts
 from storm_core.errors import InputError
 from storm_core.records import count_examples, read_examples, write_examples
+from storm_core.verdicts.files import read_verdict_columns, read_verdicts, write_verdicts
+from storm_core.verdicts.schema import SCHEMA
 
 
 def read_columns_of_verdicts(path):

@@ -21,11 +21,12 @@ from storm_core.curation.config import SCORE, ScoreConfig
 from storm_core.curation.engines import vllm_engine
 from storm_core.curation.engines.transformers_engine import TransformersEngine
 from storm_core.curation.judge import open_judge
-from storm_core.curation.kept_verdicts import KeptVerdicts
 from storm_core.curation.rubrics import load_rubrics
-from storm_core.curation.verdicts import FILE_NAME, read_verdicts
 from storm_core.execution import execute
 from storm_core.records import Message, make_example, write_examples
+from storm_core.verdicts.cache import VerdictCache
+from storm_core.verdicts.files import read_verdicts
+from storm_core.verdicts.schema import FILE_NAME
 
 # vLLM and its dependencies warn about each other; ours are errors in every other test.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -145,7 +146,7 @@ def test_a_run_that_goes_on_gives_the_bytes_of_an_uninterrupted_one(
     class KilledError(Exception):
         pass
 
-    add = KeptVerdicts.add
+    add = VerdictCache.add
 
     def killed_after_a_batch(kept, batch):
         add(kept, batch)
@@ -153,7 +154,7 @@ def test_a_run_that_goes_on_gives_the_bytes_of_an_uninterrupted_one(
 
     whole = score(tmp_path / "whole" / "verdicts")
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(KeptVerdicts, "add", killed_after_a_batch)
+        patch.setattr(VerdictCache, "add", killed_after_a_batch)
         score(tmp_path / "killed" / "verdicts")
     assert score(tmp_path / "killed" / "verdicts") == whole
     assert len(list(read_verdicts(tmp_path / "whole" / "verdicts" / FILE_NAME))) == 2 * len(conversations)

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from storm_core.artifacts import seal
-from storm_core.curation.verdicts import Verdict, write_verdicts
 from storm_core.execution import execute
 from storm_core.registry.config import GATE, GateConfig
+from storm_core.verdicts.files import write_verdicts
+from storm_core.verdicts.schema import Verdict
 
 SOURCES = {"chat": 120, "tools": 90}
 RIGHT = {

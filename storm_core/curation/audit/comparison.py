@@ -18,7 +18,7 @@ from storm_core.curation.audit.statistics import (
     weighted_kappa,
 )
 from storm_core.curation.rubrics import Rubric
-from storm_core.curation.verdicts import NO_ANSWER, Verdict
+from storm_core.verdicts.schema import NO_ANSWER, Verdict
 
 
 def compare(one: Mapping[str, Verdict], other: Mapping[str, Verdict], rubric: Rubric, seed: int) -> dict[str, Any]:

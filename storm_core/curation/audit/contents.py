@@ -7,11 +7,11 @@ from typing import Any
 from storm_core.curation.audit.checks import check_rubric, describe, judge_the_judge
 from storm_core.curation.audit.comparison import compare, position_bias
 from storm_core.curation.audit.probes import FORWARD, REVERSE, Answers
-from storm_core.curation.audit.survey import BY_EXPECTED_VALUE, BY_LABEL, RubricSurvey, Survey
+from storm_core.curation.audit.summary import BY_EXPECTED_VALUE, BY_LABEL, JudgeSummary, RubricSummary
 from storm_core.curation.config import AuditConfig
 from storm_core.curation.rewordings import Rewordings
 from storm_core.curation.rubrics import label_in_name
-from storm_core.curation.verdicts import Verdict
+from storm_core.verdicts.schema import Verdict
 
 # What the article reports of its 8B judge: 1.3M of 2.8M kept by educational value; of those 650k medium, 325k hard.
 ARTICLE = {"kept_share": 0.46, "difficulty_shares": {"medium": 0.5, "hard": 0.25}}
@@ -19,12 +19,16 @@ REVERSED = "reversed"
 
 
 def collect(
-    survey: Survey, answers: Answers, rewordings: Mapping[str, Rewordings], config: AuditConfig, judge_digest: str
+    summary: JudgeSummary,
+    answers: Answers,
+    rewordings: Mapping[str, Rewordings],
+    config: AuditConfig,
+    judge_digest: str,
 ) -> dict[str, Any]:
     """The numbers of an audit.
 
     Args:
-        survey: of all verdicts.
+        summary: of all verdicts.
         answers: to the probes; empty where nothing was asked.
         rewordings: by rubric.
         config: of the stage.
@@ -34,14 +38,14 @@ def collect(
         `verdict` in words, `checks`, `judge` (digest, engine, max_length), `seed`, `kept` against the `article`, and
         `rubrics` in the order in which they are asked.
     """
-    rubrics = [_collect_rubric(one, answers, rewordings.get(name), config) for name, one in survey.rubrics.items()]
+    rubrics = [_collect_rubric(one, answers, rewordings.get(name), config) for name, one in summary.rubrics.items()]
     checks = [check for rubric in rubrics for check in check_rubric(rubric)]
     return {
         "verdict": judge_the_judge(checks),
         "checks": [describe(check) for check in checks],
         "judge": {"digest": judge_digest, "engine": config.engine, "max_length": config.max_length},
         "seed": config.seed,
-        "kept": survey.kept(),
+        "kept": summary.kept(),
         "article": ARTICLE,
         "rubrics": rubrics,
     }
@@ -77,10 +81,10 @@ def _kept_metrics(kept: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _collect_rubric(
-    survey: RubricSurvey, answers: Answers, rewordings: Rewordings | None, config: AuditConfig
+    summary: RubricSummary, answers: Answers, rewordings: Rewordings | None, config: AuditConfig
 ) -> dict[str, Any]:
-    rubric = survey.rubric
-    stored = {verdict.id: verdict for verdict in survey.probed()} if answers else {}
+    rubric = summary.rubric
+    stored = {verdict.id: verdict for verdict in summary.probed()} if answers else {}
     asked = {name: found for (of, name), found in answers.items() if of == rubric.name and found}
     probes = [
         {"name": name, **compare(stored, found, rubric, config.seed)}
@@ -99,16 +103,16 @@ def _collect_rubric(
         "sha256": rubric.sha256,
         "max_entropy_bits": math.log2(len(rubric.labels)),
         "rewordings": _wordings(rewordings),
-        "histogram_edges": survey.edges,
-        "total": survey.total.summary(),
-        "sources": {source: survey.sources[source].summary() for source in sorted(survey.sources)},
-        "length_correlation_within_sources": _within_sources(survey),
+        "histogram_edges": summary.total.verdicts.edges,
+        "total": summary.total.numbers(),
+        "sources": {source: summary.sources[source].numbers() for source in sorted(summary.sources)},
+        "length_correlation_within_sources": _within_sources(summary),
         "probed_examples": len(stored),
         # Half of what a share can be off, 19 times of 20, at its widest: 1.96 sqrt(0.25 / n).
         "probed_margin": 1.96 * math.sqrt(0.25 / len(stored)) if stored else None,
         "probes": probes,
         "position_bias": bias,
-        "shown": _shown(survey.shown()),
+        "shown": _shown(summary.shown()),
     }
 
 
@@ -123,9 +127,9 @@ def _wordings(rewordings: Rewordings | None) -> dict[str, Any] | None:
     }
 
 
-def _within_sources(survey: RubricSurvey) -> float | None:
+def _within_sources(summary: RubricSummary) -> float | None:
     """Mean over the sources of the correlation of length and expected value, each source by its number of verdicts."""
-    found = [(tally.length_correlation(), tally.verdicts) for tally in survey.sources.values()]
+    found = [(source.lengths.correlation(), source.verdicts.verdicts) for source in summary.sources.values()]
     known = [(value, weight) for value, weight in found if value is not None]
     return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None
 

@@ -9,8 +9,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from storm_core.curation.audit.checks import NO_TRUST, TRUSTED
-from storm_core.curation.verdicts import NO_ANSWER
 from storm_core.records import Example
+from storm_core.verdicts.schema import NO_ANSWER
 
 CUT = "\n[... cut here ...]\n"
 _SHORT_LABEL = 12

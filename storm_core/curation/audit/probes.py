@@ -9,8 +9,8 @@ from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
 from storm_core.curation.rewordings import Rewordings
 from storm_core.curation.scoring import make_batches, make_verdict
-from storm_core.curation.verdicts import Verdict
 from storm_core.records import Example
+from storm_core.verdicts.schema import Verdict
 
 REPEATED = "repeated"
 SHUFFLED = "shuffled"

@@ -6,22 +6,23 @@ from pathlib import Path
 
 from storm_core.artifacts import Artifact
 from storm_core.curation.audit.contents import collect, metrics_of
+from storm_core.curation.audit.expected import Expected
 from storm_core.curation.audit.page import render_page
 from storm_core.curation.audit.probes import Answers, ask_probes, make_probes
 from storm_core.curation.audit.sampling import keys_of
-from storm_core.curation.audit.survey import ExampleSet, Survey
-from storm_core.curation.audit.verdict_columns import Expected
+from storm_core.curation.audit.summary import ExampleSet, JudgeSummary
 from storm_core.curation.config import AuditConfig
 from storm_core.curation.judge import Judge, numeric_settings, open_judge
 from storm_core.curation.population import shard_files
 from storm_core.curation.rewordings import Rewordings, load_rewordings
 from storm_core.curation.rubrics import load_rubrics
-from storm_core.curation.verdicts import FILE_NAME, refuse_mixed
 from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.records import Example, read_columns, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.tracking import current_run
+from storm_core.verdicts.schema import FILE_NAME
+from storm_core.verdicts.settings import refuse_mixed
 
 PAGE, DATA = "judge.html", "judge.json"
 _ROWS_PER_BATCH = 50_000
@@ -37,18 +38,18 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     rewordings = load_rewordings(rubrics, inputs.get("rubrics"))
     reworded = [rubric for one in rewordings.values() for rubric in one.rubrics]
     judge = open_judge(config, inputs["model"], rubrics, reworded)
-    survey = Survey((rubrics.educational_value, rubrics.difficulty), config)
-    expected = Expected(judge_digest=judge.digest, rubrics=survey.by_name(), max_length=config.max_length)
+    summary = JudgeSummary((rubrics.educational_value, rubrics.difficulty), config)
+    expected = Expected(judge_digest=judge.digest, rubrics=summary.by_name(), max_length=config.max_length)
     refuse_mixed(inputs.many("verdicts"), numeric_settings(config) if config.probe_examples else None)
     # In an order of their own, so that sums are rounded the same in whatever order they are given.
     for artifact in sorted(inputs.many("verdicts"), key=lambda one: one.digest):
-        survey.read(artifact.file(FILE_NAME), expected)
-    survey.check()
+        summary.read(artifact.file(FILE_NAME), expected)
+    summary.check()
     shards = shard_files(inputs["examples"])
-    _check_coverage(survey.examples, shards, inputs["examples"], config)
-    examples = _gather(shards, survey.wanted())
-    answers = _ask(judge, survey, rewordings, examples, config)
-    contents = collect(survey, answers, rewordings, config, judge.digest)
+    _check_coverage(summary.examples, shards, inputs["examples"], config)
+    examples = _gather(shards, summary.wanted())
+    answers = _ask(judge, summary, rewordings, examples, config)
+    contents = collect(summary, answers, rewordings, config, judge.digest)
     _write(outputs["audit"], contents, examples, config)
     current_run().log_file(outputs["audit"] / PAGE)
     return Results(metrics=metrics_of(contents))
@@ -79,12 +80,12 @@ def _gather(shards: list[Path], wanted: Set[str]) -> dict[str, Example]:
 
 def _ask(
     judge: Judge,
-    survey: Survey,
+    summary: JudgeSummary,
     rewordings: Mapping[str, Rewordings],
     examples: Mapping[str, Example],
     config: AuditConfig,
 ) -> Answers:
-    probed = {name: [one.id for one in rubric.probed()] for name, rubric in survey.rubrics.items()}
+    probed = {name: [one.id for one in rubric.probed()] for name, rubric in summary.rubrics.items()}
     answers: Answers = {}
     if not config.probe_examples:
         return answers

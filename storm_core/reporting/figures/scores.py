@@ -17,7 +17,7 @@ def draw_scores(rubrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> 
     """For every source and rubric the expected values and the labels; all as shares of the source.
 
     Args:
-        rubrics: as `summarise_verdicts` returns them.
+        rubrics: as `contents.collect` returns them.
         thresholds: of the expected value, by rubric, where one applied; drawn as a line.
     """
     sources = list(dict.fromkeys(name for rubric in rubrics.values() for name in rubric["sources"]))

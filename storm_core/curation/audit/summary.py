@@ -1,20 +1,27 @@
-"""One reading of all verdicts: what they come to, and which of them are shown and probed."""
+"""All verdicts of a judge, read once: summaries by rubric and source, which examples to show, which to ask again.
+
+Shapes. N: verdicts of a batch.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from storm_core.curation.audit.sampling import Keys, Lowest, allocate
+from storm_core.curation.audit.expected import Expected
+from storm_core.curation.audit.lengths import LengthSample
+from storm_core.curation.audit.sampling import Keys, Lowest, allocate, keys_of
 from storm_core.curation.audit.statistics import Integers
-from storm_core.curation.audit.tallies import NO_LABEL, Tally, value_edges
-from storm_core.curation.audit.verdict_columns import Batch, Expected, read_batches
 from storm_core.curation.config import AuditConfig
-from storm_core.curation.rubrics import DIFFICULTY, EDUCATIONAL_VALUE, Rubric
-from storm_core.curation.verdicts import NO_ANSWER, Verdict
+from storm_core.curation.rubrics import Rubric
 from storm_core.errors import InputError
+from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE, NO_ANSWER, Verdict
+from storm_core.verdicts.summary import VerdictSummary
+from storm_core.verdicts.table import NO_ANSWER_PLACE, VerdictBatch, VerdictReader, Wording
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BY_LABEL, BY_EXPECTED_VALUE = "by_label", "by_expected_value"
 
@@ -38,30 +45,52 @@ class ExampleSet:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
 
-class RubricSurvey:
+class SourceSummary:
+    """The verdicts of one source, or of all, on one rubric."""
+
+    def __init__(self, rubric: Rubric) -> None:
+        wording = Wording(rubric=rubric.name, sha256=rubric.sha256, labels=rubric.labels, values=rubric.values)
+        self.verdicts = VerdictSummary(wording)
+        self.lengths = LengthSample()
+
+    def add(self, batch: VerdictBatch, keys: Keys) -> None:
+        """Count these."""
+        self.verdicts.add(batch)
+        self.lengths.add(batch, keys)
+
+    def numbers(self) -> dict[str, Any]:
+        """All of it by name."""
+        return {
+            **self.verdicts.numbers(),
+            "length_correlation": self.lengths.correlation(),
+            "mean_by_length": self.lengths.mean_by_length(),
+        }
+
+
+class RubricSummary:
     """The verdicts on one rubric."""
 
     def __init__(self, rubric: Rubric, config: AuditConfig) -> None:
         self.rubric = rubric
-        self.edges = value_edges(rubric.values)
-        self.total = Tally(rubric.labels, self.edges)
-        self.sources: dict[str, Tally] = {}
+        self.total = SourceSummary(rubric)
+        self.sources: dict[str, SourceSummary] = {}
         self._probed: dict[str, Lowest[Verdict]] = {}
         self._shown = {label: Lowest[Verdict](config.examples_per_label) for label in (*rubric.labels, NO_ANSWER)}
         self._probe_examples = config.probe_examples
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: VerdictBatch, keys: Keys) -> None:
         """Count these, and keep those with the lowest keys."""
-        self.total.add(batch.columns)
-        for source in sorted(set(batch.sources)):
-            rows = np.flatnonzero(batch.sources == source)
-            self.sources.setdefault(source, Tally(self.rubric.labels, self.edges)).add(batch.columns[rows])
+        self.total.add(batch, keys)
+        names_N = batch.texts("source")
+        for source in sorted(set(names_N)):
+            rows = np.flatnonzero(names_N == source)
+            self.sources.setdefault(source, SourceSummary(self.rubric)).add(batch[rows], keys[rows])
             probed = self._probed.setdefault(source, Lowest(self._probe_examples))
-            probed.offer(batch.columns.keys[rows], lambda place, rows=rows: batch.verdict(int(rows[place])))  # type: ignore[misc]
+            probed.offer(keys[rows], lambda place, rows=rows: batch.verdict(int(rows[place])))  # type: ignore[misc]
         for label, shown in self._shown.items():
-            wanted = self.rubric.labels.index(label) if label != NO_ANSWER else NO_LABEL
-            rows = np.flatnonzero(batch.columns.places_N == wanted)
-            shown.offer(batch.columns.keys[rows], lambda place, rows=rows: batch.verdict(int(rows[place])))  # type: ignore[misc]
+            wanted = self.rubric.labels.index(label) if label != NO_ANSWER else NO_ANSWER_PLACE
+            rows = np.flatnonzero(batch.place_N == wanted)
+            shown.offer(keys[rows], lambda place, rows=rows: batch.verdict(int(rows[place])))  # type: ignore[misc]
 
     def shown(self) -> dict[str, list[Verdict]]:
         """Some verdicts of each label."""
@@ -69,12 +98,13 @@ class RubricSurvey:
 
     def probed(self) -> list[Verdict]:
         """Some verdicts of each source, in proportion to how many it has."""
-        shares = allocate({source: tally.verdicts for source, tally in self.sources.items()}, self._probe_examples)
+        counts = {source: summary.verdicts.verdicts for source, summary in self.sources.items()}
+        shares = allocate(counts, self._probe_examples)
         return [verdict for source in sorted(shares) for verdict in self._probed[source].items()[: shares[source]]]
 
 
-class KeptTally:
-    """Examples that count as kept, by their difficulty."""
+class KeptExamples:
+    """How many examples count as kept, and how difficult the judge finds those."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = tuple(labels)
@@ -85,10 +115,10 @@ class KeptTally:
         """Count the examples with these keys; `difficulties` are keys and places of labels, of others too."""
         self._count += len(keys)
         for asked, places_N in difficulties:
-            known_N = places_N[np.isin(asked, keys) & (places_N != NO_LABEL)]
+            known_N = places_N[np.isin(asked, keys) & (places_N != NO_ANSWER_PLACE)]
             self._difficulties += np.bincount(known_N, minlength=len(self._labels))
 
-    def summary(self, examples: int) -> dict[str, Any]:
+    def numbers(self, examples: int) -> dict[str, Any]:
         """How many, and which share of all examples; of each difficulty too, as a share of those kept."""
         counts = dict(zip(self._labels, map(int, self._difficulties), strict=True))
         return {
@@ -100,44 +130,46 @@ class KeptTally:
         }
 
 
-class Survey:
+class JudgeSummary:
     """All verdicts of a judge."""
 
     def __init__(self, rubrics: Iterable[Rubric], config: AuditConfig) -> None:
-        self.rubrics = {rubric.name: RubricSurvey(rubric, config) for rubric in rubrics}
+        self.rubrics = {rubric.name: RubricSummary(rubric, config) for rubric in rubrics}
         self.examples = ExampleSet()
         self._config = config
+        self._reader = VerdictReader()
         labels = self.rubrics[DIFFICULTY].rubric.labels
-        self._kept = {way: KeptTally(labels) for way in (BY_LABEL, BY_EXPECTED_VALUE)}
+        self._kept = {way: KeptExamples(labels) for way in (BY_LABEL, BY_EXPECTED_VALUE)}
 
     def by_name(self) -> dict[str, Rubric]:
         """The rubrics."""
-        return {name: survey.rubric for name, survey in self.rubrics.items()}
+        return {name: summary.rubric for name, summary in self.rubrics.items()}
 
     def wanted(self) -> set[str]:
         """IDs of the examples whose text is needed."""
-        shown = {one.id for survey in self.rubrics.values() for verdicts in survey.shown().values() for one in verdicts}
-        return shown | {one.id for survey in self.rubrics.values() for one in survey.probed()}
+        shown = {one.id for rubric in self.rubrics.values() for verdicts in rubric.shown().values() for one in verdicts}
+        return shown | {one.id for rubric in self.rubrics.values() for one in rubric.probed()}
 
     def read(self, path: Path, expected: Expected) -> None:
         """Add the verdicts of one file, which holds both questions about its examples.
 
         Raises:
-            InputError: see `read_batches`.
+            InputError: see `VerdictReader` and `Expected`.
         """
         kept: dict[str, list[Keys]] = {way: [np.zeros(0, np.uint64)] for way in self._kept}
         difficulties: list[tuple[Keys, Integers]] = []
-        for batch in read_batches(path, expected, self._config.seed):
-            self.rubrics[batch.rubric.name].add(batch)
-            if batch.rubric.name == EDUCATIONAL_VALUE:
-                self.examples.add(batch.columns.keys)
-                for way, passed in self._passed(batch).items():
-                    kept[way].append(batch.columns.keys[passed])
+        for batch in self._reader.read(path):
+            expected.check(batch, path)
+            keys = keys_of(batch.texts("id"), self._config.seed)
+            self.rubrics[batch.wording.rubric].add(batch, keys)
+            if batch.wording.rubric == EDUCATIONAL_VALUE:
+                self.examples.add(keys)
+                for way, passed_N in self._passed(batch).items():
+                    kept[way].append(keys[passed_N])
             else:
-                difficulties.append((batch.columns.keys, batch.columns.places_N))
-        for way, tally in self._kept.items():
-            keys = np.concatenate(kept[way])
-            tally.add(keys, difficulties)
+                difficulties.append((keys, batch.place_N))
+        for way, examples in self._kept.items():
+            examples.add(np.concatenate(kept[way]), difficulties)
 
     def check(self) -> None:
         """Refuse what no judge can be known by.
@@ -153,14 +185,13 @@ class Survey:
         return {
             "min_educational_value": self._config.min_educational_value,
             "examples": self.examples.count,
-            **{way: tally.summary(self.examples.count) for way, tally in self._kept.items()},
+            **{way: examples.numbers(self.examples.count) for way, examples in self._kept.items()},
         }
 
-    def _passed(self, batch: Batch) -> dict[str, "npt.NDArray[np.bool_]"]:
+    def _passed(self, batch: VerdictBatch) -> dict[str, "NDArray[np.bool_]"]:
         """Which rows count as kept."""
-        columns, minimum = batch.columns, self._config.min_educational_value
-        answered = columns.places_N != NO_LABEL
+        minimum = self._config.min_educational_value
         return {
-            BY_LABEL: answered & (np.asarray(batch.rubric.values)[columns.places_N] >= minimum),
-            BY_EXPECTED_VALUE: answered & (columns.expected_N >= minimum),
+            BY_LABEL: batch.answered_N & (np.asarray(batch.wording.values)[batch.place_N] >= minimum),
+            BY_EXPECTED_VALUE: batch.answered_N & (batch.numbers("expected_value") >= minimum),
         }

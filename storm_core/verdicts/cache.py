@@ -14,16 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storm_core.artifacts import hash_file
-from storm_core.curation.verdict_index import VerdictIndex
-from storm_core.curation.verdicts import Verdict, VerdictWriter, read_verdicts
 from storm_core.records import Example
 from storm_core.stores.parts import Parts
+from storm_core.verdicts.cache_index import VerdictIndex
+from storm_core.verdicts.files import VerdictWriter, read_verdicts
+from storm_core.verdicts.schema import Verdict
 
 # A part of so many verdicts is kept at once, however young; it bounds what is pending in memory.
 _MAX_PENDING = 20_000
 
 
-class KeptVerdicts:
+class VerdictCache:
     """What is known of some examples, and new verdicts on their way into parts. To be used in a `with` statement.
 
     Leaving it, by an error too, keeps what is pending.
@@ -47,7 +48,7 @@ class KeptVerdicts:
         self._scratch = scratch
         self._index = VerdictIndex(scratch / "index.sqlite")
 
-    def __enter__(self) -> "KeptVerdicts":
+    def __enter__(self) -> "VerdictCache":
         return self
 
     def __exit__(self, *_: object) -> None:

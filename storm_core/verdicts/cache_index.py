@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from storm_core.curation.verdicts import Verdict
 from storm_core.records import Example
+from storm_core.verdicts.schema import Verdict
 
 _CREATE = """
 CREATE TABLE verdicts (

@@ -1,0 +1,46 @@
+"""How the judge was asked, beside its verdicts: what is not asked alike cannot be compared."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from storm_core.artifacts import Artifact
+from storm_core.errors import InputError
+
+SETTINGS_NAME = "settings.json"
+
+
+def write_settings(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Write beside the verdicts how the judge was asked, as JSON values."""
+    (directory / SETTINGS_NAME).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def refuse_mixed(verdicts: Iterable[Artifact], again: Mapping[str, Any] | None = None) -> None:
+    """Refuse verdicts that are not comparable, as the judge was asked in different ways.
+
+    Args:
+        verdicts: of all shards.
+        again: the settings with which the judge is to be asked again, if it is.
+
+    Raises:
+        InputError: says which setting differs.
+    """
+    given = [_settings(artifact) for artifact in verdicts]
+    for name in sorted({name for settings in given for name in settings}):
+        values = sorted({str(settings.get(name)) for settings in given})
+        if len(values) > 1:
+            raise InputError(f"the verdicts were made with {name} {' and '.join(values)}; score all shards alike")
+        if again is not None and str(again.get(name)) != values[0]:
+            raise InputError(
+                f"the verdicts were made with {name} {values[0]}, but the judge would be asked again with "
+                f"{again.get(name)}; give the {name} that score was given"
+            )
+
+
+def _settings(artifact: Artifact) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads(artifact.file(SETTINGS_NAME).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{artifact.path / SETTINGS_NAME} is not JSON: {error}; score again") from error
+    return settings
