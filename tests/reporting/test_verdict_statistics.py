@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from storm_core.reporting.figures.loss import running_mean
 from storm_core.reporting.verdict_statistics import relative_entropy, summarise_verdicts
 
 
-def verdict(id: str, probabilities: tuple[float, ...], **changes: object) -> Verdict:
+def verdict(id: str, probabilities: tuple[float, ...], **changes: Any) -> Verdict:
     labels = tuple(str(i + 1) for i in range(len(probabilities)))
-    made = {
+    made: dict[str, Any] = {
         "id": id,
         "source": "chat",
         "rubric": "educational_value",
