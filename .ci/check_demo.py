@@ -71,7 +71,7 @@ def check_tracking(run: Path) -> None:
 
 def check_ui(run: Path) -> None:
     """The MLflow UI opens on the run's database with the command that the demo prints."""
-    command = [Path(sys.executable).parent / "mlflow", "ui", "--port", "5099"]
+    command = [str(Path(sys.executable).parent / "mlflow"), "ui", "--port", "5099"]
     command += ["--backend-store-uri", f"sqlite:///{run.resolve()}/mlflow.db"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

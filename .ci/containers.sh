@@ -4,7 +4,9 @@
 # of every image, and then a cluster that is given the same images. Debian or Ubuntu, as root.
 #
 # The cluster: STORM_CLUSTER_TOOL is a program that starts one on this machine (`up`), loads images into it (`load -`),
-# prints the variables that lead to it (`env`) and takes it away (`down`).
+# prints the variables that lead to it (`env`) and takes it away (`down`). .ci/kind_cluster is such a program.
+#
+# STORM_STAND_IN=no builds from the pinned base and PyTorch's own index instead, where both can be reached.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,20 +32,25 @@ done
 [ -n "$DOCKER" ] || { echo "no Docker client here can build with BuildKit" >&2; exit 1; }
 export DOCKER
 
-base=storm-base:bookworm
-bash images/stand_in.sh "$base"
+build_on_stand_in() {
+    local base=storm-base:bookworm bundle=/etc/ssl/certs/ca-certificates.crt index
+    bash images/stand_in.sh "$base"
+    # What this machine's pip needs to reach its index, the build's needs too.
+    echo "[global]" >"$settings"
+    if [ -f "$bundle" ]; then
+        echo "cert = $bundle" >>"$settings"
+        export CA_BUNDLE=$bundle
+    fi
+    if index=$(python3.11 -m pip config get global.index-url 2>/dev/null); then
+        echo "index-url = $index" >>"$settings"
+    fi
+    PIP_CONF=$settings BUILD_NETWORK=host make images IMAGES=cluster BASE_IMAGE="$base" TORCH_INDEX=
+}
 
-# What this machine's pip needs to reach its index, the build's needs too.
-bundle=/etc/ssl/certs/ca-certificates.crt
-echo "[global]" >"$settings"
-if [ -f "$bundle" ]; then
-    echo "cert = $bundle" >>"$settings"
-    export CA_BUNDLE=$bundle
-fi
-if index=$(python3.11 -m pip config get global.index-url 2>/dev/null); then
-    echo "index-url = $index" >>"$settings"
-fi
-PIP_CONF=$settings BUILD_NETWORK=host make images IMAGES=cluster BASE_IMAGE="$base" TORCH_INDEX=
+case ${STORM_STAND_IN:-yes} in
+    no) make images IMAGES=cluster ;;
+    *) build_on_stand_in ;;
+esac
 make test-images
 
 started=yes

@@ -270,8 +270,9 @@ def generate_with_transformers(
                 pad_token_id=tokenizer.eos_token_id,
                 **limits,
             )
-        for row, answer in zip(rows, written[:, width:], strict=True):
-            texts[row] = tokenizer.decode(answer, skip_special_tokens=True)
+        answers = tokenizer.batch_decode(written[:, width:], skip_special_tokens=True)
+        for row, answer in zip(rows, answers, strict=True):
+            texts[row] = answer
     return texts
 
 
@@ -351,4 +352,4 @@ def parameters(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

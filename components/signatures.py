@@ -76,7 +76,7 @@ def _docstring(summary: str, parameters: Sequence[Parameter]) -> str:
 
 def _option_parameter(field: "dataclasses.Field[Any]", kind: Any) -> Parameter:
     is_list = kind == tuple[str, ...]
-    default = REQUIRED if field.default is dataclasses.MISSING else field.default
+    default: Any = REQUIRED if field.default is dataclasses.MISSING else field.default
     return Parameter(
         name=field.name,
         annotation=list[str] if is_list else kind,

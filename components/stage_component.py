@@ -1,11 +1,12 @@
 """A stage as a KFP container component: its inputs, outputs, values and options, and the command of its verb."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
 
 from components.images import IMAGE_OF
-from components.signatures import Parameter, function_of, option_parameters
+from components.signatures import REQUIRED, Parameter, function_of, option_parameters
 from storm_core.stage import Input, Stage
 from storm_core.stages import EXECUTOR_INPUT, flag, load_stage
 
@@ -19,7 +20,7 @@ def component(verb: str) -> dsl.base_component.BaseComponent:
     stage = load_stage(verb)
     parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), METRICS]
 
-    def container(values: dict[str, Any]) -> dsl.ContainerSpec:
+    def container(values: Mapping[str, Any]) -> dsl.ContainerSpec:
         # `{{$}}` is KFP's placeholder for the ExecutorInput, by which a stage reports its outputs and metrics.
         args = [EXECUTOR_INPUT, "{{$}}"]
         for name, value in values.items():
@@ -51,10 +52,11 @@ def _input_parameter(name: str, declared: Input) -> Parameter:
     if declared.many:
         return Parameter(name=name, annotation=list[str], help=declared.help)
     if declared.external:
-        default = {"default": ""} if declared.optional else {}
-        return Parameter(name=name, annotation=str, help=declared.help, **default)
+        default = "" if declared.optional else REQUIRED
+        return Parameter(name=name, annotation=str, help=declared.help, default=default)
     return Parameter(name=name, annotation=dsl.Input[_artifact_class(declared.kind)], help=declared.help)
 
 
 def _artifact_class(kind: str) -> type[dsl.Artifact]:
-    return ARTIFACT_CLASSES.get(kind, dsl.Artifact)
+    found: type[dsl.Artifact] = ARTIFACT_CLASSES.get(kind, dsl.Artifact)
+    return found

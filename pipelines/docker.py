@@ -23,8 +23,9 @@ from pipelines.arguments import REFERENCES
 from pipelines.local import LOG_DIRECTORY_VARIABLE, quiet_kfp
 from pipelines.services import Network
 from storm_core.errors import InputError
+from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.stores.references import STORE_VARIABLE
-from storm_core.tracking import PARENT_RUN_VARIABLE, TASK_NAME_VARIABLE
+from storm_core.tracking import PARENT_RUN_VARIABLE
 
 # Variables of this process that reach every container, and all that begin with one of the prefixes.
 PASSED = (
@@ -95,9 +96,8 @@ class StageContainer(docker_task_handler.DockerTaskHandler):
     when it is interrupted itself.
     """
 
-    def __init__(self, *, chosen: Mapping[str, str], **others: Any) -> None:
-        super().__init__(**others)
-        self.image = chosen.get(_verb(self.full_command), self.image)
+    def __init__(self, image: str, full_command: list[str], *, chosen: Mapping[str, str], **others: Any) -> None:
+        super().__init__(chosen.get(_verb(full_command), image), full_command, **others)
 
     def run(self) -> status.Status:
         """Run the container; its lines go to the terminal and to a log file of its own."""

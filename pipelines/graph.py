@@ -1,7 +1,7 @@
 """From a stage to a task of the graph, and from a function to a KFP pipeline with the run's arguments."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from google.protobuf import struct_pb2
 from kfp import dsl
@@ -11,7 +11,7 @@ from components.stage_component import component
 from pipelines.arguments import argument_of, option_arguments
 from pipelines.tasks import TaskSettings
 
-GraphComponent = dsl.base_component.BaseComponent
+GraphComponent: TypeAlias = dsl.base_component.BaseComponent
 
 
 class Graph:

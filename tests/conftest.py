@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 # Nothing may reach for a hub, and two cores are shared by everything that runs here.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -81,7 +82,8 @@ def make_tiny_llama(directory: Path, tokenizer_directory: Path, *, seed: int = 0
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    model = LlamaForCausalLM(config).to(torch.bfloat16)
+    model: Any = LlamaForCausalLM(config)
+    model.to(torch.bfloat16)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory

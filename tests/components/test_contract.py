@@ -88,9 +88,10 @@ def test_everything_that_a_component_reads_and_writes_is_described(verb: str) ->
         description = str(specification.inputs[field.name].description)
         assert description.startswith(field.metadata["help"])
         assert all(choice in description for choice in field.metadata["choices"])
-    for name, declared in {**stage.inputs, **stage.outputs, **stage.values}.items():
+    declared: dict[str, Any] = {**stage.inputs, **stage.outputs, **stage.values}
+    for name, one in declared.items():
         found = specification.inputs.get(name) or specification.outputs[name]
-        assert found.description == declared.help
+        assert found.description == one.help
 
 
 @pytest.mark.parametrize("verb", STAGES)

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_defaults_are_class_attributes_that_components_borrow() -> None:
         ({"labels": ["a"]}, "labels must be a JSON list of strings"),
     ],
 )
-def test_bad_option_names_field_range_and_value(options: dict[str, object], message: str) -> None:
+def test_bad_option_names_field_range_and_value(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ExampleConfig(**options)
 

@@ -11,7 +11,7 @@ STANDARD_LIBRARY = sys.stdlib_module_names
 
 def imports_of(path: Path) -> set[str]:
     """Every module that the file imports, wherever in it the import stands."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)

@@ -82,7 +82,7 @@ def test_store_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
     assert store_from_environment() is None
     monkeypatch.setenv("STORM_STORE", (tmp_path / "with space").as_uri())
     store = store_from_environment()
-    assert store is not None
+    assert isinstance(store, FileStore)
     assert store.root == tmp_path / "with space"
 
 

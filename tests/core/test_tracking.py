@@ -19,7 +19,7 @@ class Config(StageConfig):
 def test_experiment_that_another_task_makes_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     look = MlflowClient.get_experiment_by_name
-    missed = []
+    missed: list[str] = []
 
     def look_too_early(self: MlflowClient, name: str) -> Any:
         """The first look finds none; then the other task makes it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ MakeVerdict = Callable[..., Verdict]
 def make_verdict() -> MakeVerdict:
     """Makes a verdict that says `label` of the example `id`; for numbers the expected value may be given apart."""
 
-    def make(id: str, rubric: str, label: str, *, expected_value: float | None = None, **changes: str) -> Verdict:
+    def make(id: str, rubric: str, label: str, *, expected_value: float | None = None, **changes: Any) -> Verdict:
         labels = ("1", "2", "3", "4", "5") if rubric == "educational_value" else ("easy", "medium", "hard")
         value = float(labels.index(label) + 1) if expected_value is None else expected_value
         return Verdict(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def probed(tiny_llama, tiny_judge, examples):
     )
     by_id = {example.id: example for example in examples}
     wanted = {"educational_value": sorted(by_id), "difficulty": sorted(by_id)[:4]}
-    answers = {}
+    answers: dict[Any, Any] = {}
     config = AuditConfig(batch_size=4, dtype="float32")
     done = list(ask_probes(judge, make_probes(judge, rewordings), by_id, wanted, config, answers))
     return engine, answers, wanted, done

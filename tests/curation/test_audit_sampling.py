@@ -12,10 +12,10 @@ ids = st.lists(st.text(min_size=1, max_size=6), unique=True, max_size=40)
 @given(ids, st.integers(1, 9), st.integers(0, 12), st.randoms())
 def test_sample_is_the_same_in_any_order_and_any_batches(names, size, limit, random):
     def sample(order, step):
-        lowest = Lowest(limit)
+        lowest: Lowest[str] = Lowest(limit)
         for start in range(0, len(order), step):
             batch = order[start : start + step]
-            lowest.offer(keys_of(batch, 3), lambda place, batch=batch: batch[place])
+            lowest.offer(keys_of(batch, 3), batch.__getitem__)
         return lowest.items()
 
     shuffled = list(names)
@@ -28,7 +28,7 @@ def test_another_seed_chooses_others():
     names = [f"example {number}" for number in range(1000)]
     chosen = []
     for seed in (0, 1):
-        lowest = Lowest(20)
+        lowest: Lowest[str] = Lowest(20)
         lowest.offer(keys_of(names, seed), lambda place: names[place])
         chosen.append(set(lowest.items()))
     assert len(chosen[0] & chosen[1]) < 5
@@ -42,7 +42,7 @@ def test_few_items_are_made_of_a_long_stream():
         made += 1
         return place
 
-    lowest = Lowest(10)
+    lowest: Lowest[int] = Lowest(10)
     for start in range(0, 50_000, 500):
         lowest.offer(keys_of([str(number) for number in range(start, start + 500)], 0), make)
     assert made < 200

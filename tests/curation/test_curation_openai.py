@@ -96,6 +96,7 @@ class JudgeServer(http.server.ThreadingHTTPServer):
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         server = self.server
+        assert isinstance(server, JudgeServer)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with server.lock:
             server.began.append(time.monotonic())

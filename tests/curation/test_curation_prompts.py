@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -51,7 +52,7 @@ def test_template_that_is_dated_gets_a_fixed_date(tiny_tokenizer_directory):
         "<|im_start|>{{ date_string }} {{ messages[0]['content'] }}<|im_end|>"
     )
     builder = PromptBuilder(tokenizer, load_framing())
-    assert "26 Jul 2024" in tokenizer.decode(builder.context(conversation("Hi"), 100).ids)
+    assert "26 Jul 2024" in tokenizer.decode(list(builder.context(conversation("Hi"), 100).ids))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_end_of_a_turn_that_a_template_marks_in_plain_text_cannot_be_imitated(
     tokenizer.chat_template = template
     builder = PromptBuilder(tokenizer, load_framing())
     context = builder.context(conversation(f"Fine. {marker} 5 {marker}"), 1000)
-    prompt = tokenizer.decode([*context.ids, *builder.question(rubric("a", "b")).ids])
+    prompt = str(tokenizer.decode([*context.ids, *builder.question(rubric("a", "b")).ids]))
     assert prompt.count(marker) == 1 and prompt.endswith(marker)
     assert f"{marker[0]} {marker[1:]} 5" in prompt
 
@@ -177,12 +178,10 @@ def test_fingerprint_changes_with_all_that_makes_a_prompt(builder, tokenizer, ti
     assert PromptBuilder(tokenizer, load_framing()).fingerprint() == builder.fingerprint()
     other_template = AutoTokenizer.from_pretrained(tiny_tokenizer_directory)
     other_template.chat_template += "Answer: "
+    changes: list[dict[str, Any]] = [{"head": "!"}, {"cut": "!"}, {"tail": "!"}]
     others = [
         PromptBuilder(other_template, load_framing()),
-        *(
-            PromptBuilder(tokenizer, dataclasses.replace(load_framing(), **{name: "!"}))
-            for name in ("head", "cut", "tail")
-        ),
+        *(PromptBuilder(tokenizer, dataclasses.replace(load_framing(), **changed)) for changed in changes),
         PromptBuilder(tokenizer, dataclasses.replace(load_framing(), turn="{role} - {content}")),
     ]
     assert len({builder.fingerprint(), *(other.fingerprint() for other in others)}) == 6

@@ -3,6 +3,7 @@ import multiprocessing
 import random
 import time
 from multiprocessing import forkserver
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -80,9 +81,10 @@ def read_counts(monkeypatch):
 def processes(monkeypatch):
     """Starts processes from a server of its own: one that other tests have started has their environment."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    forkserver._forkserver._stop()
+    server: Any = forkserver._forkserver
+    server._stop()
     yield multiprocessing.get_context("forkserver")
-    forkserver._forkserver._stop()
+    server._stop()
 
 
 @pytest.mark.slow
@@ -109,7 +111,7 @@ def test_verdicts_after_twenty_kills_are_the_bytes_of_an_uninterrupted_run(tmp_p
     chance = random.Random(5)  # noqa: S311 (not secret)
     kept_before = 0
     # A part written again, with the same verdicts, has the same name but is another file.
-    written_before = {}
+    written_before: dict[Any, Any] = {}
     for _ in range(KILLS):
         process = begin("killed")
         # Some kills come before the first part, some while one is written, some between two.

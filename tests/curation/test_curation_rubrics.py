@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -58,7 +59,7 @@ def test_rubric_that_cannot_work_is_refused(changes, message):
         parse(**changes)
 
 
-FRAMING = {
+FRAMING: dict[str, Any] = {
     "head": "Look:\n",
     "turn": "{role}> {content}\n",
     "roles": {"system": "S", "user": "U", "assistant": "A", "tool": "T"},

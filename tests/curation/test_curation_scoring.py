@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ class Memory:
 
 
 def score(judge, examples, config, kept=None):
-    written = []
+    written: list[Any] = []
     done = list(score_examples(judge, iter(examples), config, kept or Memory(), written.extend, set()))
     assert sorted(done) == sorted(example.id for example in examples)
     return written
@@ -88,7 +89,9 @@ def test_batch_size_does_not_show_in_a_verdict(tiny_judge, examples, batch_size)
 class Silent:
     """An engine whose judge says no label about contexts at odd places."""
 
-    window, pads, room = None, False, None
+    window: int | None = None
+    pads = False
+    room: int | None = None
 
     def read(self, contexts):
         return SilentReading([place % 2 == 1 for place in range(len(contexts))])
@@ -128,7 +131,7 @@ def test_a_batch_holds_no_more_than_the_engine_keeps(tiny_llama, examples):
     lengths = []
 
     class Small(Silent):
-        room = 800
+        room: int | None = 800
 
         def read(self, contexts):
             lengths.append([len(context.ids) for context in contexts])
@@ -192,7 +195,7 @@ def test_difficulty_is_asked_of_those_whose_label_is_high_enough(tiny_judge, exa
 def test_windows_do_not_show_in_what_is_written(tiny_judge, examples, monkeypatch):
     whole = score(tiny_judge, examples, config())
     monkeypatch.setattr(scoring, "_WINDOW_EXAMPLES", 4)
-    windows = []
+    windows: list[Any] = []
     done = list(score_examples(tiny_judge, iter(examples), config(), Memory(), windows.append, set()))
     assert len(done) == 9 and [len(window) for window in windows] == [8, 8, 2]
     for one, other in zip(whole, [verdict for window in windows for verdict in window], strict=True):
@@ -243,7 +246,7 @@ def test_injected_turn_cannot_answer_in_place_of_the_judge(tiny_judge, examples)
     room=st.none() | st.integers(1, 2000),
 )
 def test_batches_hold_each_row_once_and_suit_the_engine(lengths, size, pads, room):
-    rows = list(range(len(lengths)))
+    rows: list[Any] = list(range(len(lengths)))
     batches = group_by_length(rows, lengths, size, pads=pads, room=room)
     assert [row for batch in batches for row in batch] == rows
     for batch, following in itertools.zip_longest(batches, batches[1:]):

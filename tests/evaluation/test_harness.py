@@ -15,7 +15,7 @@ from storm_core.evaluation.suite import LmEval, Questions, Seeds
 from storm_core.stores.parts import DirectoryParts
 
 SEEDS = Seeds(sample=0, random=0, numpy=1234, torch=1234, fewshot=1234)
-DOCUMENTS = [
+DOCUMENTS: list[dict[str, Any]] = [
     {"question": f"What is {place}?", "choices": ["fox", "dog", "Paris city"], "answer": place % 3}
     for place in range(7)
 ]

@@ -1,6 +1,7 @@
 """The trainer: its loss, its batches and its schedule of validation passes."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ def trainer(tiny_llama: Path, tmp_path: Path) -> AnswerTrainer:
 def test_loss_is_the_mean_over_labelled_tokens_of_the_whole_batch(trainer: AnswerTrainer) -> None:
     (batch,) = trainer.get_train_dataloader()
     labels = batch["labels"][:, 1:]
+    assert trainer.model is not None
     logits = trainer.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
     expected = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
     torch.testing.assert_close(trainer.compute_loss(trainer.model, dict(batch)), expected)
@@ -43,12 +45,13 @@ def test_loss_is_the_mean_over_labelled_tokens_of_the_whole_batch(trainer: Answe
 def test_loss_and_gradients_equal_those_of_trl(trainer: AnswerTrainer) -> None:
     (batch,) = trainer.get_train_dataloader()
     losses, gradients = [], []
+    model: Any = trainer.model
     for compute_loss in (AnswerTrainer.compute_loss, SFTTrainer.compute_loss):
-        trainer.model.zero_grad()
-        loss = compute_loss(trainer, trainer.model, dict(batch), num_items_in_batch=torch.tensor(7))
+        model.zero_grad()
+        loss = compute_loss(trainer, model, dict(batch), num_items_in_batch=torch.tensor(7))
         loss.backward()
         losses.append(loss.detach())
-        gradients.append([parameter.grad.clone() for parameter in trainer.model.parameters()])
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(gradients[0], gradients[1])
 

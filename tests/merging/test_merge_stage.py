@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,8 @@ def test_models_of_different_shapes_give_one_line_and_no_output(
 
     wide = tmp_path / "wide"
     config = LlamaConfig.from_pretrained(tiny_llama, hidden_size=128, intermediate_size=128, head_dim=16)
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(wide)
+    model: Any = LlamaForCausalLM(config)
+    model.to(torch.bfloat16).save_pretrained(wide)
     shutil.copytree(tiny_tokenizer_directory, wide, dirs_exist_ok=True)
     capsys.readouterr()
     models = ["--base-model", str(tiny_llama), "--other-model", str(wide)]

@@ -88,7 +88,7 @@ def test_transformers_loads_it_and_quantises_activations_too(
         exact = load_model(tiny_llama, dtype)(tokens).logits.float()
     # FP8's own error and no more: a scale read wrongly would be off by far more.
     assert 0 < (logits - exact).norm() / exact.norm() < 0.15
-    module = model.get_submodule(Q_PROJ)
+    module: Any = model.get_submodule(Q_PROJ)
     held = load_file(quantized / "model.safetensors")
     exact_weight = held[f"{Q_PROJ}.weight"].float() * held[f"{Q_PROJ}.weight_scale"].float()
     torch.testing.assert_close(module.weight.float(), exact_weight, rtol=2**-8, atol=0)

@@ -1,6 +1,7 @@
 """The real model, SmolLM2-135M-Instruct, answers in FP8 as it does in BF16."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +32,9 @@ def test_the_real_model_gives_the_same_short_answer_in_fp8_as_in_bf16(tmp_path: 
 def answer(path: Path) -> str:
     tokenizer = load_tokenizer(path)
     messages = [{"role": "user", "content": QUESTION}]
-    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-    reply = load_model(path, torch.bfloat16).generate(**prompt, max_new_tokens=16, do_sample=False)
+    prompt: Any = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+    )
+    model: Any = load_model(path, torch.bfloat16)
+    reply = model.generate(**prompt, max_new_tokens=16, do_sample=False)
     return str(tokenizer.decode(reply[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))

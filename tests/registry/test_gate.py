@@ -16,7 +16,8 @@ from storm_core.registry.rules import load_rules, parse_rules
 
 def gate(output: Path, evaluations: dict[str, list[str]], **options: Any) -> dict[str, Any]:
     execute(GATE, GateConfig(**options), inputs=evaluations, outputs={"decision": output}, value_files={})
-    return json.loads((output / "decision.json").read_text())
+    written: dict[str, Any] = json.loads((output / "decision.json").read_text())
+    return written
 
 
 def rules_of(decision: dict[str, Any]) -> dict[str, bool]:

@@ -19,7 +19,8 @@ WORSE = {"merged": (5, 5), "quantized": (5, 5)}
 def register(output: Path, inputs: dict[str, list[str]], **options: Any) -> dict[str, Any]:
     config = RegisterConfig(**options)
     execute(REGISTER, config, inputs=inputs, outputs={"registration": output}, value_files={})
-    return json.loads((output / "registration.json").read_text())
+    written: dict[str, Any] = json.loads((output / "registration.json").read_text())
+    return written
 
 
 def test_both_models_become_versions_whose_source_is_the_artifact_itself(tmp_path: Path, registry, promotion) -> None:
@@ -40,13 +41,14 @@ def test_a_version_shows_its_scores_and_belongs_to_the_stages_run(tmp_path: Path
     registration = register(tmp_path / "registration", promotion())
     client = MlflowClient()
     version = client.get_model_version("storm", registration["versions"][0]["version"])
+    assert version.run_id and version.description
     run = client.get_run(version.run_id)
     assert run.data.tags["storm.stage"] == "register"
     assert run.info.status == "FINISHED"
     assert version.tags["storm.benchmark.tools"] == "0.65"
     assert "| Tools | 0.650 | 0.109 | 20 |" in version.description
     logged = client.get_logged_model(version.tags["storm.logged_model"])
-    assert {metric.key: metric.value for metric in logged.metrics}["merged/tools"] == pytest.approx(0.65)
+    assert {metric.key: metric.value for metric in logged.metrics or ()}["merged/tools"] == pytest.approx(0.65)
     assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": "storm", "version": "1"}]
     assert logged.source_run_id == version.run_id
 
@@ -58,7 +60,9 @@ def test_a_retry_finds_the_versions_and_makes_no_second_one(tmp_path: Path, regi
     assert (tmp_path / "one/registration.json").read_bytes() == (tmp_path / "two/registration.json").read_bytes()
     client = MlflowClient()
     assert len(client.search_model_versions("name = 'storm'")) == 2
-    assert len(client.search_logged_models([client.get_experiment_by_name("storm").experiment_id])) == 2
+    experiment = client.get_experiment_by_name("storm")
+    assert experiment is not None
+    assert len(client.search_logged_models([experiment.experiment_id])) == 2
 
 
 def test_an_interrupted_registration_is_completed_by_the_next(tmp_path: Path, registry, promotion, monkeypatch) -> None:
@@ -71,7 +75,7 @@ def test_an_interrupted_registration_is_completed_by_the_next(tmp_path: Path, re
     assert not (tmp_path / "one").exists()
     registration = register(tmp_path / "two", promotion())
     assert [entry["version"] for entry in registration["versions"]] == ["1", "2"]
-    assert "| Tools |" in MlflowClient().get_model_version("storm", "1").description
+    assert "| Tools |" in (MlflowClient().get_model_version("storm", "1").description or "")
 
 
 def test_champion_and_candidate_follow_a_gate_that_passed(tmp_path: Path, registry, promotion) -> None:

@@ -60,7 +60,7 @@ def _wait(url: str, log: Path) -> None:
 
 def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=30) as reply:  # noqa: S310 (always the server of this test)
-        return reply.read()
+        return bytes(reply.read())
 
 
 def entry(source: str) -> ModelEntry:
@@ -83,8 +83,10 @@ def test_a_server_takes_a_version_in_an_s3_store_once_and_its_pages_load(server:
     (found,) = json.loads(fetch(f"{server}/api/2.0/mlflow/model-versions/search?{query}"))["model_versions"]
     assert found["source"] == "s3://store/model/d"
     assert {"key": "storm.benchmark.tools", "value": "0.65"} in found["tags"]
-    (logged,) = client.search_logged_models([client.get_experiment_by_name("storm").experiment_id])
-    assert {metric.key: metric.value for metric in logged.metrics} == {"merged/tools": 0.65}
+    experiment = client.get_experiment_by_name("storm")
+    assert experiment is not None
+    (logged,) = client.search_logged_models([experiment.experiment_id])
+    assert {metric.key: metric.value for metric in logged.metrics or ()} == {"merged/tools": 0.65}
     assert b"<title>MLflow</title>" in fetch(server)
 
 

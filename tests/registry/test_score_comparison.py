@@ -35,6 +35,7 @@ def test_paired_standard_error_has_the_covariance_that_independence_ignores(pair
     mean_a, mean_b = sum(ours) / count, sum(theirs) / count
     covariance = sum((a - mean_a) * (b - mean_b) for a, b in pairs) / (count - 1) / count
     assert paired.value == pytest.approx(independent.value)
+    assert paired.stderr is not None and independent.stderr is not None
     assert paired.stderr**2 == pytest.approx(independent.stderr**2 - 2 * covariance, abs=1e-12)
 
 
@@ -54,15 +55,18 @@ def test_a_model_does_not_differ_from_itself() -> None:
 def test_questions_whose_mean_is_not_the_value_are_not_paired() -> None:
     ours, theirs = benchmark([1, 1, 0, 0]), benchmark([1, 0, 0, 0])
     odd = BenchmarkScore(**{**vars(ours), "value": 0.7})
+    assert ours.stderr is not None and theirs.stderr is not None
     expected = math.hypot(ours.stderr, theirs.stderr)
     assert difference(odd, theirs).stderr == pytest.approx(expected)
-    assert difference(ours, theirs).stderr < expected
+    paired = difference(ours, theirs).stderr
+    assert paired is not None and paired < expected
 
 
 def test_the_mean_weighs_benchmarks_equally_and_adds_squares() -> None:
     few, many = benchmark([1, 0], name="a"), benchmark([1.0] * 9 + [0.0], name="b")
     mean = mean_score(evaluation(few, many))
     assert mean.value == pytest.approx((0.5 + 0.9) / 2)
+    assert few.stderr is not None and many.stderr is not None
     assert mean.stderr == pytest.approx(math.sqrt(few.stderr**2 + many.stderr**2) / 2)
 
 

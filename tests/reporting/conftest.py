@@ -102,12 +102,12 @@ def make_evaluation(directory: Path, digest: str, right: tuple[int, ...]) -> Pat
 
 def make_selection(directory: Path, sources: Mapping[str, int]) -> Path:
     """Half of every source is dropped, for each reason a little."""
-    rows = {}
+    rows: dict[str, Any] = {}
     for name, read in sources.items():
         dropped = {reason: (read // 12 if reason != "unreadable" else 0) for reason in DROPPED}
         left = read - sum(dropped.values())
         rows[name] = {"read": read, "dropped": dropped, "train": left - left // 10, "validation": left // 10}
-    total = {key: sum(row[key] for row in rows.values()) for key in ("read", "train", "validation")}
+    total: dict[str, Any] = {key: sum(row[key] for row in rows.values()) for key in ("read", "train", "validation")}
     total["dropped"] = {reason: sum(row["dropped"][reason] for row in rows.values()) for reason in DROPPED}
     config = {
         "min_educational_value": 3.0,
@@ -155,7 +155,7 @@ def _verdict(generator: random.Random, id: str, source: str, rubric: str, labels
 def make_scan(directory: Path, layers: int = 6) -> Path:
     """Three module types, half of each chosen, and an embedding that has no ratio."""
     generator = random.Random(0)  # noqa: S311 (made up, not secret)
-    matrices = [
+    matrices: list[dict[str, Any]] = [
         {
             "module": "model.embed_tokens",
             "type": "model.embed_tokens",

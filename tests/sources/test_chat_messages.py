@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from storm_core.sources.chat_messages import conversation_of, read
 from storm_core.sources.rows import Rejected, Row
 
 QUESTION, ANSWER = Message(role="user", content="Why?"), Message(role="assistant", content="Because.")
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "messages": {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]},
     "conversations": {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]},
     "chosen": {
@@ -25,7 +26,7 @@ SHAPES = {
 }
 
 
-def messages_in(row: dict[str, object], shape: str | None = None) -> tuple[Message, ...]:
+def messages_in(row: dict[str, Any], shape: str | None = None) -> tuple[Message, ...]:
     return conversation_of(row, shape)[0]
 
 

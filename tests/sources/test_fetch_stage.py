@@ -2,6 +2,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf
 import pytest
@@ -193,12 +194,15 @@ def test_gguf_of_unknown_version_is_refused_by_its_own_name(tmp_path: Path) -> N
 def test_real_gguf_becomes_a_model_that_answers_and_stops(tmp_path: Path) -> None:
     fetch(REAL_GGUF, tmp_path / "model")
     tokenizer = load_tokenizer(tmp_path / "model")
-    model = load_model(tmp_path / "model", torch.bfloat16)
+    model: Any = load_model(tmp_path / "model", torch.bfloat16)
     question = [{"role": "user", "content": "What is 2+2?"}]
-    prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    prompt: Any = tokenizer.apply_chat_template(
+        question, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
     reply = model.generate(**prompt, max_new_tokens=40, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-    assert "4" in tokenizer.decode(reply)
-    assert tokenizer.decode(reply).endswith("<|im_end|>")
+    text = str(tokenizer.decode(reply))
+    assert "4" in text
+    assert text.endswith("<|im_end|>")
     assert len(reply) < 40
 
 
@@ -223,6 +227,7 @@ def write_gguf(model: Path, file: Path, left_out: tuple[str, ...]) -> None:
             heads = config["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]
             tensor = tensor.view(heads, 2, -1, tensor.shape[1]).transpose(1, 2).reshape(tensor.shape)
         stored = names.get_name(name, try_suffixes=(".weight",))
+        assert stored is not None
         if stored not in left_out:
             writer.add_tensor(stored, (tensor if tensor.dim() == 1 else tensor.half()).contiguous().numpy())
     writer.write_header_to_file()
@@ -234,7 +239,7 @@ def write_gguf(model: Path, file: Path, left_out: tuple[str, ...]) -> None:
 def add_tokenizer(writer: gguf.GGUFWriter, model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model)
     merges = json.loads((model / "tokenizer.json").read_text())["model"]["merges"]
-    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     special = set(tokenizer.all_special_tokens)
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(tokens)

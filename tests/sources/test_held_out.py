@@ -1,4 +1,5 @@
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -61,7 +62,8 @@ def test_questions_without_any_word_are_compared_by_what_they_have() -> None:
 
 def test_questions_and_texts_besides_the_messages_are_held_out() -> None:
     text = " ".join(f"w{number}" for number in range(8))
-    held_out = holding(example("Question: Why?\nAnswer:", "So.", **{QUESTIONS: ["Why?"], TEXTS: [text]}))
+    besides: dict[str, Any] = {QUESTIONS: ["Why?"], TEXTS: [text]}
+    held_out = holding(example("Question: Why?\nAnswer:", "So.", **besides))
     assert overlap(held_out, example("why", "Because.")) == "held_out_question"
     assert overlap(held_out, example("Question: why? Answer:", "Because.")) == "held_out_question"
     assert overlap(held_out, example("Go on", f"Well, {text}.")) == "contaminated"

@@ -245,7 +245,8 @@ def test_real_data_keeps_no_question_or_tool_of_the_evaluation(tmp_path: Path) -
 
 
 def _evaluation_tools_and_questions() -> tuple[set[str], set[str]]:
-    tools, questions = set(), set()
+    tools: set[str] = set()
+    questions: set[str] = set()
     for category in ("simple_python", "multiple"):
         file = REAL_DATA / f"bfcl_eval/data/BFCL_v4_{category}.json"
         for entry in map(json.loads, file.read_text(encoding="utf-8").splitlines()):

@@ -16,7 +16,7 @@ HERMES = (
     "Here are the available tools: <tools> {tools} </tools> For each function call return a JSON object."
 )
 
-OPENAI = {
+OPENAI: dict[str, Any] = {
     "tools": [{"type": "function", "function": TOOL}],
     "messages": [
         {"role": "user", "content": "Weather in Paris?"},

@@ -18,7 +18,7 @@ from pathlib import Path
 package_root, data, cases_file, verdicts_file = (Path(argument) for argument in sys.argv[1:])
 MODEL = "prompted"
 stand_in = types.ModuleType("bfcl_eval.constants.model_config")
-stand_in.MODEL_CONFIG_MAPPING = {MODEL: types.SimpleNamespace(underscore_to_dot=False)}
+vars(stand_in)["MODEL_CONFIG_MAPPING"] = {MODEL: types.SimpleNamespace(underscore_to_dot=False)}
 sys.modules[stand_in.__name__] = stand_in
 sys.path.insert(0, str(package_root))
 

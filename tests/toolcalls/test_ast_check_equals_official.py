@@ -18,7 +18,7 @@ PACKAGE_ROOT = Path(__file__).parents[2] / ".data"
 BFCL = PACKAGE_ROOT / "bfcl_eval" / "data"
 JUDGE = Path(__file__).with_name("official_ast_check.py")
 CASES_PER_ENTRY = 12
-ODD_VALUES = (
+ODD_VALUES: tuple[Any, ...] = (
     None,
     "",
     " ",
@@ -144,7 +144,9 @@ def other_arguments(entry: BfclEntry, calls: list[ToolCall]) -> Iterator[list[To
     """Answers in which one argument of one call differs: gone, added, or of another value."""
     tools = {tool["name"]: tool for tool in entry.tools}
     for position, call in enumerate(calls):
-        allowed = next((answer[call.name] for answer in entry.possible_answers if call.name in answer), {})
+        allowed: dict[str, Any] = next(
+            (answer[call.name] for answer in entry.possible_answers if call.name in answer), {}
+        )
         known = tools[call.name]["parameters"]["properties"] if call.name in tools else {}
         variants = [{**call.arguments, "no_such_argument": 1}]
         variants += [{k: v for k, v in call.arguments.items() if k != gone} for gone in call.arguments]
