@@ -55,6 +55,7 @@ lint: setup ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint images/Dockerfile
+	$(BIN)/actionlint
 
 format: setup ## format the code
 	$(BIN)/ruff check --fix .
