@@ -23,13 +23,14 @@ import torch
 
 from storm_core.artifacts import open_directory
 from storm_core.checkpoints import open_checkpoint
-from storm_core.compute import load_model, load_tokenizer, resolve_dtype
+from storm_core.compute import load_model, load_tokenizer
 from storm_core.curation.config import ScoreConfig
 from storm_core.curation.engines.interface import Engine
 from storm_core.curation.judge import Judge
 from storm_core.curation.prompts import Context, Question
 from storm_core.curation.rubrics import load_rubrics
 from storm_core.curation.scoring import group_by_length, score_examples
+from storm_core.devices import resolve_dtype
 from storm_core.execution import execute
 from storm_core.records import Example, read_examples
 from storm_core.sources.config import PREPARE, PrepareConfig

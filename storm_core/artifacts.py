@@ -42,7 +42,8 @@ class Manifest:
 
     Attributes:
         digest: SHA-256 over kind and file list, in hex: the identity of the content.
-        producer: verb, version, code digest and config of the stage that wrote it; empty for a foreign directory.
+        producer: verb, version, code digest, packages and config of the stage that wrote it; empty for a foreign
+            directory.
         inputs: digests of the artifacts it was made from, by input name.
         references: what named those artifacts when it was made, in the same order: a store URI, `hf://` with its
             commit, or a local path.

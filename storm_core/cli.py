@@ -109,7 +109,7 @@ def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
 
 
 def _run(stage: Stage, parsed: dict[str, Any]) -> None:
-    # Imported here: it reads the whole package to identify the code, which `--help` need not do.
+    # Imported here: `--help` does not run a stage.
     from storm_core.execution import execute
 
     text = parsed.pop("executor_input")

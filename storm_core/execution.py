@@ -13,12 +13,12 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from storm_core import __version__
 from storm_core.artifacts import MANIFEST_NAME, Manifest, read_manifest, seal, write_manifest
+from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
 from storm_core.progress import report
@@ -91,25 +91,14 @@ def open_inputs(stage: Stage, references: Mapping[str, list[str]]) -> Inputs:
 
 
 def run_key(stage: Stage, config: StageConfig, inputs: Inputs) -> str:
-    """Identity of a run: SHA-256 over verb, version, code, config and input digests. Equal keys give equal outputs."""
-    identity = {**_producer(stage, config), "inputs": inputs.digests()}
+    """SHA-256 over verb, code, packages, config and input digests: runs of equal keys stand for each other."""
+    identity = {**_identity(stage, config), "inputs": inputs.digests()}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-@cache
-def code_digest() -> str:
-    """SHA-256 over every source and data file of `storm_core`: a changed stage never answers with old results."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _producer(stage: Stage, config: StageConfig) -> dict[str, Any]:
-    options = dataclasses.asdict(config)
-    return {"verb": stage.verb, "version": __version__, "code": code_digest(), "config": options}
+def _identity(stage: Stage, config: StageConfig) -> dict[str, Any]:
+    """What decides the outputs besides the inputs; a changed stage never answers with old results."""
+    return {"verb": stage.verb, **code_identity(stage), "config": dataclasses.asdict(config)}
 
 
 def _recall(stage: Stage, store: Store | None, key: str, outputs: Mapping[str, Path]) -> Outcome | None:
@@ -150,7 +139,12 @@ def _produce(
         results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))
         _check_results(stage, results.metrics, results.values)
         found_again = {"key": key} if results.complete else {}
-        producer = {**_producer(stage, config), **found_again, "values": dict(results.values)}
+        producer = {
+            "version": __version__,
+            **_identity(stage, config),
+            **found_again,
+            "values": dict(results.values),
+        }
         manifests = {
             name: seal(
                 directory,

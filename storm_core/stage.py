@@ -54,7 +54,8 @@ class Stage:
         run: `package.module:function`, called as `run(config, inputs, outputs)` and returning `Results`.
         values: what the stage hands on besides artifacts, by name. `<output>_reference` is filled in with the reference
             of that output; every other one comes from `Results.values`.
-        reusable: whether an earlier output for the same code, config and inputs may stand in for running again.
+        reusable: whether an earlier output for the same code, packages, config and inputs may stand in for running
+            again; `storm_core.code_identity` says what code and packages that is.
         resumable: whether `run` takes a fourth argument, the `Workspace`, and goes on from the parts that an attempt
             which was killed left there.
     """

@@ -14,7 +14,7 @@ class Workspace:
     """Given to the `run` function of a stage that is declared `resumable`.
 
     Attributes:
-        run_key: identity of the run: verb, code, config and inputs.
+        run_key: identity of the run: verb, code, packages, config and inputs.
         open_parts: the parts under a key.
     """
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storm_core.artifacts import Artifact
-from storm_core.compute import load_model, load_tokenizer, resolve_dtype
+from storm_core.compute import load_model, load_tokenizer
 from storm_core.curation.config import JudgeConfig
 from storm_core.curation.engines.interface import Engine
 from storm_core.curation.prompts import Context, PromptBuilder
 from storm_core.curation.rubrics import Rubric, Rubrics
+from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 
 if TYPE_CHECKING:

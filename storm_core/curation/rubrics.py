@@ -173,7 +173,7 @@ def read_rubric_file(file_name: str, given: Mapping[str, bytes] | None) -> bytes
     """Content of the user's file of this name, or else of the recipe's own."""
     if given and file_name in given:
         return given[file_name]
-    return (importlib.resources.files("storm_core.curation") / "rubrics" / file_name).read_bytes()
+    return (importlib.resources.files(__package__) / "rubrics" / file_name).read_bytes()
 
 
 def parse_fields(content: bytes, name: str, wanted: set[str]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storm_core.compute import load_model, load_tokenizer, resolve_dtype
+from storm_core.compute import load_model, load_tokenizer
+from storm_core.devices import resolve_dtype
 from storm_core.evaluation.config import EvaluateConfig
 from storm_core.evaluation.function_calling import draw_entries, measure_function_calling
 from storm_core.evaluation.harness import measure_task

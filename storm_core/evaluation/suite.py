@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 
 from storm_core.artifacts import Artifact
-from storm_core.compute import DTYPES
 from storm_core.errors import InputError
 from storm_core.evaluation.fields import build
 
 _NAME = re.compile(r"[a-z0-9_]+")
+# Those of `storm_core.devices`; who only reads a suite need not load that, and PyTorch with it.
+_DTYPES = ("auto", "bfloat16", "float32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +147,8 @@ def parse_suite(name: str, content: bytes, where: str) -> Suite:
     if not isinstance(raw, dict) or set(raw) != {"dtype", "seeds", "benchmarks"}:
         found = ", ".join(sorted(map(str, raw))) if isinstance(raw, dict) else type(raw).__name__
         raise InputError(f"{where} must have the keys dtype, seeds and benchmarks, not {found}")
-    if raw["dtype"] not in DTYPES:
-        raise InputError(f"{where}: dtype must be one of {', '.join(DTYPES)}, got {raw['dtype']!r}")
+    if raw["dtype"] not in _DTYPES:
+        raise InputError(f"{where}: dtype must be one of {', '.join(_DTYPES)}, got {raw['dtype']!r}")
     benchmarks = _parse_benchmarks(raw["benchmarks"], where)
     seeds = build(Seeds, raw["seeds"], f"{where}, seeds")
     sha256 = hashlib.sha256(content).hexdigest()

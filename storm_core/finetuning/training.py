@@ -17,7 +17,7 @@ from transformers import PrinterCallback, ProgressCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from storm_core.compute import resolve_device, resolve_dtype
+from storm_core.devices import resolve_device, resolve_dtype
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.history import Curves, Progress, Validation
 from storm_core.finetuning.length_grouping import LengthGroupedSampler

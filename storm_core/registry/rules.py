@@ -37,7 +37,7 @@ class RuleBook:
 
 def load_rules() -> RuleBook:
     """The rules that come with the package."""
-    return parse_rules(files("storm_core.registry").joinpath("rules.yaml").read_bytes())
+    return parse_rules(files(__package__).joinpath("rules.yaml").read_bytes())
 
 
 def parse_rules(content: bytes) -> RuleBook:

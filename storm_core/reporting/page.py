@@ -14,6 +14,7 @@ from storm_core.reporting.figures.loss import draw_loss
 from storm_core.reporting.figures.scores import draw_scores
 from storm_core.reporting.figures.snr import draw_snr
 from storm_core.reporting.scoreboard import MEAN, score_rows, shown_roles, sibling_is_base
+from storm_core.reporting.style.sheet import style_sheet
 
 _SHORT_DIGEST = 12
 
@@ -35,8 +36,8 @@ def render_page(results: Mapping[str, Any]) -> str:
     rows = score_rows(results["evaluations"], results["decision"])
     return template.render(
         **results,
-        # The style is a file of this package; escaping would turn its quotes into entities.
-        style=Markup(_package_text("report.css")),  # noqa: S704
+        # The style is a file of ours; escaping would turn its quotes into entities.
+        style=Markup(style_sheet()),  # noqa: S704
         figures=_figures(results, rows),
         roles=shown_roles(results["evaluations"]),
         sibling_is_base=sibling_is_base(results["evaluations"]),
@@ -135,4 +136,4 @@ def _thresholds(results: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _package_text(name: str) -> str:
-    return files("storm_core.reporting").joinpath(name).read_text(encoding="utf-8")
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")

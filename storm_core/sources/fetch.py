@@ -8,7 +8,8 @@ from typing import Any
 
 from storm_core.artifacts import Artifact
 from storm_core.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
-from storm_core.compute import load_tokenizer, resolve_dtype
+from storm_core.compute import load_tokenizer
+from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.sources.config import FetchConfig

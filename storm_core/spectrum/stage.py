@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.checkpoints import Checkpoint, open_checkpoint
-from storm_core.compute import resolve_device
+from storm_core.devices import resolve_device
 from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.spectrum.config import ScanConfig

@@ -14,8 +14,9 @@ from components import images
 from components.stage_component import component
 from pipelines.__main__ import main
 from storm_core import __version__
+from storm_core.code_identity import code_identity
 from storm_core.errors import InputError
-from storm_core.stages import STAGES
+from storm_core.stages import STAGES, load_stage
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "smoke.yaml"
@@ -89,6 +90,17 @@ def test_images_hold_what_the_tests_ran_with(name: str) -> None:
     assert {package: version for package, version in locked(name).items() if package in development} == {
         package: development[package] for package in locked(name) if package in development
     }
+
+
+@pytest.mark.parametrize("target", ["core", "training"])
+def test_image_locks_the_releases_that_results_are_found_by_here(build: Any, bake: Any, target: str) -> None:
+    releases = {name: version.partition("+")[0] for name, version in {**locked(target), **locked("torch-cpu")}.items()}
+    for verb in build.resolve(bake, target, {})["args"]["VERBS"].split(","):
+        here = code_identity(load_stage(verb))["packages"]
+        named = {name: {"yaml": "pyyaml"}.get(name, name).replace("_", "-") for name in here if name != "python"}
+        assert {name: releases.get(locked_name) for name, locked_name in named.items()} == {
+            name: here[name] for name in named
+        }
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.stem)

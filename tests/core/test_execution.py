@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from storm_core import __version__
 from storm_core.artifacts import MANIFEST_NAME, open_directory
+from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig, option
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
@@ -71,6 +73,13 @@ def test_without_a_store_the_output_directory_is_the_artifact(text: Path, tmp_pa
     assert artifact.file("text.txt").read_text() == "hello!"
     assert artifact.manifest.inputs == {"text": [open_directory(text).digest]}
     assert artifact.manifest.producer["config"] == {"suffix": "!", "fail": False}
+
+
+def test_manifest_says_by_what_version_code_and_packages_it_was_made(text: Path, tmp_path: Path) -> None:
+    copy(text, tmp_path / "out")
+    producer = open_directory(tmp_path / "out").manifest.producer
+    assert producer["version"] == __version__
+    assert {name: producer[name] for name in ("code", "packages")} == code_identity(COPY)
 
 
 def test_with_a_store_the_output_holds_the_manifest_alone(

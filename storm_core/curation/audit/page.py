@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from storm_core.curation.audit.checks import NO_TRUST, TRUSTED
 from storm_core.records import Example
+from storm_core.reporting.style.sheet import style_sheet
 from storm_core.verdicts.schema import NO_ANSWER
 
 CUT = "\n[... cut here ...]\n"
@@ -35,9 +36,9 @@ def render_page(contents: Mapping[str, Any], examples: Mapping[str, Example], sh
         "short": lambda text: text[:_SHORT_DIGEST],
         "label": _label_in_words,
     }
-    template = environment.from_string(_text("storm_core.curation.audit", "judge.html.jinja"))
-    # Both styles are files of this package; escaping would turn their quotes into entities.
-    style = _text("storm_core.reporting", "report.css") + _text("storm_core.curation.audit", "judge.css")
+    template = environment.from_string(_package_text("judge.html.jinja"))
+    # Both styles are files of ours; escaping would turn their quotes into entities.
+    style = style_sheet() + _package_text("judge.css")
     return template.render(
         **contents,
         style=Markup(style),  # noqa: S704
@@ -159,5 +160,5 @@ def _number(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{round(value, 2) + 0.0:.2f}"
 
 
-def _text(package: str, name: str) -> str:
-    return files(package).joinpath(name).read_text(encoding="utf-8")
+def _package_text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
