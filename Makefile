@@ -39,7 +39,7 @@ test-quick: setup ## run the tests that take less than ten seconds
 	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not docker and not cluster"
 
 test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine vllm by vLLM's CPU build; needs libnuma
-	STORM_VLLM_JUDGE=runs/smollm2 .venv-vllm/bin/python -m pytest tests/curation/vllm_lane.py
+	STORM_VLLM_JUDGE=runs/smollm2 .venv-vllm/bin/python -m pytest tests/judging/vllm_lane.py
 
 images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)

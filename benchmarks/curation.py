@@ -22,16 +22,16 @@ from typing import Any
 import torch
 
 from storm_core.artifacts import open_directory
-from storm_core.checkpoints import open_checkpoint
-from storm_core.compute import load_model, load_tokenizer
-from storm_core.curation.config import ScoreConfig
-from storm_core.curation.engines.interface import Engine
-from storm_core.curation.judge import Judge
-from storm_core.curation.prompts import Context, Question
-from storm_core.curation.rubrics import load_rubrics
-from storm_core.curation.scoring import group_by_length, score_examples
+from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.execution import execute
+from storm_core.judging.config import ScoreConfig
+from storm_core.judging.engines.interface import Engine
+from storm_core.judging.judge import Judge
+from storm_core.judging.prompts import Context, Question
+from storm_core.judging.rubrics import load_rubrics
+from storm_core.judging.scoring import group_by_length, score_examples
 from storm_core.records import Example, read_examples
 from storm_core.sources.config import PREPARE, PrepareConfig
 from storm_core.telemetry import disable_telemetry
@@ -133,13 +133,13 @@ def open_judge(path: Path, config: ScoreConfig, answer_tokens: int) -> Judge:
     def open_engine(judge: Judge) -> Engine:
         dtype = resolve_dtype(config.dtype)
         if config.engine == "vllm":
-            from storm_core.curation.engines.vllm_engine import open_vllm_engine  # noqa: PLC0415 (another environment)
+            from storm_core.judging.engines.vllm_engine import open_vllm_engine  # noqa: PLC0415 (another environment)
 
             context = judge.builder.context_length(config.max_length, config.max_length)
             question = max(len(JUSTIFIED.ask(judge, each)) for each in (judge.educational_value, judge.difficulty))
             longest = context + judge.question_tokens + question + answer_tokens
             return open_vllm_engine(path, dtype, longest_prompt=longest, batch_size=config.batch_size)
-        from storm_core.curation.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
+        from storm_core.judging.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
 
         return TransformersEngine(load_model(path, dtype))
 

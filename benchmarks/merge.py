@@ -26,7 +26,7 @@ from storm_core.telemetry import disable_telemetry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from storm_core.checkpoints import Checkpoint
+    from storm_core.checkpoints.checkpoint import Checkpoint
 
 # Noise added to every fourth tensor in turn, relative to the tensor's own standard deviation.
 NOISE = (0.0, 0.02, 0.3, 1.0)
@@ -68,7 +68,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def make_parents(model: Path, work: Path, layers: int | None) -> None:
-    from storm_core.checkpoints import open_checkpoint, write_checkpoint  # noqa: PLC0415
+    from storm_core.checkpoints.checkpoint import open_checkpoint, write_checkpoint  # noqa: PLC0415
 
     checkpoint = open_checkpoint(model)
     changes = {"num_hidden_layers": layers} if layers else {}
@@ -130,7 +130,7 @@ def measure(command: list[str], output: Path) -> tuple[float, float]:
 
 def compare(ours: Path, theirs: Path) -> tuple[float, float]:
     """Largest absolute difference between two checkpoints' weights, and the share of weights that differ."""
-    from storm_core.checkpoints import open_checkpoint  # noqa: PLC0415
+    from storm_core.checkpoints.checkpoint import open_checkpoint  # noqa: PLC0415
 
     first, second = open_checkpoint(ours), open_checkpoint(theirs)
     if first.tensors.keys() != second.tensors.keys():

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name}: error: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, SystemExit) as stop:
-        print(f"{name}: interrupted; run it again to go on from what is done", file=sys.stderr)
+        print(f"{name}: interrupted; run it again to continue from what is done", file=sys.stderr)
         return EXIT_CODE if isinstance(stop, SystemExit) else 130
     return 0
 

@@ -81,7 +81,7 @@ class StageProcess(task_handler_interface.ITaskHandler):
             try:
                 _copy(process, log)
             finally:
-                if process.poll() is None:  # interrupted: the stage must not go on alone
+                if process.poll() is None:  # interrupted: the stage must not keep running alone
                     process.terminate()
                     process.wait()
         return status.Status.SUCCESS if process.returncode == 0 else status.Status.FAILURE

@@ -69,12 +69,12 @@ class Artifact:
     """An opened artifact: its directory, whose listed files were verified, and its manifest.
 
     Attributes:
-        lease: what keeps the directory in place for as long as the artifact is held, where that takes anything.
+        lock: what keeps the directory in place for as long as the artifact is held, where that takes anything.
     """
 
     path: Path
     manifest: Manifest
-    lease: object = field(default=None, compare=False, repr=False)
+    lock: object = field(default=None, compare=False, repr=False)
 
     @property
     def digest(self) -> str:

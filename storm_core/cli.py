@@ -154,7 +154,7 @@ def _references(name: str, given: str | list[str] | None) -> list[str]:
     """One reference, several, or a JSON list of them as KFP passes it, for the input `name`.
 
     Raises:
-        InputError: what starts as a JSON list is none of strings.
+        InputError: what starts as a JSON list is not a list of strings.
     """
     if given is None:
         return []

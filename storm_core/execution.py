@@ -23,7 +23,7 @@ from storm_core.config import StageConfig
 from storm_core.errors import InputError
 from storm_core.progress import report
 from storm_core.stage import Inputs, Stage
-from storm_core.stores.parts import DirectoryParts, Parts
+from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults
 from storm_core.stores.references import check_reference, open_reference, store_from_environment
 from storm_core.stores.staging import StagingArea
 from storm_core.stores.store import Store
@@ -135,7 +135,9 @@ def _produce(
 ) -> Outcome:
     with contextlib.ExitStack() as stack:
         staged = {name: stack.enter_context(_staging(path, store)) for name, path in outputs.items()}
-        workspace = Workspace(run_key=key, open_parts=lambda name: _open_parts(name, stage, outputs, store))
+        workspace = Workspace(
+            run_key=key, open_partial_results=lambda name: _open_partial_results(name, stage, outputs, store)
+        )
         results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))
         _check_results(stage, results.metrics, results.values)
         found_again = {"key": key} if results.complete else {}
@@ -169,12 +171,12 @@ def _produce(
     return Outcome(manifests=manifests, metrics=results.metrics, values=results.values, reused=False, seconds=0.0)
 
 
-def _open_parts(key: str, stage: Stage, outputs: Mapping[str, Path], store: Store | None) -> Parts:
-    """The parts under `key`: in the store, or hidden beside the stage's first output."""
+def _open_partial_results(key: str, stage: Stage, outputs: Mapping[str, Path], store: Store | None) -> PartialResults:
+    """The partial results under `key`: in the store, or hidden beside the stage's first output."""
     if store:
-        return store.parts(key)
+        return store.partial_results(key)
     first = next(iter(outputs.values()))
-    return DirectoryParts(first.parent / f".{stage.verb}.parts" / key)
+    return DirectoryPartialResults(first.parent / f".{stage.verb}.parts" / key)
 
 
 @contextlib.contextmanager

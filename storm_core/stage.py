@@ -56,8 +56,8 @@ class Stage:
             of that output; every other one comes from `Results.values`.
         reusable: whether an earlier output for the same code, packages, config and inputs may stand in for running
             again; `storm_core.code_identity` says what code and packages that is.
-        resumable: whether `run` takes a fourth argument, the `Workspace`, and goes on from the parts that an attempt
-            which was killed left there.
+        resumable: whether `run` takes a fourth argument, the `Workspace`, and continues from the partial
+            results that an attempt which was killed left there.
     """
 
     verb: str

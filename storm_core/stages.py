@@ -7,17 +7,17 @@ from storm_core.stage import Stage
 
 # Verb to the declaration of its stage, in the order of the recipe.
 STAGES = {
-    "fetch": "storm_core.sources.config:FETCH",
+    "fetch": "storm_core.checkpoints.config:FETCH",
     "prepare": "storm_core.sources.config:PREPARE",
-    "score": "storm_core.curation.config:SCORE",
-    "select": "storm_core.curation.config:SELECT",
-    "audit": "storm_core.curation.config:AUDIT",
+    "score": "storm_core.judging.config:SCORE",
+    "select": "storm_core.selection.config:SELECT",
+    "audit": "storm_core.judge_audit.config:AUDIT",
     "scan": "storm_core.spectrum.config:SCAN",
     "train": "storm_core.finetuning.config:TRAIN",
     "merge": "storm_core.merging.config:MERGE",
     "quantize": "storm_core.quantization.config:QUANTIZE",
     "evaluate": "storm_core.evaluation.config:EVALUATE",
-    "gate": "storm_core.registry.config:GATE",
+    "gate": "storm_core.promotion.config:GATE",
     "register": "storm_core.registry.config:REGISTER",
     "report": "storm_core.reporting.config:REPORT",
 }

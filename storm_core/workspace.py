@@ -1,4 +1,4 @@
-"""What a long stage leaves for its next attempt: parts, kept where outputs go, until the run is whole or for good."""
+"""What a long stage leaves for its next attempt: partial results, kept where outputs go until the run is whole."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from storm_core.stores.parts import Parts
+from storm_core.stores.partial_results import PartialResults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,16 +15,16 @@ class Workspace:
 
     Attributes:
         run_key: identity of the run: verb, code, packages, config and inputs.
-        open_parts: the parts under a key.
+        open_partial_results: the partial results under a key.
     """
 
     run_key: str
-    open_parts: Callable[[str], Parts]
+    open_partial_results: Callable[[str], PartialResults]
 
-    def of_run(self) -> Parts:
-        """Parts of this very run; they are removed once its outputs are published."""
-        return self.open_parts(self.run_key)
+    def of_run(self) -> PartialResults:
+        """Partial results of this very run; they are removed once its outputs are published."""
+        return self.open_partial_results(self.run_key)
 
-    def shared(self, identity: Mapping[str, Any]) -> Parts:
-        """Parts that other runs of equal `identity` (JSON values) share; they stay after the run."""
-        return self.open_parts(hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())
+    def shared(self, identity: Mapping[str, Any]) -> PartialResults:
+        """PartialResults that other runs of equal `identity` (JSON values) share; they stay after the run."""
+        return self.open_partial_results(hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())

@@ -71,7 +71,9 @@ def _add_transfer(commands: "Commands") -> None:
     push.add_argument("--kind", help="kind of the artifact, such as model; needed where it has no manifest")
     pull = _command(commands, "pull", "copy an artifact into a new directory, verified")
     pull.add_argument("reference", metavar="REFERENCE", help=_REFERENCE)
-    pull.add_argument("directory", metavar="DIRECTORY", help="directory to make; a pull that was interrupted goes on")
+    pull.add_argument(
+        "directory", metavar="DIRECTORY", help="directory to make; a pull that was interrupted is continued"
+    )
 
 
 def _add_upkeep(commands: "Commands") -> None:

@@ -27,7 +27,7 @@ def pull(reference: str, directory: str) -> int:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} is there already; pull into a new directory")
     manifest = reference_manifest(reference)
-    # The same name each time, so that a pull that was interrupted is gone on with.
+    # The same name each time, so that a pull that was interrupted is continued.
     partial = target.absolute().with_name(f".{target.name}.partial-{manifest.digest[:12]}")
     partial.mkdir(parents=True, exist_ok=True)
     _copy(manifest, reference, partial)

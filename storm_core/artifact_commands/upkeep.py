@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from storm_core.artifact_commands.listing import human_size
 from storm_core.errors import InputError
 from storm_core.progress import answer, report
-from storm_core.stores.collection import Garbage, registered_sources, unfinished_garbage, unneeded_garbage
+from storm_core.stores.garbage_collection import Garbage, registered_sources, unfinished_garbage, unneeded_garbage
 from storm_core.stores.references import open_reference, open_store, reference_manifest, required_store
 from storm_core.stores.store import Store
 from storm_core.stores.uris import HubLocation, parse_uri

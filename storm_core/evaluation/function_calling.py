@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from storm_core.errors import InputError
 from storm_core.evaluation.generation import greedy_replies
-from storm_core.evaluation.kept_replies import KeptReplies
+from storm_core.evaluation.reply_cache import ReplyCache
 from storm_core.evaluation.scores import Measurement, Sample, Score, mean_score, plain_mean
 from storm_core.evaluation.suite import FunctionCalling
 from storm_core.toolcalls.ast_check import check_calls
@@ -40,7 +40,7 @@ def measure_function_calling(
     entries: Sequence[BfclEntry],
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
-    kept: KeptReplies,
+    kept: ReplyCache,
 ) -> Measurement:
     """Ask the model every question that `kept` has no reply to, and check its calls."""
     prompts = [_prompt(tokenizer, entry, guidelines=benchmark.guidelines) for entry in entries]

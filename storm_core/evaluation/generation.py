@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from storm_core.errors import InputError
-from storm_core.evaluation.kept_replies import KeptReplies
+from storm_core.evaluation.reply_cache import ReplyCache
 from storm_core.progress import progress
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def greedy_replies(
     batch_size: int,
     max_new_tokens: int,
     description: str,
-    kept: KeptReplies,
+    kept: ReplyCache,
 ) -> list[str | None]:
     """The reply to each prompt, in the order given; None where prompt and reply do not fit into the model's positions.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import torch
 
 from storm_core.errors import InputError
-from storm_core.evaluation.kept_replies import KeptReplies
+from storm_core.evaluation.reply_cache import ReplyCache
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
 from storm_core.evaluation.suite import LmEval, Questions, Seeds
 
@@ -27,7 +27,7 @@ def measure_task(
     seeds: Seeds,
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
-    kept: KeptReplies,
+    kept: ReplyCache,
 ) -> Measurement:
     """Run one lm-eval task or group; `documents` are those of a local task, empty for one of lm-eval's own.
 
@@ -41,7 +41,7 @@ def measure_task(
     import lm_eval
     from lm_eval.tasks import TaskManager
 
-    from storm_core.evaluation.piecewise import PiecewiseLM
+    from storm_core.evaluation.resumable_model import ResumableLM
 
     local = benchmark.questions
     if not local and "ifeval" in benchmark.task:
@@ -51,7 +51,7 @@ def measure_task(
     if not local and benchmark.task not in tasks.all_tasks:
         raise InputError(f"{benchmark.name}: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
     with _quiet(benchmark.name):
-        wrapped = PiecewiseLM(
+        wrapped = ResumableLM(
             kept,
             pretrained=model,
             tokenizer=tokenizer,

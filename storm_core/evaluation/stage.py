@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storm_core.compute import load_model, load_tokenizer
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.evaluation.config import EvaluateConfig
 from storm_core.evaluation.function_calling import draw_entries, measure_function_calling
 from storm_core.evaluation.harness import measure_task
-from storm_core.evaluation.kept_measurements import keep_measurement, read_measurement
-from storm_core.evaluation.kept_replies import KeptReplies
+from storm_core.evaluation.measurement_cache import keep_measurement, read_measurement
 from storm_core.evaluation.questions import multiple_choice, read_pairs
+from storm_core.evaluation.reply_cache import ReplyCache
 from storm_core.evaluation.scores import Measurement, Score
 from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Suite, load_suite
 from storm_core.progress import report
 from storm_core.stage import Inputs, Results
-from storm_core.stores.parts import Parts
+from storm_core.stores.partial_results import PartialResults
 from storm_core.toolcalls.prompts import prompt_sha256
 from storm_core.workspace import Workspace
 
@@ -44,8 +44,8 @@ SAMPLES_SCHEMA = pa.schema(
 def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
     """Measure the model on every benchmark of the suite.
 
-    Finished benchmarks, and the replies to an unfinished one, are parts of the run: an attempt that was killed is gone
-    on with.
+    Finished benchmarks, and the replies to an unfinished one, are partial results of the run, from which the next
+    attempt continues.
 
     Raises:
         InputError: an unusable suite, data that it names and that is not there, or a model that cannot be loaded.
@@ -58,9 +58,9 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
     tokenizer = load_tokenizer(inputs["model"].path)
     dtype = suite.dtype if config.dtype == "auto" else config.dtype
     model = load_model(inputs["model"].path, resolve_dtype(dtype))
-    parts = workspace.of_run()
+    partial_results = workspace.of_run()
     measured = [
-        (benchmark, _measure(benchmark, questions[benchmark.name], suite, model, tokenizer, parts))
+        (benchmark, _measure(benchmark, questions[benchmark.name], suite, model, tokenizer, partial_results))
         for benchmark in suite.benchmarks
     ]
     _write_samples(outputs["evaluation"] / "samples.parquet", measured)
@@ -93,19 +93,19 @@ def _measure(
     suite: Suite,
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
-    parts: Parts,
+    partial_results: PartialResults,
 ) -> Measurement:
-    earlier = read_measurement(parts, benchmark.name)
+    earlier = read_measurement(partial_results, benchmark.name)
     if earlier:
         report(f"{benchmark.name}: was measured before the stage was interrupted")
         return earlier
     started = time.monotonic()
-    kept = KeptReplies(parts, benchmark.name)
+    kept = ReplyCache(partial_results, benchmark.name)
     if isinstance(benchmark, LmEval):
         measurement = measure_task(benchmark, questions, suite.seeds, model, tokenizer, kept)
     else:
         measurement = measure_function_calling(benchmark, questions, model, tokenizer, kept)
-    keep_measurement(parts, benchmark.name, measurement)
+    keep_measurement(partial_results, benchmark.name, measurement)
     seconds = time.monotonic() - started
     score, stderr = measurement.score.value, measurement.score.stderr
     spread = "" if stderr is None else f" +- {stderr:.3f}"

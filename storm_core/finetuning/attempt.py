@@ -40,7 +40,7 @@ def train(
     start = checkpoints.restore(earlier)
     if start is not None:
         state = TrainerState.load_from_json(str(earlier / "trainer_state.json"))
-        report(f"train: goes on after step {start} of {state.max_steps}")
+        report(f"train: continues after step {start} of {state.max_steps}")
         trainer.args.eval_on_start = validation_is_due(state, evaluations)
     with listen_for_stop() as stop:
         checkpointing = Checkpointing(checkpoints, stop, checkpoint_minutes, scratch)
@@ -59,7 +59,7 @@ def _leave(trainer: "AnswerTrainer", checkpointing: "Checkpointing") -> None:
         trainer._save_checkpoint(trainer.model, trial=None)  # type: ignore[no-untyped-call]
         checkpointing.publish(step)
     left = f"the checkpoint of step {step} is kept" if step else "no step was made yet"
-    report(f"train: told to stop (SIGTERM); {left}, and the same command goes on from there")
+    report(f"train: told to stop (SIGTERM); {left}, and the same command continues from there")
     raise SystemExit(EXIT_CODE)
 
 
@@ -88,7 +88,7 @@ class Checkpointing(TrainerCallback):
     def on_train_begin(
         self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
-        """Begin to count the minutes; what training goes on from is kept already."""
+        """Begin to count the minutes; what training continues from is kept already."""
         self.kept_step = state.global_step
         self._last = time.monotonic()
 
@@ -98,7 +98,7 @@ class Checkpointing(TrainerCallback):
         """Leave where nothing is left to train: the trainer would add a step to a resumed fraction of an epoch."""
         if state.global_step >= state.max_steps:
             raise LeaveTrainingError
-        # By now the trainer has read all of the checkpoint it goes on from.
+        # By now the trainer has read all of the checkpoint it continues from.
         shutil.rmtree(self._scratch / "earlier", ignore_errors=True)
 
     def on_step_end(

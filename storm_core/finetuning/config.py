@@ -32,7 +32,7 @@ class TrainConfig(StageConfig):
     evaluations: int = option("validation passes spread over the run, besides the one before it", 4, minimum=1)
     seed: int = option("order of the examples", 0, minimum=0)
     checkpoint_minutes: float = option(
-        "time between checkpoints, which a killed run goes on from; one takes three times the trained weights in "
+        "time between checkpoints, from which a killed run continues; one takes three times the trained weights in "
         "float32 to write, and SIGTERM brings one too",
         30.0,
         unit="minutes",

@@ -12,7 +12,7 @@ import yaml
 from torch import Tensor
 
 from storm_core.artifacts import Artifact
-from storm_core.checkpoints import Checkpoint, TensorInfo
+from storm_core.checkpoints.checkpoint import Checkpoint, TensorInfo
 from storm_core.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from storm_core.checkpoints import Checkpoint, open_checkpoint
-from storm_core.compute import load_model, load_tokenizer
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.finetuning.attempt import train
 from storm_core.finetuning.config import TrainConfig
@@ -39,7 +39,7 @@ SPLITS = ("train", "validation")
 def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
     """Train and write the tuned model, `history.json`, `freezing.json` and `examples.json`.
 
-    Checkpoints are parts of the run: an attempt that was killed or told to stop is gone on with.
+    Checkpoints are partial results of the run: an attempt that was killed or told to stop is continued.
     """
     source = inputs["model"].path
     checkpoint = open_checkpoint(source)

@@ -1,4 +1,4 @@
-"""Checkpoints of an unfinished training, kept as parts: what the trainer saved, file by file, and `complete` last."""
+"""Checkpoints of an unfinished training as partial results: what the trainer saved, file by file, `complete` last."""
 
 import re
 import secrets
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from storm_core.progress import report
-from storm_core.stores.parts import Parts
+from storm_core.stores.partial_results import PartialResults
 
 WEIGHTS_FILE = "model.safetensors"
 # The trainer's own names. What it finds no file for it quietly starts afresh, so a checkpoint has all or is none.
@@ -16,28 +16,28 @@ _PART = re.compile(r"(?P<folder>step-(?P<step>\d{8})-[0-9a-f]{8})/(?P<file>[^/]+
 
 
 class TrainingCheckpoints:
-    """The checkpoints among `parts`; only the newest is kept.
+    """The checkpoints among `partial_results`; only the newest is kept.
 
     Two attempts may run at once where the first has not died yet, and a GPU gives them different weights: each attempt
     marks its folders with a word of its own, so that nothing is put together from both.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, partial_results: PartialResults) -> None:
+        self._partial_results = partial_results
         self._attempt = secrets.token_hex(4)
 
     def keep(self, directory: Path, step: int) -> None:
-        """Move the checkpoint that the trainer saved after `step` from `directory` to the parts; drop older ones.
+        """Move what the trainer saved after `step` from `directory` to the partial results; drop older checkpoints.
 
         Files are moved one at a time: beside the model there need not be room for all of them twice.
         """
         folder = f"step-{step:08d}-{self._attempt}"
         for name in FILES:
-            self._parts.keep(f"{folder}/{name}", directory / name)
+            self._partial_results.keep(f"{folder}/{name}", directory / name)
             (directory / name).unlink()
         mark = directory / _COMPLETE
         mark.write_text(f"{step}\n", encoding="utf-8")
-        self._parts.keep(f"{folder}/{_COMPLETE}", mark)
+        self._partial_results.keep(f"{folder}/{_COMPLETE}", mark)
         shutil.rmtree(directory)
         for other in self._folders():
             if other < folder:
@@ -64,7 +64,7 @@ class TrainingCheckpoints:
             return "was never finished"
         directory.mkdir()
         for name in FILES:
-            if not self._parts.fetch(f"{folder}/{name}", directory / name):
+            if not self._partial_results.fetch(f"{folder}/{name}", directory / name):
                 shutil.rmtree(directory)
                 return f"has no {name}, or an altered one"
         return None
@@ -72,12 +72,12 @@ class TrainingCheckpoints:
     def _drop(self, folder: str) -> None:
         # The mark goes first: what is left of it then counts as never finished.
         for name in (_COMPLETE, *FILES):
-            self._parts.drop(f"{folder}/{name}")
+            self._partial_results.drop(f"{folder}/{name}")
 
     def _folders(self) -> dict[str, set[str]]:
         """The files of each checkpoint, whole or not, by folder."""
         folders: dict[str, set[str]] = {}
-        for part in self._parts.names():
+        for part in self._partial_results.names():
             if found := _PART.fullmatch(part):
                 folders.setdefault(found["folder"], set()).add(found["file"])
         return folders

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from storm_core.checkpoints import Checkpoint, torch_dtype, write_checkpoint
+from storm_core.checkpoints.checkpoint import Checkpoint, torch_dtype, write_checkpoint
 from storm_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ _EXACT_DTYPES = ("F32", "F16", "BF16")
 
 
 def check_trainable(checkpoint: Checkpoint) -> None:
-    """Refuse weights that float32 cannot hold exactly or that are quantised.
+    """Refuse weights that float32 cannot hold exactly or that are quantized.
 
     Raises:
-        InputError: says which tensor, or that the config names a quantisation.
+        InputError: says which tensor, or that the config names a quantization.
     """
     if "quantization_config" in checkpoint.config:
-        raise InputError(f"{checkpoint.path} is quantised (quantization_config); train the model it was made from")
+        raise InputError(f"{checkpoint.path} is quantized (quantization_config); train the model it was made from")
     for name, info in checkpoint.tensors.items():
         if info.dtype not in _EXACT_DTYPES:
             raise InputError(f"{name} in {checkpoint.path} is {info.dtype}; train takes {', '.join(_EXACT_DTYPES)}")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from storm_core.checkpoints import Checkpoint
+from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.errors import InputError
 from storm_core.progress import report
 
@@ -51,7 +51,7 @@ def check_vocabulary(base: Path, other: Path) -> None:
 
 def _check_dtypes(checkpoint: Checkpoint) -> None:
     if "quantization_config" in checkpoint.config:
-        raise InputError(f"{checkpoint.path} is quantised; merge the models first and quantise the result")
+        raise InputError(f"{checkpoint.path} is quantized; merge the models first and quantize the result")
     for name, tensor in checkpoint.tensors.items():
         if tensor.dtype not in _MERGEABLE_DTYPES:
             raise InputError(f"tensor {name!r} in {checkpoint.path} is {tensor.dtype}; merge floating-point weights")

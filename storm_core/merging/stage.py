@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from storm_core.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from storm_core.errors import InputError
 from storm_core.merging.compatibility import check_mergeable
 from storm_core.merging.config import MergeConfig

@@ -1,1 +1,1 @@
-"""Quantising a model for serving: FP8_DYNAMIC in the compressed-tensors format."""
+"""Quantizing a model for serving: FP8_DYNAMIC in the compressed-tensors format."""

@@ -25,9 +25,9 @@ class QuantizeConfig(StageConfig):
 
 QUANTIZE = Stage(
     verb="quantize",
-    summary="Quantise a model's linear layers to FP8, for vLLM and transformers.",
+    summary="Quantize a model's linear layers to FP8, for vLLM and transformers.",
     config=QuantizeConfig,
-    inputs={"model": Input(kind="model", help="model to quantise")},
+    inputs={"model": Input(kind="model", help="model to quantize")},
     outputs={"quantized_model": Output(kind="model", help="the model in the compressed-tensors format")},
     run="storm_core.quantization.stage:run",
 )

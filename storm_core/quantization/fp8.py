@@ -47,7 +47,7 @@ def dequantize_rows(quantized: QuantizedWeight) -> Tensor:
 
 
 def squared_sums(weight_OI: Tensor, quantized: QuantizedWeight) -> tuple[float, float]:
-    """Sums of squares of the error that quantising made and of the weights themselves, accumulated in float64."""
+    """Sums of squares of the error that quantizing made and of the weights themselves, accumulated in float64."""
     rows = _rows_per_block(weight_OI)
     error = signal = 0.0
     blocks = zip(*(torch.split(part, rows) for part in (weight_OI, quantized.weight, quantized.scale)), strict=True)

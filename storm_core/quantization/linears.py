@@ -1,4 +1,4 @@
-"""Which modules of a checkpoint are quantised: the linear layers of its architecture, less those to ignore."""
+"""Which modules of a checkpoint are quantized: the linear layers of its architecture, less those to ignore."""
 
 import re
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from storm_core.checkpoints import Checkpoint
+from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.errors import InputError
 
 _REGEX_PREFIX = "re:"
 
 
 def modules_to_quantize(checkpoint: Checkpoint, ignore: Sequence[str]) -> list[str]:
-    """Names of the linear modules whose `.weight` gets quantised, in the order of the architecture.
+    """Names of the linear modules whose `.weight` gets quantized, in the order of the architecture.
 
     Raises:
         InputError: an entry of `ignore` matches no linear module, none is left, or one has no weight of its own.
@@ -22,7 +22,7 @@ def modules_to_quantize(checkpoint: Checkpoint, ignore: Sequence[str]) -> list[s
     _check_ignore(checkpoint, linears, ignore)
     chosen = [name for name in linears if not any(matches(name, entry) for entry in ignore)]
     if not chosen:
-        raise InputError(f"ignore {list(ignore)} leaves no linear module of {checkpoint.path} to quantise")
+        raise InputError(f"ignore {list(ignore)} leaves no linear module of {checkpoint.path} to quantize")
     for name in chosen:
         if f"{name}.weight" not in checkpoint.tensors:
             why = "if it is tied to another tensor, or fused in the checkpoint, add it to ignore"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from storm_core.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.quantization.compressed_tensors import fp8_dynamic_config
@@ -21,7 +21,7 @@ _QUANTIZABLE_DTYPES = ("F32", "F16", "BF16")
 
 @dataclass(kw_only=True)
 class _Tally:
-    """What has been written so far; `error` and `signal` are sums of squares over the quantised weights."""
+    """What has been written so far; `error` and `signal` are sums of squares over the quantized weights."""
 
     quantized_tensors: int = 0
     kept_tensors: int = 0
@@ -35,7 +35,7 @@ def run(config: QuantizeConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
     """Write the checkpoint with FP8 linear layers and the `quantization_config` that says so.
 
     Raises:
-        InputError: the model is quantised already, `ignore` does not fit it, or a weight is NaN or infinite.
+        InputError: the model is quantized already, `ignore` does not fit it, or a weight is NaN or infinite.
     """
     checkpoint = open_checkpoint(inputs["model"].path)
     modules = _check_quantizable(checkpoint, config.ignore)
@@ -50,19 +50,19 @@ def run(config: QuantizeConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
 
 
 def _check_quantizable(checkpoint: Checkpoint, ignore: Sequence[str]) -> list[str]:
-    """The modules to quantise."""
+    """The modules to quantize."""
     if "quantization_config" in checkpoint.config:
-        raise InputError(f"{checkpoint.path} is quantised already; give the model it was made from")
+        raise InputError(f"{checkpoint.path} is quantized already; give the model it was made from")
     modules = modules_to_quantize(checkpoint, ignore)
     for name in modules:
         dtype = checkpoint.tensors[f"{name}.weight"].dtype
         if dtype not in _QUANTIZABLE_DTYPES:
-            raise InputError(f"tensor '{name}.weight' in {checkpoint.path} is {dtype}; quantise from BF16, F16 or F32")
+            raise InputError(f"tensor '{name}.weight' in {checkpoint.path} is {dtype}; quantize from BF16, F16 or F32")
     return modules
 
 
 def _quantize(checkpoint: Checkpoint, modules: Sequence[str], tally: _Tally) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor to write by name, in file order; a quantised weight is followed by its scale."""
+    """Every tensor to write by name, in file order; a quantized weight is followed by its scale."""
     weights = {f"{name}.weight" for name in modules}
     for name in progress(checkpoint.tensors, total=len(checkpoint.tensors), description="quantize", unit="tensors"):
         tensor = checkpoint.load(name)
@@ -75,7 +75,7 @@ def _quantize(checkpoint: Checkpoint, modules: Sequence[str], tally: _Tally) -> 
         try:
             quantized = quantize_rows(tensor)
         except ValueError as error:
-            raise InputError(f"cannot quantise tensor {name!r} of {checkpoint.path}: {error}") from error
+            raise InputError(f"cannot quantize tensor {name!r} of {checkpoint.path}: {error}") from error
         _count(tally, tensor, quantized)
         yield name, quantized.weight
         yield f"{name}_scale", quantized.scale
@@ -90,7 +90,7 @@ def _count(tally: _Tally, weight_OI: Tensor, quantized: QuantizedWeight) -> None
 
 
 def _metrics(tally: _Tally) -> dict[str, float]:
-    """Counts, sizes in bytes, and the root-mean-square error of the quantised weights relative to their own size."""
+    """Counts, sizes in bytes, and the root-mean-square error of the quantized weights relative to their own size."""
     return {
         "quantized_tensors": tally.quantized_tensors,
         "kept_tensors": tally.kept_tensors,

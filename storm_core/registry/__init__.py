@@ -1,1 +1,1 @@
-"""Promotion: the gate's written rules, and the model registry."""
+"""The model registry: what the run's model is known as, with what it was made from."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from storm_core.registry.comparison import mean_score
-from storm_core.registry.evaluations import Evaluation
+from storm_core.promotion.comparison import mean_score
+from storm_core.promotion.evaluations import Evaluation
 from storm_core.registry.model_versions import ModelEntry
 
 

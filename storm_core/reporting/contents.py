@@ -7,7 +7,7 @@ from typing import Any
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
-from storm_core.registry.evaluations import ROLES, check_comparable, read_evaluation
+from storm_core.promotion.evaluations import ROLES, check_comparable, read_evaluation
 from storm_core.reporting.config import REPORT
 from storm_core.stage import Inputs
 from storm_core.verdicts.schema import FILE_NAME

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from storm_core.registry.evaluations import ROLES
+from storm_core.promotion.evaluations import ROLES
 
 MEAN = "mean"
 

@@ -1,1 +1,1 @@
-"""Where the recipe starts: a model made ready for every stage, and data sources turned into examples."""
+"""Data sources: whatever people have, turned into examples that may train."""

@@ -1,20 +1,9 @@
-"""Options and declarations of `fetch` and `prepare`."""
+"""The stage `prepare`: its options, inputs and outputs."""
 
 from dataclasses import dataclass
 
 from storm_core.config import StageConfig, option
 from storm_core.stage import Input, Output, Stage, Value
-
-
-@dataclass(frozen=True, kw_only=True)
-class FetchConfig(StageConfig):
-    """Options of `storm fetch`."""
-
-    dtype: str = option(
-        "precision to store the dequantised tensors of a GGUF file in; a model directory keeps its own",
-        "bfloat16",
-        choices=("bfloat16", "float32"),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +57,6 @@ class PrepareConfig(StageConfig):
     seed: int = option("seed of the sample that max_examples_per_source takes", 0, minimum=0)
 
 
-FETCH = Stage(
-    verb="fetch",
-    summary="Turn a model directory or a GGUF file into a checkpoint that every stage reads.",
-    config=FetchConfig,
-    inputs={
-        "source": Input(
-            kind="model", help="model directory in the Hugging Face layout, or one .gguf file", external=True
-        )
-    },
-    outputs={"model": Output(kind="model", help="checkpoint: safetensors, config, tokenizer with chat template")},
-    run="storm_core.sources.fetch:run",
-)
-
 PREPARE = Stage(
     verb="prepare",
     summary="Turn data sources into examples without near duplicates or evaluation text, in shards.",
@@ -91,6 +67,6 @@ PREPARE = Stage(
             kind="examples", help="shards of examples, rejected rows, what overlaps what, and the ledger of counts"
         )
     },
-    run="storm_core.sources.prepare:run",
+    run="storm_core.sources.stage:run",
     values={"shard_indices": Value(type=list[int], help="the list of shard numbers")},
 )

@@ -10,7 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storm_core.sources.rows import printable
+from storm_core.sources.files.rows import printable
 
 REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("place", pa.string()), ("reason", pa.string())])
 OVERLAPS_SCHEMA = pa.schema(

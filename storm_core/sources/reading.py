@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import Example, make_example
+from storm_core.sources.files.rows import Rejected, Row, TooLong, printable
 from storm_core.sources.references import Source
-from storm_core.sources.rows import Rejected, Row, TooLong, printable
 
 
 def read_source(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from storm_core.example_order import BATCH_ROWS, write_in_order
+from storm_core.examples.order import BATCH_ROWS, write_in_order
 from storm_core.records import SCHEMA, read_columns
 
 if TYPE_CHECKING:

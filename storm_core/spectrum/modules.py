@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from storm_core.checkpoints import Checkpoint
+from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.errors import InputError
 
 EMBEDDING = "model.embed_tokens"
@@ -43,7 +43,7 @@ def list_modules(checkpoint: Checkpoint) -> list[Module]:
     """Every module with a weight, by type and then by layer.
 
     Raises:
-        InputError: the weights are quantised, have more than two dimensions, or are not named as in the Llama family.
+        InputError: the weights are quantized, have more than two dimensions, or are not named as in the Llama family.
     """
     _check_is_plain(checkpoint)
     modules = [_describe(name, info.shape) for name, info in checkpoint.tensors.items() if name.endswith(_WEIGHT)]
@@ -72,13 +72,13 @@ def natural_order(name: str) -> tuple[tuple[int, str], ...]:
 def _check_is_plain(checkpoint: Checkpoint) -> None:
     if "quantization_config" in checkpoint.config:
         raise InputError(
-            f"{checkpoint.path} is quantised (quantization_config in its config.json); give the model it was made from"
+            f"{checkpoint.path} is quantized (quantization_config in its config.json); give the model it was made from"
         )
     for name, info in checkpoint.tensors.items():
         if info.dtype not in _PLAIN_DTYPES:
             raise InputError(
                 f"{name} in {checkpoint.path} is {info.dtype}, not one of {', '.join(_PLAIN_DTYPES)}; "
-                "give the model before quantisation"
+                "give the model before quantization"
             )
 
 

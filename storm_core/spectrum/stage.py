@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from storm_core.checkpoints import Checkpoint, open_checkpoint
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from storm_core.devices import resolve_device
 from storm_core.errors import InputError
 from storm_core.progress import progress

@@ -16,7 +16,7 @@ from storm_core.artifacts import MANIFEST_NAME, Manifest, read_manifest, verify,
 from storm_core.errors import InputError
 from storm_core.progress import report
 from storm_core.stores.events import Observer, ignore
-from storm_core.stores.leases import Lease, alone, share, try_alone, wait_alone
+from storm_core.stores.file_locks import FileLock, alone, share, try_alone, wait_alone
 from storm_core.stores.staging import StagingArea
 
 CACHE_VARIABLE = "STORM_CACHE"
@@ -46,8 +46,8 @@ class Cache:
         """A new empty directory on the cache's own file system."""
         return self._staging.new_directory()
 
-    def open(self, manifest: Manifest, fill: Callable[[Path], None]) -> tuple[Path, Lease]:
-        """The directory of the artifact, verified, and the lease that keeps it there.
+    def open(self, manifest: Manifest, fill: Callable[[Path], None]) -> tuple[Path, FileLock]:
+        """The directory of the artifact, verified, and the lock that keeps it there.
 
         Args:
             manifest: what the artifact must be.
@@ -56,12 +56,12 @@ class Cache:
         Raises:
             InputError: the artifact is larger than the whole cache; or whatever `fill` raises.
         """
-        lease = share(self._lock(manifest, "use"))
+        lock = share(self._lock(manifest, "use"))
         os.utime(self._lock(manifest, "use"))
         target = self._directory(manifest)
         is_there = target.exists()
         if is_there and self._is_good(target, manifest):
-            return target, lease
+            return target, lock
         with self._filling(manifest):
             # Another process may have put a good copy in the place of the damaged one meanwhile.
             if is_there and target.exists() and not self._is_good(target, manifest):
@@ -69,21 +69,21 @@ class Cache:
                 shutil.rmtree(target)
             if not target.exists():
                 self._fill(manifest, fill)
-        return target, lease
+        return target, lock
 
     def adopt(self, directory: Path, manifest: Manifest) -> None:
         """Move the finished artifact in `directory` into the cache; where it is there already, nothing happens."""
         target = self._directory(manifest)
         size = _bytes_of(manifest)
-        lease = try_alone(self._lock(manifest, "fill"))
-        if lease is None or size > self.max_bytes:
+        lock = try_alone(self._lock(manifest, "fill"))
+        if lock is None or size > self.max_bytes:
             return
         if not target.exists():
             with alone(self.root / "locks" / "room"):
                 self._make_room(size)
             target.parent.mkdir(parents=True, exist_ok=True)
             directory.rename(target)
-        lease.release()
+        lock.release()
 
     def _fill(self, manifest: Manifest, fill: Callable[[Path], None]) -> None:
         size = _bytes_of(manifest)
@@ -108,16 +108,16 @@ class Cache:
 
     @contextlib.contextmanager
     def _filling(self, manifest: Manifest) -> Iterator[None]:
-        lock = self._lock(manifest, "fill")
-        lease = try_alone(lock)
-        if lease is None:
+        path = self._lock(manifest, "fill")
+        lock = try_alone(path)
+        if lock is None:
             report(f"waiting for another process that fetches {manifest.kind} {manifest.digest[:12]}")
-            lease = wait_alone(lock)
+            lock = wait_alone(path)
         self._observe("open.locked")
         try:
             yield
         finally:
-            lease.release()
+            lock.release()
 
     def _is_good(self, target: Path, manifest: Manifest) -> bool:
         """Whether the copy in the cache is what was published."""

@@ -1,6 +1,6 @@
 """Fetch files from S3: ranges side by side, hashed in order as they are written, so nothing is read twice.
 
-A file that was fetched in part is gone on with. Memory holds a fixed number of ranges, whatever the size of the files.
+A file that was fetched in part is continued. Memory holds a fixed number of ranges, whatever the size of the files.
 """
 
 import contextlib

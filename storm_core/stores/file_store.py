@@ -25,7 +25,7 @@ from storm_core.artifacts import (
 from storm_core.errors import InputError
 from storm_core.progress import report
 from storm_core.stores.inventory import Leftover, Place, modified_at, walk_directory
-from storm_core.stores.parts import DirectoryParts, Parts
+from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults
 from storm_core.stores.staging import StagingArea
 from storm_core.stores.uris import file_uri_to_path
 
@@ -116,19 +116,19 @@ class FileStore:
         partial.write_text(json.dumps(entry, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         partial.replace(path)
 
-    def parts(self, key: str) -> Parts:
-        """The parts of unfinished work under `key`."""
-        return DirectoryParts(self.root / ".parts" / key)
+    def partial_results(self, key: str) -> PartialResults:
+        """The partial results of unfinished work under `key`."""
+        return DirectoryPartialResults(self.root / ".parts" / key)
 
     def places(self) -> Iterator[Place]:
         """Every artifact's place, sorted."""
         return walk_directory(self.root)
 
     def leftovers(self) -> Iterator[Leftover]:
-        """The parts of unfinished runs. Staging directories of dead processes are swept when the next is made."""
+        """Partial results of unfinished runs. Staging directories of dead processes are swept when the next is made."""
         for path in sorted((self.root / ".parts").glob("*")):
             newest = max(modified_at(inner) for inner in (path, *path.rglob("*")))
-            yield Leftover(what=f"parts {path}", modified=newest, remove=DirectoryParts(path).clear)
+            yield Leftover(what=f"parts {path}", modified=newest, remove=DirectoryPartialResults(path).clear)
 
     def file_names(self, uri: str) -> list[str]:
         """Names of all files in the place of the artifact at `uri`, listed in its manifest or not; sorted."""

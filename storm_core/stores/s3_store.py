@@ -21,7 +21,7 @@ from storm_core.stores.cache import Cache
 from storm_core.stores.downloads import RANGE_BYTES, Downloader
 from storm_core.stores.events import Observer, ignore
 from storm_core.stores.inventory import Leftover, Place, group_objects
-from storm_core.stores.parts import Parts
+from storm_core.stores.partial_results import PartialResults
 from storm_core.stores.s3_client import (
     code_of,
     delete_object,
@@ -31,7 +31,7 @@ from storm_core.stores.s3_client import (
     reading_again,
 )
 from storm_core.stores.s3_leftovers import part_leftovers, upload_leftovers
-from storm_core.stores.s3_parts import S3Parts
+from storm_core.stores.s3_partial_results import S3PartialResults
 from storm_core.stores.uploads import PART_BYTES, Uploader
 from storm_core.stores.uris import S3Location, parse_s3_uri
 
@@ -117,8 +117,8 @@ class S3Store:
         """
         manifest = self.read_manifest(location)
         self._observe("open.manifest_read")
-        path, lease = self._cache.open(manifest, lambda directory: self._fetch(location, manifest, directory))
-        return Artifact(path=path, manifest=replace(manifest, uri=location.uri), lease=lease)
+        path, lock = self._cache.open(manifest, lambda directory: self._fetch(location, manifest, directory))
+        return Artifact(path=path, manifest=replace(manifest, uri=location.uri), lock=lock)
 
     def read_manifest(self, location: S3Location) -> Manifest:
         """The manifest of the artifact at `location`.
@@ -192,9 +192,9 @@ class S3Store:
         with errors_in_words(self.client, target):
             self.client.put_object(Bucket=target.bucket, Key=target.key, Body=content.encode())
 
-    def parts(self, key: str) -> Parts:
-        """The parts of unfinished work under `key`."""
-        return S3Parts(self.client, self.location.below(_PARTS, key), self._observe)
+    def partial_results(self, key: str) -> PartialResults:
+        """The partial results of unfinished work under `key`."""
+        return S3PartialResults(self.client, self.location.below(_PARTS, key), self._observe)
 
     def places(self) -> Iterator[Place]:
         """Every artifact below the store, finished or not.
@@ -205,7 +205,7 @@ class S3Store:
         return group_objects(self.location, list_objects(self.client, self.location))
 
     def leftovers(self) -> Iterator[Leftover]:
-        """The parts of unfinished runs, and the uploads that were not completed."""
+        """The partial results of unfinished runs, and the uploads that were not completed."""
         yield from part_leftovers(self.client, self.location.below(_PARTS))
         yield from upload_leftovers(self.client, self.location)
 

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from storm_core.stores.leases import Lease, try_directory, wait_directory
+from storm_core.stores.file_locks import FileLock, try_directory, wait_directory
 
 
 class StagingArea:
@@ -16,7 +16,7 @@ class StagingArea:
     def __init__(self, root: Path, prefix: str = "") -> None:
         self._root = root
         self._prefix = prefix
-        self._leases: list[Lease | None] = []
+        self._leases: list[FileLock | None] = []
 
     def new_directory(self) -> Path:
         """An empty directory of this process alone."""
@@ -32,7 +32,7 @@ class StagingArea:
     def _sweep(self) -> None:
         """Remove the directories whose process is gone."""
         for directory in self._root.iterdir():
-            lease = try_directory(directory) if directory.name.startswith(self._prefix) else None
-            if lease is not None:
+            lock = try_directory(directory) if directory.name.startswith(self._prefix) else None
+            if lock is not None:
                 shutil.rmtree(directory, ignore_errors=True)
-                lease.release()
+                lock.release()

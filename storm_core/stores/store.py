@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from storm_core.artifacts import Manifest
 from storm_core.stores.inventory import Leftover, Place
-from storm_core.stores.parts import Parts
+from storm_core.stores.partial_results import PartialResults
 
 
 class Store(Protocol):
@@ -40,8 +40,8 @@ class Store(Protocol):
     def remember(self, key: str, entry: Mapping[str, Any]) -> None:
         """Keep the JSON object `entry` under `key`, replacing what was there in one step."""
 
-    def parts(self, key: str) -> Parts:
-        """The parts of unfinished work under `key`."""
+    def partial_results(self, key: str) -> PartialResults:
+        """The partial results of unfinished work under `key`."""
 
     def places(self) -> Iterator[Place]:
         """Every artifact's place, finished or not."""

@@ -144,7 +144,7 @@ class Uploader:
         self._complete(target, upload_id, done)
 
     def _find_or_create(self, entry: FileEntry, target: S3Location) -> tuple[str, Mapping[int, EarlierPart]]:
-        """The upload to go on with, and what a killed process sent of it; or a new one."""
+        """The upload to continue, and what a killed process sent of it; or a new one."""
         upload_id = find_upload(self._client, target)
         if upload_id:
             return upload_id, earlier_parts(self._client, target, upload_id)

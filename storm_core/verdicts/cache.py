@@ -1,8 +1,8 @@
 """Verdicts that outlive a run which is killed, and serve every later run that would ask the same.
 
-They lie in part files of some seconds' work each; when a run is whole, its parts become one. Which verdicts a run can
-use follows from example and rubric, not from the file they lie in: all parts are read once, and what is about the run's
-own examples goes into an index on disk, so memory does not grow with them.
+They lie in files of some seconds' work each, partial results of a run; when the run is whole, its files become one.
+Which verdicts a run can use follows from example and rubric, not from the file they lie in: all files are read once,
+and what is about the run's own examples goes into an index on disk, so memory does not grow with them.
 """
 
 import time
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from storm_core.artifacts import hash_file
 from storm_core.records import Example
-from storm_core.stores.parts import Parts
+from storm_core.stores.partial_results import PartialResults
 from storm_core.verdicts.cache_index import VerdictIndex
 from storm_core.verdicts.files import VerdictWriter, read_verdicts
 from storm_core.verdicts.schema import Verdict
@@ -25,21 +25,21 @@ _MAX_PENDING = 20_000
 
 
 class VerdictCache:
-    """What is known of some examples, and new verdicts on their way into parts. To be used in a `with` statement.
+    """What is known of some examples, and new verdicts on their way into files. To be used in a `with` statement.
 
     Leaving it, by an error too, keeps what is pending.
     """
 
-    def __init__(self, parts: Parts, scratch: Path, *, run_key: str, keep_seconds: float) -> None:
+    def __init__(self, partial_results: PartialResults, scratch: Path, *, run_key: str, keep_seconds: float) -> None:
         """Starts empty; `load` reads what earlier runs have kept.
 
         Args:
-            parts: of all runs that ask the same judge in the same way.
+            partial_results: of all runs that ask the same judge in the same way.
             scratch: a directory that may be filled; what is left in it is of no use to anyone.
-            run_key: of this run; its own parts carry it in their names.
+            run_key: of this run; its own partial results carry it in their names.
             keep_seconds: how long a verdict may wait before it is kept.
         """
-        self._parts = parts
+        self._partial_results = partial_results
         self._prefix = f"{run_key[:16]}/"
         self._keep_seconds = keep_seconds
         self._pending: list[Verdict] = []
@@ -62,7 +62,7 @@ class VerdictCache:
 
         Of each ID eight bytes are held in memory while this runs.
         """
-        names = self._parts.names()
+        names = self._partial_results.names()
         if not names:
             return
         ordered = np.sort(np.fromiter(map(hash, ids), dtype=np.int64))
@@ -90,9 +90,9 @@ class VerdictCache:
             self._flush()
 
     def finish(self) -> None:
-        """Put the parts of this run together into one, so that many runs leave few files."""
+        """Put the partial results of this run together into one, so that many runs leave few files."""
         self._flush()
-        own = [name for name in self._parts.names() if name.startswith(self._prefix)]
+        own = [name for name in self._partial_results.names() if name.startswith(self._prefix)]
         whole = [name for name in own if name.startswith(f"{self._prefix}whole-")]
         if len(own) > 1 and (self._added or not whole):
             file = self._scratch / "whole.parquet"
@@ -100,19 +100,19 @@ class VerdictCache:
                 for verdicts in self._stored(own):
                     writer.write(verdicts)
             name = f"{self._prefix}whole-{hash_file(file)[:16]}.parquet"
-            self._parts.keep(name, file)
+            self._partial_results.keep(name, file)
             whole = [name]
         for name in own if whole else []:
             if name not in whole:
-                self._parts.drop(name)
+                self._partial_results.drop(name)
 
     def _flush(self) -> None:
         if self._pending:
             file = self._scratch / "pending.parquet"
             with VerdictWriter(file) as writer:
                 writer.write(self._pending)
-            # Named by content: two attempts of one run that are under way at once do not replace each other's parts.
-            self._parts.keep(f"{self._prefix}{hash_file(file)[:16]}.parquet", file)
+            # Named by content: two attempts of one run that are under way at once do not replace each other's files.
+            self._partial_results.keep(f"{self._prefix}{hash_file(file)[:16]}.parquet", file)
             self._pending.clear()
 
     def _stored(
@@ -120,7 +120,7 @@ class VerdictCache:
     ) -> Iterator[Iterator[Verdict]]:
         file = self._scratch / "stored.parquet"
         for name in names:
-            if self._parts.fetch(name, file):
+            if self._partial_results.fetch(name, file):
                 yield read_verdicts(file, wanted)
 
 

@@ -107,7 +107,7 @@ class VerdictReader:
         """The verdicts of one Parquet file, in batches of one rubric each.
 
         Raises:
-            InputError: the file is none of verdicts, or holds some of another judge, rubric, wording, or with labels
+            InputError: the file does not hold verdicts, or holds some of another judge, rubric, wording, or with labels
                 that are not the rubric's.
         """
         for read in read_verdict_columns(path, self._columns, _ROWS_PER_BATCH):

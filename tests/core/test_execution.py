@@ -13,7 +13,7 @@ from storm_core.config import StageConfig, option
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.stage import Input, Inputs, Output, Results, Stage, Value
-from storm_core.stores.leases import try_directory
+from storm_core.stores.file_locks import try_directory
 from storm_core.stores.references import open_reference
 
 RUNS: list[str] = []
@@ -180,13 +180,13 @@ def test_what_a_killed_run_left_beside_the_output_is_swept_away_and_a_running_on
     for directory in (left, running, others):
         directory.mkdir(parents=True)
         (directory / "half").write_text("hel")
-    lease = try_directory(running)
-    assert lease is not None
+    lock = try_directory(running)
+    assert lock is not None
     copy(text, places / "out")
     assert not left.exists()
     assert (running / "half").exists() and (others / "half").exists()
     assert sorted(path.name for path in places.iterdir() if path.name.startswith(".out")) == [".out.partial-b"]
-    lease.release()
+    lock.release()
 
 
 def test_incomplete_result_is_delivered_but_not_used_again(

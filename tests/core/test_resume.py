@@ -24,16 +24,16 @@ class ShoutConfig(StageConfig):
 
 def run_shout(config: ShoutConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
     """Shout each word, keeping each as a part, then write all of them."""
-    parts = workspace.of_run()
+    partial_results = workspace.of_run()
     shouted = []
     for word in inputs["text"].file("text.txt").read_text().split():
         part = outputs["shout"] / f".{word}"
-        if not parts.fetch(f"words/{word}", part):
+        if not partial_results.fetch(f"words/{word}", part):
             WORK.append(word)
             part.write_text(word.upper() + config.suffix)
             if word in FAIL_AT:
                 raise RuntimeError("killed")
-            parts.keep(f"words/{word}", part)
+            partial_results.keep(f"words/{word}", part)
         shouted.append(part.read_text())
     (outputs["shout"] / "shout.txt").write_text(" ".join(shouted))
     return Results()
@@ -59,7 +59,7 @@ def stage_module(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["without a store", "with a store"])
 def hidden(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory below which parts lie, with and without `STORM_STORE`."""
+    """The directory below which partial results lie, with and without `STORM_STORE`."""
     if request.param == "without a store":
         return tmp_path / ".shout.parts"
     monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())

@@ -15,18 +15,18 @@ import pytest
 import yaml
 
 from storm_core.cli import main
-from storm_core.evaluation import kept_replies
-from storm_core.evaluation.kept_replies import KeptReplies
+from storm_core.evaluation import reply_cache
+from storm_core.evaluation.reply_cache import ReplyCache
 
 FILES = ("results.json", "samples.parquet")
 # The command itself: each batch becomes a part at once, is noted when it is answered, and takes a little longer.
 COMMAND = """
 import sys, time
 from storm_core.cli import main
-from storm_core.evaluation import kept_replies
+from storm_core.evaluation import reply_cache
 notes = open(sys.argv.pop(1), "a", buffering=1)
-kept_replies.SECONDS_BETWEEN_PARTS = 0.0
-ask = kept_replies.KeptReplies.ask
+reply_cache.SECONDS_BETWEEN_PARTS = 0.0
+ask = reply_cache.ReplyCache.ask
 def noted(self, question, compute):
     def answer():
         replies = compute()
@@ -34,7 +34,7 @@ def noted(self, question, compute):
         time.sleep(0.03)
         return replies
     return ask(self, question, answer)
-kept_replies.KeptReplies.ask = noted
+reply_cache.ReplyCache.ask = noted
 sys.exit(main())
 """
 
@@ -68,9 +68,9 @@ def test_killed_run_goes_on_to_the_same_bytes(
 ) -> None:
     assert main(arguments(tiny_llama, many, tmp_path / "reference")) == 0
     answered: list[str] = []
-    ask = KeptReplies.ask
+    ask = ReplyCache.ask
 
-    def noted(kept: KeptReplies, question: Any, compute: Callable[[], Any]) -> list[Any]:
+    def noted(kept: ReplyCache, question: Any, compute: Callable[[], Any]) -> list[Any]:
         def answer() -> Any:
             answered.append(str(question))
             if len(answered) == at:
@@ -79,8 +79,8 @@ def test_killed_run_goes_on_to_the_same_bytes(
 
         return ask(kept, question, answer)
 
-    monkeypatch.setattr(KeptReplies, "ask", noted)
-    monkeypatch.setattr(kept_replies, "SECONDS_BETWEEN_PARTS", 0.0)
+    monkeypatch.setattr(ReplyCache, "ask", noted)
+    monkeypatch.setattr(reply_cache, "SECONDS_BETWEEN_PARTS", 0.0)
     with pytest.raises(KilledError):
         main(arguments(tiny_llama, many, tmp_path / "resumed"))
     assert main(arguments(tiny_llama, many, tmp_path / "resumed")) == 0

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from storm_core.compute import load_model, load_tokenizer
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.evaluation.generation import greedy_replies, stop_tokens
-from storm_core.evaluation.kept_replies import KeptReplies
-from storm_core.stores.parts import DirectoryParts
+from storm_core.evaluation.reply_cache import ReplyCache
+from storm_core.stores.partial_results import DirectoryPartialResults
 
 PROMPTS = ["short", "The quick brown fox jumps over the lazy dog.", "How easy is it to learn?", "a b c d e f g h i j"]
 
@@ -34,7 +34,7 @@ def tokenizer(tiny_llama: Path) -> Any:
 def replies(model: Any, tokenizer: Any, prompts: list[str], **changes: Any) -> list[str | None]:
     settings = {"batch_size": 3, "max_new_tokens": 12, "description": "test", **changes}
     with tempfile.TemporaryDirectory() as directory:
-        kept = KeptReplies(DirectoryParts(Path(directory)), "test")
+        kept = ReplyCache(DirectoryPartialResults(Path(directory)), "test")
         return greedy_replies(model, tokenizer, prompts, kept=kept, **settings)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from storm_core.compute import load_model, load_tokenizer
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.evaluation.harness import measure_task
-from storm_core.evaluation.kept_replies import KeptReplies
+from storm_core.evaluation.reply_cache import ReplyCache
 from storm_core.evaluation.suite import LmEval, Questions, Seeds
-from storm_core.stores.parts import DirectoryParts
+from storm_core.stores.partial_results import DirectoryPartialResults
 
 SEEDS = Seeds(sample=0, random=0, numpy=1234, torch=1234, fewshot=1234)
 DOCUMENTS: list[dict[str, Any]] = [
@@ -54,8 +54,8 @@ def tokenizer(tiny_llama: Path) -> Any:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> KeptReplies:
-    return KeptReplies(DirectoryParts(tmp_path / "parts"), "quiz")
+def kept(tmp_path: Path) -> ReplyCache:
+    return ReplyCache(DirectoryPartialResults(tmp_path / "parts"), "quiz")
 
 
 def log_likelihood(model: Any, tokenizer: Any, question: str, choice: str) -> float:
@@ -71,7 +71,7 @@ def log_likelihood(model: Any, tokenizer: Any, question: str, choice: str) -> fl
 
 
 def test_a_local_task_scores_what_the_log_likelihoods_say(
-    model: Any, tokenizer: Any, kept: KeptReplies, monkeypatch: pytest.MonkeyPatch
+    model: Any, tokenizer: Any, kept: ReplyCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_network(*_: Any) -> None:
         raise AssertionError("a local task must not open a connection")
@@ -93,19 +93,19 @@ def test_a_local_task_scores_what_the_log_likelihoods_say(
     assert measurement.score.stderr == pytest.approx((share * (1 - share) / 6) ** 0.5)
 
 
-def test_an_unknown_metric_is_refused_with_the_known_ones(model: Any, tokenizer: Any, kept: KeptReplies) -> None:
+def test_an_unknown_metric_is_refused_with_the_known_ones(model: Any, tokenizer: Any, kept: ReplyCache) -> None:
     with pytest.raises(InputError, match="no metric 'f2'; it has acc"):
         measure_task(local_task(metric="f2"), DOCUMENTS, SEEDS, model, tokenizer, kept)
 
 
 @pytest.mark.slow
-def test_an_unknown_task_is_refused(model: Any, tokenizer: Any, kept: KeptReplies) -> None:
+def test_an_unknown_task_is_refused(model: Any, tokenizer: Any, kept: ReplyCache) -> None:
     with pytest.raises(InputError, match="has no task 'leaderboard_vibes'"):
         measure_task(local_task(task="leaderboard_vibes", questions=None), [], SEEDS, model, tokenizer, kept)
 
 
 def test_ifeval_without_its_sentence_splitter_is_refused(
-    model: Any, tokenizer: Any, kept: KeptReplies, monkeypatch: pytest.MonkeyPatch
+    model: Any, tokenizer: Any, kept: ReplyCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nltk.data.path", [])
     with pytest.raises(InputError, match="leaderboard_ifeval needs NLTK's punkt_tab"):
@@ -114,7 +114,7 @@ def test_ifeval_without_its_sentence_splitter_is_refused(
 
 @pytest.mark.slow
 def test_a_data_set_that_is_not_there_is_refused(
-    model: Any, tokenizer: Any, kept: KeptReplies, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    model: Any, tokenizer: Any, kept: ReplyCache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     with pytest.raises(InputError, match="quiz: the data of arc_challenge cannot be had"):

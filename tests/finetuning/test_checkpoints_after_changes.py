@@ -43,7 +43,7 @@ def test_import_inside_a_function_does_not_nor_does_an_edit_of_what_it_imports(c
 
 
 @pytest.mark.slow
-def test_stopped_training_goes_on_after_a_release_with_another_report_and_begins_anew_with_another_loss(
+def test_stopped_training_continues_after_a_release_with_another_report_and_begins_anew_with_another_loss(
     copy: PackageCopy,
     tiny_llama: Path,
     selection: Path,
@@ -67,4 +67,4 @@ def test_stopped_training_goes_on_after_a_release_with_another_report_and_begins
 
     copy.edit(*LOSS)
     _, errors = training.finish()
-    assert "goes on after step" not in errors
+    assert "continues after step" not in errors

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from storm_core.artifacts import open_directory
-from storm_core.checkpoints import TensorInfo
-from storm_core.compute import load_model
+from storm_core.checkpoints.checkpoint import TensorInfo
+from storm_core.checkpoints.loading import load_model
 from storm_core.errors import InputError
 from storm_core.finetuning.freezing import (
     find_yaml,

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from storm_core.checkpoints.loading import load_model
 from storm_core.cli import main
-from storm_core.compute import load_model
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.finetuning.config import TRAIN, TrainConfig
@@ -237,10 +237,10 @@ def test_checkpoint_without_one_of_its_tensors_is_refused(
         train(model, selection, tiny_scan, tmp_path)
 
 
-def test_quantised_checkpoint_is_refused(tiny_llama: Path, selection: Path, tiny_scan: Path, tmp_path: Path) -> None:
+def test_quantized_checkpoint_is_refused(tiny_llama: Path, selection: Path, tiny_scan: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(tiny_llama, model)
     config = {**read_json(model / "config.json"), "quantization_config": {"quant_method": "compressed-tensors"}}
     (model / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="quantised"):
+    with pytest.raises(InputError, match="quantized"):
         train(model, selection, tiny_scan, tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storm_core.compute import load_tokenizer
+from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.finetuning.tokenization import (
     IGNORED,
     TokenizedExample,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 from trl.trainer.sft_trainer import SFTTrainer
 
-from storm_core.compute import load_model, load_tokenizer
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.history import evaluation_steps
 from storm_core.finetuning.length_grouping import LengthGroupedSampler

@@ -1,15 +1,15 @@
-"""Checkpoints as parts: whatever moment the process dies at, the next one finds a whole checkpoint or none."""
+"""Checkpoints as partial results: whenever the process dies, the next one finds a whole checkpoint or none."""
 
 from pathlib import Path
 
 import pytest
 
 from storm_core.finetuning.training_checkpoints import FILES, WEIGHTS_FILE, TrainingCheckpoints
-from storm_core.stores.parts import DirectoryParts
+from storm_core.stores.partial_results import DirectoryPartialResults
 
 
-class Dying(DirectoryParts):
-    """Parts of a process that is killed at its n-th change."""
+class Dying(DirectoryPartialResults):
+    """Partial results of a process that is killed at its n-th change."""
 
     def __init__(self, root: Path, changes: int) -> None:
         super().__init__(root)
@@ -38,8 +38,8 @@ def saved(directory: Path, step: int) -> Path:
     return directory
 
 
-def restored(parts: DirectoryParts, directory: Path) -> int | None:
-    step = TrainingCheckpoints(parts).restore(directory)
+def restored(partial_results: DirectoryPartialResults, directory: Path) -> int | None:
+    step = TrainingCheckpoints(partial_results).restore(directory)
     if step is not None:
         assert {file.name: file.read_text() for file in directory.iterdir()} == {
             name: f"{name} of step {step}" for name in FILES
@@ -48,47 +48,47 @@ def restored(parts: DirectoryParts, directory: Path) -> int | None:
 
 
 def test_newest_checkpoint_comes_back_and_no_older_one_stays(tmp_path: Path) -> None:
-    parts = DirectoryParts(tmp_path / "parts")
-    checkpoints = TrainingCheckpoints(parts)
+    partial_results = DirectoryPartialResults(tmp_path / "parts")
+    checkpoints = TrainingCheckpoints(partial_results)
     assert checkpoints.restore(tmp_path / "out") is None
     for step in (5, 40, 100):
         checkpoints.keep(saved(tmp_path / "scratch", step), step)
     assert not (tmp_path / "scratch").exists()
-    assert len(parts.names()) == len(FILES) + 1
-    assert restored(parts, tmp_path / "out") == 100
+    assert len(partial_results.names()) == len(FILES) + 1
+    assert restored(partial_results, tmp_path / "out") == 100
 
 
 @pytest.mark.parametrize("changes", range(2 * (len(FILES) + 1)))
 def test_killed_at_any_change_the_old_or_the_new_checkpoint_is_whole(changes: int, tmp_path: Path) -> None:
-    parts = DirectoryParts(tmp_path / "parts")
-    TrainingCheckpoints(parts).keep(saved(tmp_path / "scratch", 5), 5)
+    partial_results = DirectoryPartialResults(tmp_path / "parts")
+    TrainingCheckpoints(partial_results).keep(saved(tmp_path / "scratch", 5), 5)
     with pytest.raises(KeyboardInterrupt):
         TrainingCheckpoints(Dying(tmp_path / "parts", changes)).keep(saved(tmp_path / "scratch", 10), 10)
-    assert restored(parts, tmp_path / "out") == (10 if changes > len(FILES) else 5)
+    assert restored(partial_results, tmp_path / "out") == (10 if changes > len(FILES) else 5)
 
 
 def test_half_and_altered_checkpoints_are_told_of_and_dropped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parts = DirectoryParts(tmp_path / "parts")
-    TrainingCheckpoints(parts).keep(saved(tmp_path / "scratch", 5), 5)
+    partial_results = DirectoryPartialResults(tmp_path / "parts")
+    TrainingCheckpoints(partial_results).keep(saved(tmp_path / "scratch", 5), 5)
     with pytest.raises(KeyboardInterrupt):
         TrainingCheckpoints(Dying(tmp_path / "parts", 3)).keep(saved(tmp_path / "half", 10), 10)
     (weights,) = (tmp_path / "parts").glob("step-00000005-*/model.safetensors.*")
     weights.write_bytes(b"altered")
-    assert restored(parts, tmp_path / "out") is None
+    assert restored(partial_results, tmp_path / "out") is None
     assert not (tmp_path / "out").exists()
     lines = capsys.readouterr().err.splitlines()
     assert "train: the checkpoint of step 10 was never finished; it is ignored" in lines
     assert "train: the checkpoint of step 5 has no model.safetensors, or an altered one; it is ignored" in lines
-    assert parts.names() == ()
+    assert partial_results.names() == ()
 
 
 def test_nothing_is_put_together_from_two_attempts_at_once(tmp_path: Path) -> None:
-    parts = DirectoryParts(tmp_path / "parts")
-    TrainingCheckpoints(parts).keep(saved(tmp_path / "one", 10), 10)
+    partial_results = DirectoryPartialResults(tmp_path / "parts")
+    TrainingCheckpoints(partial_results).keep(saved(tmp_path / "one", 10), 10)
     other = saved(tmp_path / "other", 10)
     (other / WEIGHTS_FILE).write_text("the weights of another attempt")
     with pytest.raises(KeyboardInterrupt):
         TrainingCheckpoints(Dying(tmp_path / "parts", 1)).keep(other, 10)
-    assert restored(parts, tmp_path / "out") == 10
+    assert restored(partial_results, tmp_path / "out") == 10

@@ -85,9 +85,9 @@ class Training:
 
 
 def resumed_from(errors: str) -> int:
-    """The step that an attempt says it goes on after."""
-    (line,) = (line for line in errors.splitlines() if "goes on after step" in line)
-    return int(line.split()[5])
+    """The step that an attempt says it continues after."""
+    (line,) = (line for line in errors.splitlines() if "continues after step" in line)
+    return int(line.split()[4])
 
 
 @pytest.mark.slow

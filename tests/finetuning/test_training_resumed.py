@@ -146,7 +146,7 @@ def test_run_told_to_stop_exits_with_143_and_loses_no_update(
     assert f"the checkpoint of step {at} is kept" in line
     assert digests(train("resumed")) == expected
     assert updates.count == 10
-    assert f"train: goes on after step {at} of 10" in capsys.readouterr().err
+    assert f"train: continues after step {at} of 10" in capsys.readouterr().err
     assert not list((tmp_path / "resumed").glob(".train.parts/*"))
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from storm_core.checkpoints import open_checkpoint
+from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.errors import InputError
 from storm_core.merging.compatibility import check_mergeable, check_vocabulary
 
@@ -98,9 +98,9 @@ def test_either_spelling_of_the_rotary_base_is_understood(tiny_llama: Path, othe
         check(tiny_llama, other)
 
 
-def test_quantised_models_are_refused(tiny_llama: Path, other: Path) -> None:
+def test_quantized_models_are_refused(tiny_llama: Path, other: Path) -> None:
     change_config(other, quantization_config={"quant_method": "compressed-tensors"})
-    with pytest.raises(InputError, match="other is quantised; merge the models first"):
+    with pytest.raises(InputError, match="other is quantized; merge the models first"):
         check(tiny_llama, other)
 
 

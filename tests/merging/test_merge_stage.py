@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from storm_core import cli
 from storm_core.artifacts import open_directory
-from storm_core.checkpoints import open_checkpoint
-from storm_core.compute import load_model, load_tokenizer
+from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.merging.config import MERGE, MergeConfig

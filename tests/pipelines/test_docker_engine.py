@@ -214,11 +214,11 @@ def test_training_in_a_container_that_is_stopped_leaves_a_checkpoint_and_goes_on
     assert not (outputs / "tuned").exists()
 
     with running(client, TRAINING, command, mounts=mounts, network_mode="none") as container:
-        wait_for(lambda: "goes on after step" in container.logs().decode(), seconds=120)
-        (line,) = (one for one in container.logs().decode().splitlines() if "goes on after step" in one)
+        wait_for(lambda: "continues after step" in container.logs().decode(), seconds=120)
+        (line,) = (one for one in container.logs().decode().splitlines() if "continues after step" in one)
         container.stop(timeout=30)
         assert container.wait()["StatusCode"] == 143
-    assert int(line.split()[5]) >= steps
+    assert int(line.split()[4]) >= steps
 
 
 def last_step(log: str) -> int:
@@ -237,7 +237,8 @@ def wait_for(ask: Callable[[], Any], *, seconds: float) -> Any:
 
 def test_missing_image_is_named_with_what_to_do(workspace: Path) -> None:
     code = (
-        "import sys, components.images as images; images.TRAINING = 'storm-training:never-built';"
+        "import sys, components.images as images;"
+        "images.IMAGE_OF = {**images.IMAGE_OF, 'train': 'storm-training:never-built'};"
         "from pipelines.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     flags = run_command(workspace, "missing", "--engine", "docker")[3:]

@@ -53,7 +53,7 @@ def test_the_scale_maps_the_largest_weight_of_a_row_to_the_largest_number(
 
 
 @given(seeds, sizes, sizes)
-def test_float32_weights_are_quantised_as_compressed_tensors_does_it(seed: int, rows: int, columns: int) -> None:
+def test_float32_weights_are_quantized_as_compressed_tensors_does_it(seed: int, rows: int, columns: int) -> None:
     weight = random_matrix(seed, rows, columns, torch.float32)
     scale, zero_point = calculate_qparams(weight.amin(1, keepdim=True), weight.amax(1, keepdim=True), CHANNEL)
     theirs = quantize(weight, scale, zero_point, CHANNEL, dtype=FP8_DTYPE)
@@ -74,7 +74,7 @@ def test_bfloat16_weights_get_the_same_scales_and_no_greater_error_than_from_com
 
 
 @given(seeds, sizes, sizes)
-def test_quantising_again_what_was_dequantised_changes_nothing(seed: int, rows: int, columns: int) -> None:
+def test_quantizing_again_what_was_dequantized_changes_nothing(seed: int, rows: int, columns: int) -> None:
     once = quantize_rows(random_matrix(seed, rows, columns, torch.float32))
     again = quantize_rows(dequantize_rows(once))
     torch.testing.assert_close(dequantize_rows(again), dequantize_rows(once), rtol=1e-6, atol=0)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from storm_core import cli
 from storm_core.artifacts import open_directory
-from storm_core.compute import load_model, load_tokenizer
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.quantization.config import QUANTIZE, QuantizeConfig
@@ -78,7 +78,7 @@ def test_the_config_says_fp8_dynamic_to_compressed_tensors(tiny_llama: Path, qua
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_transformers_loads_it_and_quantises_activations_too(
+def test_transformers_loads_it_and_quantizes_activations_too(
     tiny_llama: Path, quantized: Path, dtype: torch.dtype
 ) -> None:
     tokens = load_tokenizer(quantized)("How easy is it to learn from this example?", return_tensors="pt").input_ids
@@ -97,7 +97,7 @@ def test_transformers_loads_it_and_quantises_activations_too(
     assert not torch.allclose(module(features), torch.nn.functional.linear(features, module.weight), rtol=1e-3)
 
 
-def test_quantising_twice_gives_the_same_bytes(tiny_llama: Path, quantized: Path, tmp_path: Path) -> None:
+def test_quantizing_twice_gives_the_same_bytes(tiny_llama: Path, quantized: Path, tmp_path: Path) -> None:
     quantize(tiny_llama, tmp_path / "again")
     assert open_directory(tmp_path / "again").digest == open_directory(quantized).digest
 
@@ -143,7 +143,7 @@ def test_weights_of_another_format_are_refused(model: Path, tmp_path: Path) -> N
     tensors = load_file(model / "model.safetensors")
     tensors[f"{Q_PROJ}.weight"] = tensors[f"{Q_PROJ}.weight"].to(torch.float8_e4m3fn)
     save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(InputError, match=f"'{Q_PROJ}.weight' in .* is F8_E4M3; quantise from BF16"):
+    with pytest.raises(InputError, match=f"'{Q_PROJ}.weight' in .* is F8_E4M3; quantize from BF16"):
         quantize(model, tmp_path / "out")
 
 
@@ -156,7 +156,7 @@ def test_from_the_command_line_and_not_twice(
     capsys.readouterr()
     assert cli.main(["quantize", "--model", once, *arguments, "--quantized-model", twice]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"storm quantize: error: {once} is quantised already; give the model it was made from"]
+    assert lines == [f"storm quantize: error: {once} is quantized already; give the model it was made from"]
     assert not Path(twice).exists()
 
 

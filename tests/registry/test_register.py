@@ -11,7 +11,7 @@ from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.registry.config import REGISTER, RegisterConfig
 from storm_core.registry.model_versions import find_version
-from storm_core.registry.register_stage import check_source
+from storm_core.registry.stage import check_source
 
 WORSE = {"merged": (5, 5), "quantized": (5, 5)}
 

@@ -12,7 +12,7 @@ import pytest
 
 from storm_core.artifacts import seal
 from storm_core.execution import execute
-from storm_core.registry.config import GATE, GateConfig
+from storm_core.promotion.config import GATE, GateConfig
 from storm_core.verdicts.files import write_verdicts
 from storm_core.verdicts.schema import Verdict
 

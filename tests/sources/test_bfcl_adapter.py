@@ -6,8 +6,8 @@ import pytest
 
 from storm_core.artifacts import Artifact, open_directory, seal
 from storm_core.errors import InputError
-from storm_core.sources.bfcl import read
-from storm_core.sources.rows import UNFIT, Rejected, Row
+from storm_core.sources.files.rows import UNFIT, Rejected, Row
+from storm_core.sources.formats.bfcl import read
 from storm_core.toolcalls.calls import parse_tool_calls
 
 BFCL = Path(__file__).parents[2] / ".data/bfcl_eval/data"

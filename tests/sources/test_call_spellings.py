@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from storm_core.sources.call_spellings import read_bare_calls, read_calls
+from storm_core.sources.formats.call_spellings import read_bare_calls, read_calls
 from storm_core.toolcalls.calls import ToolCall
 
 

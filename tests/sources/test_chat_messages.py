@@ -9,9 +9,9 @@ import pytest
 from storm_core.artifacts import open_directory
 from storm_core.errors import InputError
 from storm_core.records import Message
-from storm_core.sources.chat_messages import SHAPES as SHAPE_NAMES
-from storm_core.sources.chat_messages import conversation_of, read
-from storm_core.sources.rows import Rejected, Row
+from storm_core.sources.files.rows import Rejected, Row
+from storm_core.sources.formats.chat_messages import SHAPES as SHAPE_NAMES
+from storm_core.sources.formats.chat_messages import conversation_of, read
 
 QUESTION, ANSWER = Message(role="user", content="Why?"), Message(role="assistant", content="Because.")
 SHAPES: dict[str, dict[str, Any]] = {

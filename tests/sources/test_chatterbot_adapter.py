@@ -4,8 +4,8 @@ import pytest
 
 from storm_core.artifacts import open_directory
 from storm_core.errors import InputError
-from storm_core.sources.chatterbot import read
-from storm_core.sources.rows import Rejected, Row
+from storm_core.sources.files.rows import Rejected, Row
+from storm_core.sources.formats.chatterbot import read
 
 ENGLISH = Path(__file__).parents[2] / ".data/chatterbot_corpus/data/english"
 

@@ -9,9 +9,9 @@ import pytest
 
 from storm_core.artifacts import open_directory, seal
 from storm_core.errors import InputError
-from storm_core.sources.columnar_files import read
-from storm_core.sources.data_files import read_rows
-from storm_core.sources.rows import RawRow, Rejected
+from storm_core.sources.files.columnar_files import read
+from storm_core.sources.files.data_files import read_rows
+from storm_core.sources.files.rows import RawRow, Rejected
 
 COLUMNS = ("instruction", "output", "tools")
 
@@ -138,7 +138,7 @@ def test_text_of_another_encoding_spoils_only_its_row(tmp_path: Path, name: str,
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
 def test_row_that_is_too_large_spoils_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr("storm_core.sources.columnar_files.MAX_ROW_BYTES", 1000)
+    monkeypatch.setattr("storm_core.sources.files.columnar_files.MAX_ROW_BYTES", 1000)
     texts = ["short", "x" * 990, "x" * 1001, *["short"] * 100]
     for outputs in (texts, [[{"content": text}] for text in texts], pa.array(texts).dictionary_encode()):
         rows = list(read(name, write(tmp_path / name, pa.table({"output": outputs})), COLUMNS))

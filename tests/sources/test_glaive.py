@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from storm_core.sources.chat_messages import conversation_of
+from storm_core.sources.formats.chat_messages import conversation_of
 from storm_core.toolcalls.prompts import system_prompt
 
 TIDE = {"name": "tide_table", "description": "Lists high and low water.", "parameters": {"type": "object"}}

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storm_core.records import Example, Message, make_example
-from storm_core.sources.contamination import Match
-from storm_core.sources.held_out import HeldOut, normalise_question
-from storm_core.sources.rows import QUESTIONS, TEXTS
+from storm_core.sources.decontamination.held_out import HeldOut, normalise_question
+from storm_core.sources.decontamination.overlap import Match
+from storm_core.sources.files.rows import QUESTIONS, TEXTS
 from storm_core.sources.words import WordHashes, Words
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storm_core.errors import InputError
-from storm_core.sources import json_files
-from storm_core.sources.json_files import read
-from storm_core.sources.rows import MAX_ROW_BYTES, RawRow, Rejected
+from storm_core.sources.files import json_files
+from storm_core.sources.files.json_files import read
+from storm_core.sources.files.rows import MAX_ROW_BYTES, RawRow, Rejected
 
 ROW = {"instruction": "Why?", "output": "Because."}
 GOOD = json.dumps(ROW).encode()
@@ -127,7 +127,7 @@ def test_row_of_100_mb_is_rejected_in_bounded_memory(tmp_path: Path, name: str) 
             stream.write(b"x" * 1_000_000)
         stream.write(b'"}' + between + GOOD + end)
     script = (
-        "import resource, sys; from pathlib import Path; from storm_core.sources.json_files import read\n"
+        "import resource, sys; from pathlib import Path; from storm_core.sources.files.json_files import read\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print([row.place + type(row).__name__ for row in read(sys.argv[1], Path(sys.argv[1]))])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

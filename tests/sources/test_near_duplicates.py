@@ -5,8 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storm_core.records import Example, Message, make_example
-from storm_core.sources.intake import shingles_of
-from storm_core.sources.near_duplicates import Signatures, band_keys, band_shape, enter, find_near_duplicates
+from storm_core.sources.deduplication.near_duplicates import (
+    Signatures,
+    band_keys,
+    band_shape,
+    enter,
+    find_near_duplicates,
+)
+from storm_core.sources.ingest import shingles_of
 from storm_core.sources.words import WordHashes
 
 PERMUTATIONS, THRESHOLD = 128, 0.8
@@ -71,7 +77,7 @@ def test_chain_of_small_steps_drops_only_what_repeats_something_that_stays() -> 
 
 
 def test_bucket_keeps_no_more_examples_than_later_ones_are_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storm_core.sources.near_duplicates._MOST_COMPARED", 3)
+    monkeypatch.setattr("storm_core.sources.deduplication.near_duplicates._MOST_COMPARED", 3)
     staying: dict[int, list[int]] = {}
     for number in range(10):
         enter(staying, [0, 1 + number], number)

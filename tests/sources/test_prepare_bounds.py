@@ -13,7 +13,7 @@ import pytest
 from storm_core.errors import InputError
 from storm_core.execution import Outcome
 from storm_core.records import Message, check_messages
-from storm_core.sources.facts import Facts
+from storm_core.sources.spool_index import SpoolIndex
 
 Prepare = Callable[..., Outcome]
 
@@ -107,13 +107,13 @@ def test_sources_are_not_copied_for_each_near_duplicate(
     write_jsonl: Callable[..., None], prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies: list[int] = []
-    sources = vars(Facts)["sources"].fget
+    sources = vars(SpoolIndex)["sources"].fget
 
-    def counted(facts: Facts) -> Any:
+    def counted(spool_index: SpoolIndex) -> Any:
         copies.append(1)
-        return sources(facts)
+        return sources(spool_index)
 
-    monkeypatch.setattr(Facts, "sources", property(counted))
+    monkeypatch.setattr(SpoolIndex, "sources", property(counted))
     counts = []
     for number in (2, 12):
         copies.clear()
@@ -126,9 +126,9 @@ def test_sources_are_not_copied_for_each_near_duplicate(
 def test_without_near_duplicates_to_drop_no_signatures_are_made(
     write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("storm_core.sources.prepare.Sketches")
-    monkeypatch.delattr("storm_core.sources.intake.Signatures")
-    monkeypatch.delattr("storm_core.sources.intake.shingles_of")
+    monkeypatch.delattr("storm_core.sources.stage.Signatures")
+    monkeypatch.delattr("storm_core.sources.ingest.Signatures")
+    monkeypatch.delattr("storm_core.sources.ingest.shingles_of")
     write_jsonl("chat.jsonl", [chat_row("Same"), chat_row("Same!"), chat_row("Same")])
     prepare("chat=messages:chat.jsonl", drop_near_duplicates=False)
     assert read_account(tmp_path / "examples")["dropped"] == {"duplicate": 1}

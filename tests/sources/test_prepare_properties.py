@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from storm_core.artifacts import open_directory
 from storm_core.records import Example, read_examples
 from storm_core.sources.config import PrepareConfig
-from storm_core.sources.prepare import run
+from storm_core.sources.stage import run
 from storm_core.stage import Inputs
 
 ITEM = " ".join(f"item{number}" for number in range(20))
@@ -156,7 +156,7 @@ def test_conversations_without_any_word_are_not_taken_for_each_other(tmp_path: P
 def test_shards_stay_sorted_and_balanced_when_dealt_in_many_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storm_core.example_order._PART_ROWS", 7)
+    monkeypatch.setattr("storm_core.examples.order._PART_ROWS", 7)
     lines = [json.dumps({"instruction": f"q{number}", "output": f"a{number}"}) for number in range(100)]
     output = prepare(tmp_path, {"a": lines})
     shards = [[one.id for one in read_examples(path)] for path in sorted(output.glob("shard-*"))]

@@ -13,7 +13,7 @@ from storm_core.artifacts import open_directory
 from storm_core.errors import InputError
 from storm_core.execution import Outcome
 from storm_core.records import Example, read_examples
-from storm_core.sources.held_out import normalise_question
+from storm_core.sources.decontamination.held_out import normalise_question
 from storm_core.sources.shards import rank_by_id
 
 REAL_DATA = Path(__file__).parents[2] / ".data"

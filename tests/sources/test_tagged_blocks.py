@@ -3,7 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storm_core.sources.tagged_blocks import find_blocks, replace_blocks
+from storm_core.sources.formats.tagged_blocks import find_blocks, replace_blocks
 
 TAGS = {"<a>": "</a>", "<b>": "</b>"}
 TEXTS = st.lists(st.sampled_from([*TAGS, *TAGS.values(), "x", "<", "\n"]), max_size=20).map("".join)

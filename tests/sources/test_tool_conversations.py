@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from storm_core.errors import InputError
-from storm_core.sources.chat_messages import conversation_of
+from storm_core.sources.formats.chat_messages import conversation_of
 from storm_core.toolcalls.calls import ToolCall, parse_tool_calls, render_tool_call
 from storm_core.toolcalls.prompts import system_prompt
 

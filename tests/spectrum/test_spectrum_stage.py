@@ -103,17 +103,17 @@ def test_nan_stops_the_scan_and_names_the_tensor(
     assert not (tmp_path / "scan").exists()
 
 
-def test_quantised_weights_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
+def test_quantized_weights_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
     name = "model.layers.0.mlp.up_proj.weight"
 
-    def quantise(tensors: Tensors) -> None:
+    def quantize(tensors: Tensors) -> None:
         tensors[name] = tensors[name].to(torch.float8_e4m3fn)
 
-    with pytest.raises(InputError, match=r"F8_E4M3.*before quantisation"):
-        scan(alter(tiny_llama, tmp_path / "model", quantise), tmp_path / "scan")
+    with pytest.raises(InputError, match=r"F8_E4M3.*before quantization"):
+        scan(alter(tiny_llama, tmp_path / "model", quantize), tmp_path / "scan")
 
 
-def test_quantised_config_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+def test_quantized_config_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
     model = alter(tiny_llama, tmp_path / "model", lambda tensors: None)
     config = {**read_json(model / "config.json"), "quantization_config": {"quant_method": "compressed-tensors"}}
     (model / "config.json").write_text(json.dumps(config))

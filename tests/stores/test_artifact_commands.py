@@ -227,7 +227,7 @@ def test_gc_leaves_what_is_young_and_what_is_finished(
 def test_gc_removes_what_unfinished_work_left(store: str, storm: Storm, tmp_path: Path, listed: Any) -> None:
     finished = make(store, "model", b"finished")
     (tmp_path / "part").write_bytes(b"half the work")
-    open_store(store).parts("1" * 64).keep("replies.parquet", tmp_path / "part")
+    open_store(store).partial_results("1" * 64).keep("replies.parquet", tmp_path / "part")
     unfinished = make(store, "model", b"unfinished")
     open_store(store).remove(unfinished, [])  # Its manifest alone.
     assert storm("gc", "--delete")[1] == "", "all of it is young"

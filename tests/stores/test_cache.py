@@ -71,11 +71,11 @@ def test_longest_unused_goes_first_when_room_is_needed(tmp_path: Path) -> None:
 def test_what_is_in_use_stays_even_over_the_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cache = Cache(tmp_path, 2 * SIZE)
     fills = Fills(cache)
-    leases = [fills.open(letter) for letter in "ab"]
+    locks = [fills.open(letter) for letter in "ab"]
     kept = fills.open("c")
     assert held(cache) == {"a", "b", "c"}
     assert "over its limit while what it holds is in use" in capsys.readouterr().err
-    del leases, kept
+    del locks, kept
     fills.open("d")
     assert len(held(cache)) == 2
 

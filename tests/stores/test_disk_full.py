@@ -1,4 +1,4 @@
-"""A disk that runs full while an artifact is opened or written: the system's error, nothing half, and a retry goes on.
+"""A disk that runs full while an artifact is opened or written: the system's error, nothing half; a retry continues.
 
 As root the disk is a small one of its own, in memory. Elsewhere the system's limit on the size of a file stands in.
 """
@@ -145,16 +145,16 @@ def test_what_was_remembered_and_kept_survives_a_full_disk(disk: MountedDisk | L
     store = FileStore(disk.path / "store")
     (tmp_path / "part").write_bytes(b"x" * 50_000)
     store.remember("key", {"step": 1})
-    store.parts("key").keep("a", tmp_path / "part")
+    store.partial_results("key").keep("a", tmp_path / "part")
     (tmp_path / "part").write_bytes(b"y" * 500_000)
     with disk.with_room(0):
         with pytest.raises(OSError, match=os.strerror(disk.error)):
             store.remember("key", {"step": 2, "text": "x" * 100_000})
         with pytest.raises(OSError, match=os.strerror(disk.error)):
-            store.parts("key").keep("a", tmp_path / "part")
+            store.partial_results("key").keep("a", tmp_path / "part")
     assert store.recall("key") == {"step": 1}
-    assert store.parts("key").names() == ("a",)
-    assert store.parts("key").fetch("a", tmp_path / "fetched")
+    assert store.partial_results("key").names() == ("a",)
+    assert store.partial_results("key").fetch("a", tmp_path / "fetched")
     assert (tmp_path / "fetched").read_bytes() == b"x" * 50_000
 
 

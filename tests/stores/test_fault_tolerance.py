@@ -53,7 +53,7 @@ OPEN_REQUESTS = {
 
 @pytest.fixture
 def tree(small_tree: Path) -> Path:
-    """Two parts, six ranges and a small file are enough here."""
+    """Two partial results, six ranges and a small file are enough here."""
     return small_tree
 
 
@@ -205,7 +205,7 @@ def test_missing_bucket_is_named(operation: str, work: Work, digest: str) -> Non
         "open": lambda: open_artifact(replace(nowhere, uri=f"{nowhere.store}/model/{digest}")),
         "recall": lambda: store.recall("key"),
         "remember": lambda: store.remember("key", {}),
-        "parts": lambda: store.parts("key").names(),
+        "parts": lambda: store.partial_results("key").names(),
         "places": lambda: list(store.places()),
     }
     assert "no bucket 'storm-no-such-bucket'" in failure(operations[operation])

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from storm_core.artifacts import MANIFEST_NAME, Artifact, content_digest, open_directory, read_manifest
-from storm_core.checkpoints import open_checkpoint
+from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.cli import main
 from storm_core.errors import InputError, StoreError
 from storm_core.stores.hub import open_hub

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storm_core.curation.audit.expected import Expected
-from storm_core.curation.audit.summary import JudgeSummary
-from storm_core.curation.config import AuditConfig
-from storm_core.curation.population import make_population
-from storm_core.curation.rubrics import load_rubric
-from storm_core.curation.score_metrics import score_metrics
-from storm_core.curation.verdicts_by_example import read_by_example
+from storm_core.examples.index import make_index
+from storm_core.judge_audit.config import AuditConfig
+from storm_core.judge_audit.expected import Expected
+from storm_core.judge_audit.summary import JudgeSummary
+from storm_core.judging.metrics import score_metrics
+from storm_core.judging.rubrics import load_rubric
 from storm_core.reporting.contents import collect_verdicts
+from storm_core.selection.verdicts_by_example import read_by_example
 from storm_core.verdicts.files import write_verdicts
 from storm_core.verdicts.summary import relative_entropy, summarise, total_of
 from tests.verdicts.conftest import MakeVerdict
@@ -66,8 +66,8 @@ def test_nobody_takes_an_example_without_answer_into_the_mean(tmp_path: Path, ma
     expected = Expected(judge_digest="j" * 64, rubrics=audited.by_name(), max_length=1024)
     audited.read(path, expected)
     assert audited.rubrics["educational_value"].total.numbers()["mean_expected_value"] == 4.0
-    population = make_population(np.array([bytes.fromhex(id) for id in ids]), np.zeros(2, np.int32), ("chat",))
-    answers = read_by_example(population, [path]).educational_value
+    index = make_index(np.array([bytes.fromhex(id) for id in ids]), np.zeros(2, np.int32), ("chat",))
+    answers = read_by_example(index, [path]).educational_value
     assert np.nanmean(answers.numbers()) == 4.0
 
 

@@ -32,10 +32,10 @@ def draw_funnel(funnel: Mapping[str, Any]) -> Figure:
     rows = len(reasons) + 3
     heights = [rows * _ROW_INCHES + _FRAME_INCHES, len(funnel["sources"]) * _ROW_INCHES + _FRAME_INCHES]
     figure = new_figure(sum(heights) + _LEGEND_INCHES)
-    steps, fates = figure.subplots(2, 1, height_ratios=heights)
+    steps, outcomes = figure.subplots(2, 1, height_ratios=heights)
     _draw_steps(steps, funnel["total"], reasons)
-    _draw_fates(fates, funnel["sources"], reasons)
-    figure.legend(*fates.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    _draw_outcomes(outcomes, funnel["sources"], reasons)
+    figure.legend(*outcomes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 
@@ -71,13 +71,13 @@ def _bar(axes: Axes, row: int, length: float, color: str, text: str, *, start: f
     )
 
 
-def _draw_fates(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons: Sequence[str]) -> None:
-    fates = {"train": KEPT, "validation": KEPT_ASIDE}
-    fates |= {reason: _REASON_COLORS[index % len(_REASON_COLORS)] for index, reason in enumerate(reasons)}
+def _draw_outcomes(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons: Sequence[str]) -> None:
+    outcomes = {"train": KEPT, "validation": KEPT_ASIDE}
+    outcomes |= {reason: _REASON_COLORS[index % len(_REASON_COLORS)] for index, reason in enumerate(reasons)}
     starts = [0.0] * len(sources)
-    for fate, color in fates.items():
-        shares = [_share(row, fate) for row in sources.values()]
-        axes.barh(range(len(sources)), shares, left=starts, color=color, height=0.68, label=reason_in_words(fate))
+    for outcome, color in outcomes.items():
+        shares = [_share(row, outcome) for row in sources.values()]
+        axes.barh(range(len(sources)), shares, left=starts, color=color, height=0.68, label=reason_in_words(outcome))
         starts = [start + share for start, share in zip(starts, shares, strict=True)]
     axes.set_title("Each source: the share that went where")
     _finish(axes, [f"{name} ({row['read']:,})" for name, row in sources.items()])
@@ -85,8 +85,8 @@ def _draw_fates(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons: S
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
-def _share(row: Mapping[str, Any], fate: str) -> float:
-    count = row[fate] if fate in ("train", "validation") else row["dropped"].get(fate, 0)
+def _share(row: Mapping[str, Any], outcome: str) -> float:
+    count = row[outcome] if outcome in ("train", "validation") else row["dropped"].get(outcome, 0)
     return float(count / row["read"]) if row["read"] else 0.0
 
 

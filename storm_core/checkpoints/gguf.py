@@ -1,0 +1,52 @@
+"""A GGUF file dequantized into a checkpoint by transformers, which knows each architecture's tensor names."""
+
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from storm_core.errors import InputError
+
+_MAGIC = b"GGUF"
+
+
+def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
+    """Write the model and tokenizer of `file` to `directory`, tensors dequantized and stored as `dtype`.
+
+    Raises:
+        InputError: `file` is not GGUF, is damaged, of an architecture that transformers does not convert, or holds only
+            a part of a model.
+    """
+    with file.open("rb") as stream:
+        if stream.read(len(_MAGIC)) != _MAGIC:
+            raise InputError(f"{file} is not a GGUF file: it does not start with {_MAGIC.decode()}")
+    # Linked into a directory of its own: transformers prefers a tokenizer.json beside the file to the one inside it.
+    with tempfile.TemporaryDirectory() as alone:
+        link = Path(alone) / "model.gguf"
+        link.symlink_to(file.resolve())
+        try:
+            model, tokenizer, missing = _load(link, dtype)
+        except (ValueError, KeyError, IndexError, OSError, struct.error) as error:
+            reason = " ".join(str(error).replace(str(link), file.name).split())
+            raise InputError(f"{file} cannot be converted: {reason}") from error
+    if missing:
+        # transformers fills what is missing with random numbers and carries on.
+        raise InputError(f"{file} lacks {len(missing)} tensors, first {missing[0]!r}; is it one part of a split model?")
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any, list[str]]:
+    """Model, tokenizer, and the names of tensors that the model has and the file has not."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    where: dict[str, Any] = {"gguf_file": file.name, "trust_remote_code": False, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
+    dequantize = GgufConfig(dequantize=True)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        file.parent, quantization_config=dequantize, dtype=dtype, output_loading_info=True, **where
+    )
+    model, loading = loaded
+    return model, tokenizer, sorted(loading["missing_keys"])

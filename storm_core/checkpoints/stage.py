@@ -1,0 +1,95 @@
+"""`storm fetch`: one clean checkpoint from a model directory or a GGUF file."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from storm_core.artifacts import Artifact
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from storm_core.checkpoints.config import FetchConfig
+from storm_core.checkpoints.gguf import convert_gguf
+from storm_core.checkpoints.loading import load_tokenizer
+from storm_core.devices import resolve_dtype
+from storm_core.errors import InputError
+from storm_core.progress import progress
+from storm_core.stage import Inputs, Results
+
+# Where a saved model or tokenizer remembers how it was loaded: a path of some machine, never part of the model.
+_LOADING_KEYS = ("_name_or_path", "_model_name_or_path", "name_or_path", "is_local", "local_files_only")
+
+
+def run(config: FetchConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
+    """Write the checkpoint and read it back.
+
+    Raises:
+        InputError: no safetensors (pickles are never loaded), a LoRA adapter, code from a hub, no tokenizer or no chat
+            template, or a GGUF file that transformers cannot turn into a whole model.
+    """
+    source, directory = inputs["source"], outputs["model"]
+    gguf = _gguf_file(source)
+    if gguf:
+        convert_gguf(gguf, directory, resolve_dtype(config.dtype))
+    else:
+        _copy_model(source.path, directory)
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        _tidy(directory / name)
+    for file in directory.iterdir():
+        file.chmod(0o644)  # save_pretrained keeps weights to their owner; a model is for other users too.
+    return Results(metrics=_metrics(_check_model(directory)))
+
+
+def _gguf_file(source: Artifact) -> Path | None:
+    """The GGUF file, where the artifact is a single one."""
+    names = [entry.path for entry in source.manifest.files]
+    if len(names) == 1 and names[0].endswith(".gguf"):
+        return source.file(names[0])
+    return None
+
+
+def _copy_model(source: Path, directory: Path) -> None:
+    """Copy weights tensor by tensor, and tokenizer and configs, in the precision they have."""
+    if (source / "adapter_config.json").is_file():
+        raise InputError(f"{source} is a LoRA adapter; merge it into its base model first")
+    ggufs = sorted(source.glob("*.gguf"))
+    if ggufs and not (source / "config.json").is_file():
+        raise InputError(f"{source} holds GGUF files; name the one to convert, as in {ggufs[0]}")
+    checkpoint = _check_model(source)
+    names = progress(checkpoint.tensors, total=len(checkpoint.tensors), description="copy", unit="tensors")
+    write_checkpoint(directory, ((name, checkpoint.load(name)) for name in names), source=source)
+
+
+def _check_model(directory: Path) -> Checkpoint:
+    """Open the checkpoint in `directory`, whose tokenizer must be a plain one with a chat template."""
+    checkpoint = open_checkpoint(directory)
+    if "auto_map" in _read_settings(directory / "tokenizer_config.json"):
+        raise InputError(f"tokenizer_config.json in {directory} has auto_map, which runs code from a hub; never done")
+    load_tokenizer(directory)
+    return checkpoint
+
+
+def _tidy(file: Path) -> None:
+    """Take traces of the machine that saved it out of a config file."""
+    settings = _read_settings(file)
+    if any(key in settings for key in _LOADING_KEYS):
+        kept = {key: value for key, value in settings.items() if key not in _LOADING_KEYS}
+        file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    """The JSON object in a config file; empty where there is no file."""
+    if not file.is_file():
+        return {}
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{file} does not hold a JSON object")
+    return settings
+
+
+def _metrics(checkpoint: Checkpoint) -> dict[str, float]:
+    parameters = sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values())
+    return {"tensors": len(checkpoint.tensors), "parameters": parameters}

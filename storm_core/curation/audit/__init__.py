@@ -1,1 +1,0 @@
-"""The audit of a judge: what its verdicts look like, and how it answers when it is asked otherwise."""

@@ -1,0 +1,69 @@
+"""Replies of a model that an unfinished evaluation has already, so that its next attempt continues after them."""
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from storm_core.progress import report
+from storm_core.stores.partial_results import PartialResults
+
+# Work that a kill may cost. A part a batch would be one request to the store for a second of a GPU's work.
+SECONDS_BETWEEN_PARTS = 30.0
+
+
+class ReplyCache:
+    """The replies to batches of one benchmark, kept as the partial results `<benchmark>/replies-<number>.json`.
+
+    A batch is known by the SHA-256 of what was asked. It is kept whole, because padding makes a reply depend on the
+    rest of its batch in the last digits.
+    """
+
+    def __init__(self, partial_results: PartialResults, benchmark: str) -> None:
+        self._partial_results = partial_results
+        self._prefix = f"{benchmark}/replies-"
+        self._known: dict[str, list[Any]] = {}
+        self._unkept: dict[str, list[Any]] = {}
+        self._last = time.monotonic()
+        names = [name for name in partial_results.names() if name.startswith(self._prefix)]
+        for name in names:
+            self._known |= read_json(partial_results, name) or {}
+        numbers = [int(name.removeprefix(self._prefix).removesuffix(".json")) for name in names]
+        self._next = max(numbers, default=-1) + 1
+        if self._known:
+            report(f"{benchmark}: continues after {len(self._known)} batches of replies from an interrupted run")
+
+    def ask(self, question: Any, compute: Callable[[], Sequence[Any]]) -> list[Any]:
+        """The kept replies to `question`, or those of `compute`, which are then kept; both are JSON values."""
+        key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+        if key not in self._known:
+            self._known[key] = self._unkept[key] = list(compute())
+            if time.monotonic() - self._last >= SECONDS_BETWEEN_PARTS:
+                self.keep()
+        return self._known[key]
+
+    def keep(self) -> None:
+        """Make a part of the replies that are in none yet."""
+        if self._unkept:
+            keep_json(self._partial_results, f"{self._prefix}{self._next:05d}.json", self._unkept)
+            self._next += 1
+            self._unkept = {}
+        self._last = time.monotonic()
+
+
+def read_json(partial_results: PartialResults, name: str) -> Any:
+    """The JSON value in the part `name`, or None where it is absent or was altered."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "part.json"
+        return json.loads(file.read_text(encoding="utf-8")) if partial_results.fetch(name, file) else None
+
+
+def keep_json(partial_results: PartialResults, name: str, value: Any) -> None:
+    """Store a JSON value as the part `name`; numbers come back bit by bit, infinite ones included."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "part.json"
+        file.write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
+        partial_results.keep(name, file)

@@ -1,0 +1,128 @@
+"""A judge: what it is asked, in which tokens, and the engine that answers."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storm_core.artifacts import Artifact
+from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.devices import resolve_dtype
+from storm_core.errors import InputError
+from storm_core.judging.config import JudgeConfig
+from storm_core.judging.engines.interface import Engine
+from storm_core.judging.prompts import Context, PromptBuilder
+from storm_core.judging.rubrics import Rubric, Rubrics
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Judge:
+    """Asks about educational value first, then about difficulty.
+
+    Attributes:
+        builder: makes the prompts.
+        educational_value: the first question.
+        difficulty: the second.
+        reworded: the same two in other words, which an audit asks too.
+        digest: identity of the model that answers; part of every verdict.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokenizer: "PreTrainedTokenizerBase",
+        rubrics: Rubrics,
+        digest: str,
+        open_engine: Callable[["Judge"], Engine],
+        reworded: Sequence[Rubric] = (),
+    ) -> None:
+        """Loads nothing: `open_engine` is called once, with this judge, when the first answer is wanted."""
+        self.builder = PromptBuilder(tokenizer, rubrics.framing)
+        self.educational_value = self.builder.question(rubrics.educational_value)
+        self.difficulty = self.builder.question(rubrics.difficulty)
+        self.reworded = tuple(self.builder.question(rubric) for rubric in reworded)
+        self.digest = digest
+        self._open_engine = open_engine
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What answers; loading it may take minutes."""
+        return self._open_engine(self)
+
+    @property
+    def rubric_hashes(self) -> set[str]:
+        """Hashes of the rubrics that it is asked by."""
+        return {question.rubric.sha256 for question in (self.educational_value, self.difficulty)}
+
+    @property
+    def question_tokens(self) -> int:
+        """Tokens of the longest question."""
+        return max(len(question.ids) for question in (self.educational_value, self.difficulty, *self.reworded))
+
+    def check_window(self, contexts: Sequence[Context]) -> None:
+        """Refuse a prompt longer than the judge was made for: its answers would mean nothing.
+
+        Raises:
+            InputError: says by how much it is too long.
+        """
+        longest = max((len(context.ids) for context in contexts), default=0) + self.question_tokens
+        window = self.engine.window
+        if window is not None and longest > window:
+            raise InputError(
+                f"a prompt of {longest} tokens does not fit the judge's window of {window}; lower max_length by at "
+                f"least {longest - window}"
+            )
+
+
+def open_judge(config: JudgeConfig, model: Artifact, rubrics: Rubrics, reworded: Sequence[Rubric] = ()) -> Judge:
+    """The judge in `model`, or behind the endpoint that `config` names; `reworded` as in `Judge`.
+
+    Raises:
+        InputError: it cannot be asked; see `PromptBuilder`.
+    """
+    return Judge(
+        tokenizer=load_tokenizer(model.path),
+        rubrics=rubrics,
+        digest=_digest(config, model),
+        open_engine=partial(_open_engine, config, model.path),
+        reworded=reworded,
+    )
+
+
+def numeric_settings(config: JudgeConfig) -> dict[str, Any]:
+    """The options that change the numbers in a verdict, beside judge and prompts, as JSON values.
+
+    The batch is not among them: it moves a probability by rounding alone, see `scoring`.
+    """
+    settings: dict[str, Any] = {"engine": config.engine, "max_length": config.max_length}
+    if config.engine == "openai":
+        return {**settings, "prompts": config.endpoint_prompts}
+    return {**settings, "dtype": str(resolve_dtype(config.dtype))}
+
+
+def _digest(config: JudgeConfig, model: Artifact) -> str:
+    """Of the artifact; for an endpoint, whose weights nobody sees, also of its address and its name for the model."""
+    if config.engine != "openai":
+        return model.digest
+    named = [model.digest, config.endpoint, config.endpoint_model]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+
+
+def _open_engine(config: JudgeConfig, path: Path, judge: Judge) -> Engine:
+    if config.engine == "vllm":
+        from storm_core.judging.engines.vllm_engine import open_vllm_engine
+
+        longest = judge.builder.context_length(config.max_length, config.max_length) + judge.question_tokens
+        dtype = resolve_dtype(config.dtype)
+        return open_vllm_engine(path, dtype, longest_prompt=longest, batch_size=config.batch_size)
+    if config.engine == "openai":
+        from storm_core.judging.engines.openai_engine import open_openai_engine
+
+        return open_openai_engine(config, judge.builder)
+    from storm_core.judging.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(load_model(path, resolve_dtype(config.dtype)))

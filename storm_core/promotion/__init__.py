@@ -1,0 +1,1 @@
+"""The gate: evaluations compared by written rules."""

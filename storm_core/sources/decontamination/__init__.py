@@ -1,0 +1,1 @@
+"""Which examples give an evaluation away."""

@@ -1,0 +1,1 @@
+"""Which examples repeat another one."""

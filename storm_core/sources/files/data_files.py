@@ -1,0 +1,56 @@
+"""Rows of whatever files a data set consists of: JSON lines, JSON arrays, Parquet, Arrow; alone or as a directory."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from storm_core.artifacts import Artifact
+from storm_core.errors import InputError
+from storm_core.sources.files import columnar_files, json_files
+from storm_core.sources.files.rows import RawRow, Rejected, files_under
+
+_SUFFIXES = (*json_files.SUFFIXES, *columnar_files.SUFFIXES)
+# What libraries leave beside the rows: descriptions, and an index of the files that count.
+_STATE_FILE = "state.json"
+_DESCRIPTIONS = (_STATE_FILE, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "manifest.json")
+
+
+def read_rows(data: Artifact, path: str, columns: Sequence[str]) -> Iterator[RawRow | Rejected]:
+    """The rows of the files at or below `path`, in the order of their names; `path` may end in `#SPLIT`.
+
+    A directory may be laid out as hubs do (`data/train-00000-of-00002.parquet`) or as `datasets` saves it to disk
+    (`data-00000-of-00001.arrow` beside `state.json`, splits in directories of their own).
+
+    Args:
+        data: what holds the files.
+        path: a file or directory in there.
+        columns: those to read of files that can be read by column.
+
+    Raises:
+        InputError: there is no such file, or one cannot be read as a whole.
+    """
+    files = [
+        (name, file)
+        for name, file in files_under(data, path, _SUFFIXES)
+        if PurePosixPath(name).name not in _DESCRIPTIONS
+    ]
+    if not files:
+        raise InputError(f"no rows at {path} in {data.path}, only descriptions of a data set")
+    for name, file in files:
+        if name.endswith(json_files.SUFFIXES):
+            yield from json_files.read(name, file)
+        elif _counts(data, name):
+            yield from columnar_files.read(name, file, columns)
+
+
+def _counts(data: Artifact, name: str) -> bool:
+    """Whether the `state.json` beside the file, if `data` has one, names it: caches of computations lie there too."""
+    state = PurePosixPath(name).with_name(_STATE_FILE).as_posix()
+    if not name.endswith(".arrow") or all(entry.path != state for entry in data.manifest.files):
+        return True
+    file = data.file(state)
+    try:
+        counted = {entry["filename"] for entry in json.loads(file.read_text(encoding="utf-8"))["_data_files"]}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{file} does not list the data files as `datasets` writes them: {error!r}") from error
+    return PurePosixPath(name).name in counted

@@ -1,0 +1,1 @@
+"""Conversations in the spellings of data sets."""

@@ -1,0 +1,60 @@
+"""What the decisions over all examples need to know of each: a few bytes an example, so that millions fit.
+
+M: examples in the spool. P: permutations.
+"""
+
+from array import array
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from storm_core.sources.deduplication.signatures import Signatures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ID_BYTES = 32
+
+
+class SpoolIndex:
+    """Content IDs and sources of examples, in the order of the spool: 34 bytes an example in memory.
+
+    Attributes:
+        signatures: the examples' signatures; None where near duplicates may stay, so that none are needed.
+    """
+
+    def __init__(self, signatures: Signatures | None) -> None:
+        self.signatures = signatures
+        self._ids = bytearray()
+        self._sources = array("H")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.signatures:
+            self.signatures.close()
+
+    def add(self, identity: str, source: int, signature_P: "NDArray[np.uint32] | None") -> None:
+        """Note the next example; `signature_P` is None where it is not to be compared with others."""
+        self._ids += bytes.fromhex(identity)
+        self._sources.append(source)
+        if self.signatures:
+            self.signatures.add(signature_P)
+
+    @property
+    def ids(self) -> "NDArray[np.uint64]":
+        """Content IDs as four big integers each, (M, 4), which sort as their hexadecimal texts do."""
+        return np.frombuffer(bytes(self._ids), dtype=">u8").reshape(-1, _ID_BYTES // 8).astype(np.uint64)
+
+    @property
+    def sources(self) -> "NDArray[np.uint16]":
+        """Position of each example's source among the sources, (M,); a copy, made anew at each call."""
+        return np.frombuffer(self._sources.tobytes(), dtype=np.uint16)
+
+    def identity(self, row: int) -> str:
+        """The content ID of one example."""
+        return self._ids[row * _ID_BYTES : (row + 1) * _ID_BYTES].hex()

@@ -1,0 +1,78 @@
+"""Partial results of unfinished work in an S3 bucket; see `storm_core.stores.partial_results`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storm_core.artifacts import FileEntry, check_relative_path, hash_file
+from storm_core.errors import InputError
+from storm_core.progress import report
+from storm_core.stores.downloads import Downloader
+from storm_core.stores.events import Observer
+from storm_core.stores.partial_results import parse_stored_name, stored_name
+from storm_core.stores.s3_client import delete_object, list_objects
+from storm_core.stores.uploads import Uploader
+from storm_core.stores.uris import S3Location
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class S3PartialResults:
+    """PartialResults below `location`, each one object; S3 shows an object whole or not at all."""
+
+    def __init__(self, client: "S3Client", location: S3Location, observer: Observer) -> None:
+        self._client = client
+        self._location = location
+        self._observe = observer
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the partial results that are there, sorted."""
+        return tuple(sorted(self._stored()))
+
+    def keep(self, name: str, source: Path) -> None:
+        """Store a copy of the file `source` as the part `name`, in the place of an earlier one."""
+        check_relative_path(name, self._location.uri)
+        earlier = self._stored().get(name, [])
+        entry = FileEntry(path=name, size=source.stat().st_size, sha256=hash_file(source))
+        target = self._location.below(stored_name(name, entry.sha256))
+        with Uploader(self._client, self._observe) as uploader:
+            uploader.send_file(source, entry, target, lambda _: None)
+        for old in earlier:
+            if old.path != stored_name(name, entry.sha256):
+                delete_object(self._client, self._location.below(old.path))
+
+    def fetch(self, name: str, target: Path) -> bool:
+        """Copy the part to the file `target`; False, and no file, where it is absent or was altered."""
+        for stored in self._stored().get(name, []):
+            source = self._location.below(stored.path)
+            with Downloader(self._client, self._observe) as downloader:
+                try:
+                    downloader.fetch_file(source, stored, target, lambda _: None)
+                except InputError:
+                    report(f"{source.uri} is missing or was altered; it is made again")
+                    continue
+            return True
+        return False
+
+    def drop(self, name: str) -> None:
+        """Remove the part, if it is there."""
+        for stored in self._stored().get(name, []):
+            delete_object(self._client, self._location.below(stored.path))
+
+    def clear(self) -> None:
+        """Remove every part under the key."""
+        for stored in self._stored().values():
+            for one in stored:
+                delete_object(self._client, self._location.below(one.path))
+
+    def _stored(self) -> dict[str, list[FileEntry]]:
+        """The stored files of every part, their `path` below the location; their hash is in their name."""
+        start = len(self._location.key) + 1
+        found: dict[str, list[FileEntry]] = {}
+        for listed in list_objects(self._client, self._location):
+            stored = listed["Key"][start:]
+            parsed = parse_stored_name(stored)
+            if parsed:
+                name, sha256 = parsed
+                found.setdefault(name, []).append(FileEntry(path=stored, size=listed["Size"], sha256=sha256))
+        return found
