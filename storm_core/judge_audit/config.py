@@ -29,6 +29,11 @@ class AuditConfig(JudgeConfig):
     )
     seed: int = option("changes which examples are asked about again, and which are shown", 0)
 
+    @property
+    def salt(self) -> str:
+        """What samples for the audit are drawn with."""
+        return f"audit/{self.seed}/"
+
 
 AUDIT = Stage(
     verb="audit",

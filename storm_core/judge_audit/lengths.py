@@ -1,6 +1,6 @@
 """Whether the judge goes by length: a sample of lengths and expected values, the same on every machine."""
 
-from storm_core.judge_audit.sampling import Keys, NumberSample
+from storm_core.examples.sampling import Keys, NumberSample
 from storm_core.judge_audit.statistics import mean_by_group, spearman
 from storm_core.verdicts.table import VerdictBatch
 

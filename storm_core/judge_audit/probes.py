@@ -1,9 +1,9 @@
 """The judge asked again about some examples: in other words, in another order of labels, in other batches."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from storm_core.examples.sampling import shuffle
 from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.rewordings import Rewordings
 from storm_core.judging.judge import Judge
@@ -114,7 +114,8 @@ def _batches(
     if not shuffled:
         yield from make_batches(judge, contexts, config)
         return
-    order = sorted(contexts, key=lambda each: hashlib.sha256(f"shuffled/{config.seed}/{each}".encode()).digest())
+    ids = list(contexts)
+    order = [ids[position] for position in shuffle(ids, f"shuffled/{config.seed}/")]
     # Lengths as they come, so that there is padding; and never the batches of the other order.
     size = max(2, config.examples_at_once // 2)
     for start in range(0, len(order), size):

@@ -7,13 +7,13 @@ from pathlib import Path
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.examples.index import shard_files
+from storm_core.examples.sampling import keys_of
 from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.contents import collect, metrics_of
 from storm_core.judge_audit.expected import Expected
 from storm_core.judge_audit.page import render_page
 from storm_core.judge_audit.probes import ProbeVerdicts, ask_probes, make_probes
 from storm_core.judge_audit.rewordings import Rewordings, load_rewordings
-from storm_core.judge_audit.sampling import keys_of
 from storm_core.judge_audit.summary import ExampleSet, JudgeSummary
 from storm_core.judging.judge import Judge, numeric_settings, open_judge
 from storm_core.judging.rubrics import load_rubrics
@@ -60,7 +60,7 @@ def _check_coverage(judged: ExampleSet, shards: list[Path], examples: Artifact, 
     given = ExampleSet()
     for shard in shards:
         for batch in read_columns(shard, ("id",), _ROWS_PER_BATCH):
-            given.add(keys_of(batch["id"].to_pylist(), config.seed))
+            given.add(keys_of(batch["id"].to_pylist(), config.salt))
     if judged.count != given.count:
         raise InputError(
             f"the verdicts are on {judged.count} examples, but {examples.path} holds {given.count}; give the "

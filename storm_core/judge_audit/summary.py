@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from storm_core.errors import InputError
+from storm_core.examples.sampling import Keys, Lowest, allocate, keys_of
 from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.expected import Expected
 from storm_core.judge_audit.lengths import LengthSample
-from storm_core.judge_audit.sampling import Keys, Lowest, allocate, keys_of
 from storm_core.judge_audit.statistics import Integers
 from storm_core.judging.rubrics import Rubric
 from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE, NO_ANSWER, Verdict
@@ -160,7 +160,7 @@ class JudgeSummary:
         difficulties: list[tuple[Keys, Integers]] = []
         for batch in self._reader.read(path):
             expected.check(batch, path)
-            keys = keys_of(batch.texts("id"), self._config.seed)
+            keys = keys_of(batch.texts("id"), self._config.salt)
             self.rubrics[batch.wording.rubric].add(batch, keys)
             if batch.wording.rubric == EDUCATIONAL_VALUE:
                 self.examples.add(keys)

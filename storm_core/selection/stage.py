@@ -18,6 +18,7 @@ from storm_core.examples.order import BATCH_ROWS, write_in_order
 from storm_core.records import SCHEMA, read_columns
 from storm_core.selection.config import SelectConfig
 from storm_core.selection.funnel import build_funnel, check_ledger, describe_drops, parse_ledger
+from storm_core.selection.split import split
 from storm_core.selection.thresholds import (
     KEPT,
     LOW_EDUCATIONAL_VALUE,
@@ -25,7 +26,6 @@ from storm_core.selection.thresholds import (
     REASONS,
     TOO_EASY,
     drop_reasons,
-    split,
 )
 from storm_core.selection.verdicts_by_example import read_by_example
 from storm_core.stage import Inputs, Results

@@ -1,17 +1,15 @@
-"""Which examples stay, and which of those validate: pure functions of the verdicts, the thresholds and a seed.
+"""Which examples stay: pure functions of the verdicts and the thresholds.
 
-M: examples. K: those that stay. S: sources. Arrays of positions count from 0 in the index.
+M: examples. S: sources.
 """
 
-import hashlib
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from storm_core.errors import InputError
-from storm_core.examples.index import ExampleIndex, hexadecimal
+from storm_core.examples.index import ExampleIndex
 from storm_core.selection.config import SelectConfig
 from storm_core.selection.verdicts_by_example import UNANSWERED, UNASKED, RubricVerdicts, VerdictsByExample
 
@@ -73,31 +71,6 @@ def source_caps(config: SelectConfig, sources: Sequence[str]) -> "NDArray[np.int
     return np.array([caps[name] for name in sources], dtype=np.int64)
 
 
-def split(
-    index: ExampleIndex, kept_K: "NDArray[np.int64]", fraction: float, seed: int
-) -> tuple["NDArray[np.int64]", "NDArray[np.int64]"]:
-    """Positions for train and for validation, each in an order that only IDs and seed decide.
-
-    Validation gets `fraction` of all, rounded, but at least one and never all where there are two or more. Every source
-    gives its share; what rounding leaves over goes to the sources with the largest remainders. Within a source the IDs
-    with the lowest hashes validate, so an example's side changes little when others come or go.
-
-    Args:
-        index: all examples.
-        kept_K: positions of those that stay.
-        fraction: 0 to 0.5; 0 makes validation empty.
-        seed: changes both choice and order.
-    """
-    counts = {name: int((index.source_M[kept_K] == n).sum()) for n, name in enumerate(index.sources)}
-    shares = _shares(counts, fraction)
-    drawn = _shuffled(index, kept_K, seed, "split")
-    validates_M = np.zeros(len(index), dtype=np.bool_)
-    for number, name in enumerate(index.sources):
-        validates_M[drawn[index.source_M[drawn] == number][: shares[name]]] = True
-    order = _shuffled(index, kept_K, seed, "order")
-    return order[~validates_M[order]], order[validates_M[order]]
-
-
 def _drop(reason_M: "NDArray[np.int8]", where_M: "NDArray[np.bool_]", reason: str) -> None:
     """Note the reason where it applies and no earlier one does."""
     reason_M[where_M & (reason_M == KEPT)] = REASONS.index(reason)
@@ -140,30 +113,3 @@ def _rank_in_source(
         by_id = index.order_M[(stays_M & (index.source_M == number))[index.order_M]]
         rank_M[by_id[np.argsort(-expected_M[by_id], kind="stable")]] = np.arange(len(by_id))
     return rank_M
-
-
-def _shares(counts: Mapping[str, int], fraction: float) -> dict[str, int]:
-    """How many of each source validate: the largest remainder method over `fraction` of the whole."""
-    total = sum(counts.values())
-    if fraction == 0 or total < 2:
-        return dict.fromkeys(counts, 0)
-    wanted = min(max(1, math.floor(fraction * total + 0.5)), total - 1)
-    quotas = {source: fraction * count for source, count in counts.items()}
-    shares = {source: math.floor(quota) for source, quota in quotas.items()}
-    by_remainder = sorted(counts, key=lambda source: (shares[source] - quotas[source], source))
-    for source in by_remainder[: wanted - sum(shares.values())]:
-        shares[source] += 1
-    return shares
-
-
-def _shuffled(index: ExampleIndex, kept_K: "NDArray[np.int64]", seed: int, purpose: str) -> "NDArray[np.int64]":
-    """The positions in the order of SHA-256 over purpose, seed and ID: the same on every machine.
-
-    Eight bytes of the hash are compared, then the IDs.
-    """
-    stays_M = np.zeros(len(index), dtype=np.bool_)
-    stays_M[kept_K] = True
-    by_id = index.order_M[stays_M[index.order_M]]
-    hashes = (hashlib.sha256(f"{purpose}/{seed}/{hexadecimal(id)}".encode()).digest()[:8] for id in index.ids_M[by_id])
-    keys = np.frombuffer(b"".join(hashes), dtype=">u8")
-    return by_id[np.argsort(keys, kind="stable")]

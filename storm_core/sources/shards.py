@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def write_shards(
-    directory: Path, spool: Path, kept: "NDArray[np.int64]", ids_M4: "NDArray[np.uint64]", shards: int, scratch: Path
+    directory: Path, spool: Path, kept: "NDArray[np.int64]", ids_M: "NDArray[np.bytes_]", shards: int, scratch: Path
 ) -> tuple[list[int], Counter[str]]:
     """Write the rows `kept` of `spool` to `shard-00000.parquet` ...; returns the shard numbers, and rows by source.
 
     Examples are dealt round in the order of their content IDs, so that shards differ by one example at most and hold
-    theirs sorted. `scratch` holds unsorted parts, of which one at a time is in memory.
+    theirs sorted. `scratch` holds unsorted partitions, of which one at a time is in memory.
     """
-    rank_M = rank_by_id(kept, ids_M4)
+    rank_M = rank_by_id(kept, ids_M)
     shards = min(shards, len(kept))
     shard_M = np.where(rank_M < 0, -1, rank_M % max(1, shards))
     paths = [directory / f"shard-{shard:05d}.parquet" for shard in range(shards)]
@@ -33,8 +33,8 @@ def write_shards(
     return list(range(shards)), written
 
 
-def rank_by_id(kept: "NDArray[np.int64]", ids_M4: "NDArray[np.uint64]") -> "NDArray[np.int64]":
+def rank_by_id(kept: "NDArray[np.int64]", ids_M: "NDArray[np.bytes_]") -> "NDArray[np.int64]":
     """Of every row its position among the kept ones in the order of their content IDs; -1 where it is not kept."""
-    rank_M = np.full(len(ids_M4), -1, dtype=np.int64)
-    rank_M[kept[np.lexsort(ids_M4[kept].T[::-1])]] = np.arange(len(kept))
+    rank_M = np.full(len(ids_M), -1, dtype=np.int64)
+    rank_M[kept[np.argsort(ids_M[kept], kind="stable")]] = np.arange(len(kept))
     return rank_M

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from storm_core.examples.index import ID_BYTES
 from storm_core.sources.deduplication.signatures import Signatures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_ID_BYTES = 32
 
 
 class SpoolIndex:
@@ -46,9 +45,9 @@ class SpoolIndex:
             self.signatures.add(signature_P)
 
     @property
-    def ids(self) -> "NDArray[np.uint64]":
-        """Content IDs as four big integers each, (M, 4), which sort as their hexadecimal texts do."""
-        return np.frombuffer(bytes(self._ids), dtype=">u8").reshape(-1, _ID_BYTES // 8).astype(np.uint64)
+    def ids(self) -> "NDArray[np.bytes_]":
+        """Content IDs of 32 bytes, (M,), which sort as their hexadecimal texts do; a copy, made anew at each call."""
+        return np.frombuffer(bytes(self._ids), dtype=f"S{ID_BYTES}")
 
     @property
     def sources(self) -> "NDArray[np.uint16]":
@@ -57,4 +56,4 @@ class SpoolIndex:
 
     def identity(self, row: int) -> str:
         """The content ID of one example."""
-        return self._ids[row * _ID_BYTES : (row + 1) * _ID_BYTES].hex()
+        return self._ids[row * ID_BYTES : (row + 1) * ID_BYTES].hex()

@@ -236,9 +236,9 @@ def test_verdicts_without_settings_are_refused(tmp_path, prepared, scored):
         select(prepared, [scored[0], copy], tmp_path / "selection")
 
 
-def test_rows_are_written_in_the_same_order_however_small_the_parts(tmp_path, prepared, scored, monkeypatch):
+def test_rows_are_written_in_the_same_order_however_small_the_partitions(tmp_path, prepared, scored, monkeypatch):
     select(prepared, scored, tmp_path / "one")
-    monkeypatch.setattr("storm_core.examples.order._PART_ROWS", 2)
+    monkeypatch.setattr("storm_core.examples.order._PARTITION_ROWS", 2)
     monkeypatch.setattr("storm_core.selection.stage.BATCH_ROWS", 3)
     select(prepared, scored, tmp_path / "other")
     for name in ("train.parquet", "validation.parquet"):

@@ -14,7 +14,8 @@ from storm_core.errors import InputError
 from storm_core.examples.index import ExampleIndex, make_index, read_index
 from storm_core.records import Message, make_example, write_examples
 from storm_core.selection.config import SelectConfig
-from storm_core.selection.thresholds import KEPT, REASONS, drop_reasons, split
+from storm_core.selection.split import split
+from storm_core.selection.thresholds import KEPT, REASONS, drop_reasons
 from storm_core.selection.verdicts_by_example import read_by_example
 from storm_core.verdicts.files import write_verdicts
 from storm_core.verdicts.schema import NO_ANSWER, SCHEMA

@@ -153,10 +153,10 @@ def test_conversations_without_any_word_are_not_taken_for_each_other(tmp_path: P
     assert len(kept_examples(prepare(tmp_path, {"a": lines}))) == 3
 
 
-def test_shards_stay_sorted_and_balanced_when_dealt_in_many_parts(
+def test_shards_stay_sorted_and_balanced_when_dealt_in_many_partitions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storm_core.examples.order._PART_ROWS", 7)
+    monkeypatch.setattr("storm_core.examples.order._PARTITION_ROWS", 7)
     lines = [json.dumps({"instruction": f"q{number}", "output": f"a{number}"}) for number in range(100)]
     output = prepare(tmp_path, {"a": lines})
     shards = [[one.id for one in read_examples(path)] for path in sorted(output.glob("shard-*"))]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from storm_core.examples.source_sampling import sample_positions
+from storm_core.examples.sampling import shuffle
 from storm_core.sources.deduplication.near_duplicates import find_near_duplicates
 from storm_core.sources.deduplication.signatures import Signatures
 from storm_core.sources.spool_index import SpoolIndex
@@ -70,10 +70,10 @@ def decide(spool_index: SpoolIndex, *, threshold: float, limit: int, seed: int) 
 
 def _drop_duplicates(decisions: Decisions, spool_index: SpoolIndex) -> "NDArray[np.int64]":
     """Mark all but the first of equal examples; returns the others in the order of source, then content ID."""
-    ids_4M = spool_index.ids.T
-    # The last key counts most; rows come in the order of the sources, and the sort keeps it among equals.
-    by_id = np.lexsort(ids_4M[::-1])
-    repeats = np.r_[False, (ids_4M[:, by_id[1:]] == ids_4M[:, by_id[:-1]]).all(axis=0)]
+    ids_M = spool_index.ids
+    # Rows come in the order of the sources, and the sort keeps it among equals.
+    by_id = np.argsort(ids_M, kind="stable")
+    repeats = np.r_[False, ids_M[by_id[1:]] == ids_M[by_id[:-1]]]
     first_of_group = by_id[np.maximum.accumulate(np.where(repeats, 0, np.arange(len(by_id))))]
     decisions.reasons[by_id[repeats]] = _DUPLICATE
     decisions.originals[by_id[repeats]] = first_of_group[repeats]
@@ -101,5 +101,5 @@ def _drop_over_limit(decisions: Decisions, spool_index: SpoolIndex, limit: int, 
     for source in np.unique(source_K):
         rows = kept[source_K == source]
         if len(rows) > limit:
-            staying = sample_positions(map(spool_index.identity, rows), len(rows), limit, seed)
+            staying = shuffle(map(spool_index.identity, rows), f"{seed}:")[:limit]
             decisions.reasons[np.delete(rows, staying)] = _OVER_SOURCE_LIMIT

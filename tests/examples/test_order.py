@@ -32,10 +32,10 @@ def test_rows_are_counted_by_source_as_they_are_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part_bytes", [1, 3000])
-def test_part_of_too_many_bytes_is_sorted_in_smaller_ones(
+def test_partition_of_too_many_bytes_is_sorted_in_smaller_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_bytes: int
 ) -> None:
-    monkeypatch.setattr("storm_core.examples.order._PART_BYTES", part_bytes)
+    monkeypatch.setattr("storm_core.examples.order._PARTITION_BYTES", part_bytes)
     written, path = write_backwards(tmp_path)
     assert written.total() == 50
     assert [one.messages[0].content for one in read_examples(path)] == [f"q{n}" for n in range(ROWS - 1, 9, -1)]

@@ -1,4 +1,4 @@
-"""Which examples are shown and asked about again: those whose ID hashes lowest, the same on every machine."""
+"""Samples and orders of examples that only their IDs, a purpose and a seed decide: the same on every machine."""
 
 import hashlib
 import math
@@ -12,10 +12,24 @@ T = TypeVar("T")
 Keys = npt.NDArray[np.uint64]
 
 
-def keys_of(ids: Iterable[str], seed: int) -> Keys:
-    """Eight bytes of SHA-256 over seed and ID, for each ID."""
-    digests = (hashlib.sha256(f"audit/{seed}/{id}".encode()).digest() for id in ids)
+def keys_of(ids: Iterable[str], salt: str) -> Keys:
+    """The first eight bytes of SHA-256 over salt and ID, for each ID; two are hardly ever equal.
+
+    Args:
+        ids: content IDs in hex.
+        salt: says what the keys are for, and the seed: who samples for two purposes takes two salts.
+    """
+    digests = (hashlib.sha256(f"{salt}{id}".encode()).digest() for id in ids)
     return np.fromiter((int.from_bytes(digest[:8], "big") for digest in digests), dtype=np.uint64)
+
+
+def shuffle(ids: Iterable[str], salt: str) -> npt.NDArray[np.int64]:
+    """Positions of all IDs in the order of their keys; the first of them are a fair sample.
+
+    An ID that is in a sample is in a larger one too, and which of two comes first depends on no third.
+    """
+    order: npt.NDArray[np.int64] = np.argsort(keys_of(ids, salt), kind="stable")
+    return order
 
 
 class Lowest(Generic[T]):
@@ -66,12 +80,16 @@ class NumberSample:
 
 
 def allocate(counts: Mapping[str, int], wanted: int) -> dict[str, int]:
-    """How many of each group to take so that `wanted` are taken in proportion: the largest remainder method."""
+    """How many of each group to take so that `wanted` are taken in proportion, or all where there are fewer."""
     total = sum(counts.values())
     taken = min(wanted, total)
-    quotas = {name: taken * count / total for name, count in counts.items()} if total else dict.fromkeys(counts, 0.0)
+    return round_quotas({name: taken * count / max(1, total) for name, count in counts.items()}, taken)
+
+
+def round_quotas(quotas: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers for quotas, `total` in all: the largest remainder method, ties by name."""
     shares = {name: math.floor(quota) for name, quota in quotas.items()}
-    by_remainder = sorted(counts, key=lambda name: (shares[name] - quotas[name], name))
-    for name in by_remainder[: taken - sum(shares.values())]:
+    by_remainder = sorted(quotas, key=lambda name: (shares[name] - quotas[name], name))
+    for name in by_remainder[: total - sum(shares.values())]:
         shares[name] += 1
     return shares
