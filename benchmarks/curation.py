@@ -29,9 +29,9 @@ from storm_core.execution import execute
 from storm_core.judging.config import ScoreConfig
 from storm_core.judging.engines.interface import Engine
 from storm_core.judging.judge import Judge
-from storm_core.judging.prompts import Context, Question
-from storm_core.judging.rubrics import load_rubrics
 from storm_core.judging.scoring import group_by_length, score_examples
+from storm_core.judging.wording.prompts import Context, Question
+from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.records import Example, read_examples
 from storm_core.sources.config import PREPARE, PrepareConfig
 from storm_core.telemetry import disable_telemetry

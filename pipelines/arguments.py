@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from components.signatures import Parameter, option_parameters
-from storm_core.judging.config import JudgeConfig
+from storm_core.judging.engines.config import JudgeConfig
 from storm_core.stages import STAGES, load_stage
 
 REFERENCES = (

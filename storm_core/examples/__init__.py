@@ -1,1 +1,1 @@
-"""Examples by the million: their index by ID, samples that are the same everywhere, any order on disk."""
+"""Examples by the million: found by ID, sampled the same way everywhere, written in any order, cut into words."""

@@ -1,4 +1,4 @@
-"""How much alike two sets of answers to the same question are, and whether the place of a label matters.
+"""How much alike two sets of verdicts on the same question are, and whether the place of a label matters.
 
 Shapes. N: examples, K: labels.
 """
@@ -17,7 +17,7 @@ from storm_core.judge_audit.statistics import (
     spearman,
     weighted_kappa,
 )
-from storm_core.judging.rubrics import Rubric
+from storm_core.judging.wording.rubrics import Rubric
 from storm_core.verdicts.schema import NO_ANSWER, Verdict
 
 

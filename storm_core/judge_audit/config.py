@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from storm_core.config import option
-from storm_core.judging.config import RUBRICS, JudgeConfig
+from storm_core.judging.config import RUBRICS
+from storm_core.judging.engines.config import JudgeConfig
 from storm_core.stage import Input, Output, Stage
 
 

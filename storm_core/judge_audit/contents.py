@@ -10,7 +10,7 @@ from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.probes import FORWARD, REVERSE, ProbeVerdicts
 from storm_core.judge_audit.rewordings import Rewordings
 from storm_core.judge_audit.summary import BY_EXPECTED_VALUE, BY_LABEL, JudgeSummary, RubricSummary
-from storm_core.judging.rubrics import label_in_name
+from storm_core.judging.wording.rubrics import label_in_name
 from storm_core.verdicts.schema import Verdict
 
 # What the article reports of its 8B judge: 1.3M of 2.8M kept by educational value; of those 650k medium, 325k hard.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from storm_core.errors import InputError
-from storm_core.judging.rubrics import Rubric
+from storm_core.judging.wording.rubrics import Rubric
 from storm_core.verdicts.table import VerdictBatch
 
 _SHORT = 12

@@ -7,8 +7,8 @@ from storm_core.examples.sampling import shuffle
 from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.rewordings import Rewordings
 from storm_core.judging.judge import Judge
-from storm_core.judging.prompts import Context, Question
 from storm_core.judging.scoring import make_batches, make_verdict
+from storm_core.judging.wording.prompts import Context, Question
 from storm_core.records import Example
 from storm_core.verdicts.schema import Verdict
 

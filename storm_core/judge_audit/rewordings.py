@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
-from storm_core.judging.rubrics import (
+from storm_core.judging.wording.rubrics import (
     REWORDINGS,
     Rubric,
     Rubrics,

@@ -16,7 +16,7 @@ from storm_core.judge_audit.probes import ProbeVerdicts, ask_probes, make_probes
 from storm_core.judge_audit.rewordings import Rewordings, load_rewordings
 from storm_core.judge_audit.summary import ExampleSet, JudgeSummary
 from storm_core.judging.judge import Judge, numeric_settings, open_judge
-from storm_core.judging.rubrics import load_rubrics
+from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.progress import progress
 from storm_core.records import Example, read_columns, read_examples
 from storm_core.stage import Inputs, Results

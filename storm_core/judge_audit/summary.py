@@ -15,7 +15,7 @@ from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.expected import Expected
 from storm_core.judge_audit.lengths import LengthSample
 from storm_core.judge_audit.statistics import Integers
-from storm_core.judging.rubrics import Rubric
+from storm_core.judging.wording.rubrics import Rubric
 from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE, NO_ANSWER, Verdict
 from storm_core.verdicts.summary import VerdictSummary
 from storm_core.verdicts.table import NO_ANSWER_PLACE, VerdictBatch, VerdictReader, Wording

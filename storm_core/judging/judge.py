@@ -11,10 +11,10 @@ from storm_core.artifacts import Artifact
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
-from storm_core.judging.config import JudgeConfig
+from storm_core.judging.engines.config import JudgeConfig
 from storm_core.judging.engines.interface import Engine
-from storm_core.judging.prompts import Context, PromptBuilder
-from storm_core.judging.rubrics import Rubric, Rubrics
+from storm_core.judging.wording.prompts import Context, PromptBuilder
+from storm_core.judging.wording.rubrics import Rubric, Rubrics
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

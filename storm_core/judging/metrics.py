@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from storm_core.judging.rubrics import label_in_name
+from storm_core.judging.wording.rubrics import label_in_name
 from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE
 from storm_core.verdicts.summary import summarise, total_of
 

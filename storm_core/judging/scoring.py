@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from storm_core.errors import InputError
-from storm_core.judging.config import JudgeConfig, ScoreConfig
+from storm_core.judging.config import ScoreConfig
+from storm_core.judging.engines.config import JudgeConfig
 from storm_core.judging.engines.interface import Answer, Reading
 from storm_core.judging.judge import Judge
-from storm_core.judging.prompts import Context, Question
+from storm_core.judging.wording.prompts import Context, Question
 from storm_core.records import Example
 from storm_core.verdicts.schema import NO_ANSWER, Verdict
 

@@ -9,8 +9,8 @@ from storm_core.errors import InputError
 from storm_core.judging.config import ScoreConfig
 from storm_core.judging.judge import Judge, numeric_settings, open_judge
 from storm_core.judging.metrics import score_metrics
-from storm_core.judging.rubrics import load_rubrics
 from storm_core.judging.scoring import score_examples
+from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.progress import progress, report
 from storm_core.records import Example, check_messages, content_id, count_examples, read_columns, read_examples
 from storm_core.stage import Inputs, Results

@@ -1,4 +1,4 @@
-"""The judge's answers by example, as columns: what the selection needs of millions of verdicts, and no more.
+"""The verdicts by example, as columns: what the selection needs of millions of verdicts, and no more.
 
 M: examples. V: verdicts of one batch.
 """
@@ -48,7 +48,7 @@ class RubricVerdicts:
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictsByExample:
-    """The answers to both rubrics; every example has been asked for its educational value."""
+    """The verdicts on both rubrics; every example has been asked for its educational value."""
 
     educational_value: RubricVerdicts
     difficulty: RubricVerdicts
@@ -113,17 +113,17 @@ class _Gathering:
         expected_M[places] = batch.numbers("expected_value")[fresh]
 
     def finish(self) -> VerdictsByExample:
-        """All answers, once nothing is wrong with them."""
+        """All of them, once nothing is wrong with them."""
         self._foreign.refuse("verdicts are about examples that are not among these; give the examples that were scored")
         self._repeated.refuse("verdicts repeat an answer that is there already; give each verdicts artifact once")
         missing = _Offenders()
         missing.add(self._index.ids_M[self._label_M[EDUCATIONAL_VALUE] == UNASKED])
         missing.refuse("examples have no educational value verdict; give the verdicts of every shard")
         return VerdictsByExample(
-            educational_value=self._answers(EDUCATIONAL_VALUE), difficulty=self._answers(DIFFICULTY)
+            educational_value=self._verdicts(EDUCATIONAL_VALUE), difficulty=self._verdicts(DIFFICULTY)
         )
 
-    def _answers(self, rubric: str) -> RubricVerdicts:
+    def _verdicts(self, rubric: str) -> RubricVerdicts:
         wording = self.reader.wordings.get(rubric)
         return RubricVerdicts(
             labels=wording.labels if wording else (),

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from storm_core.artifacts import Artifact
+from storm_core.examples.words import WordHashes, Words, join_hashes, mix, ngram_hashes
 from storm_core.progress import report
 from storm_core.records import Example, write_examples
 from storm_core.sources.config import PrepareConfig
-from storm_core.sources.decontamination.evaluation_sets import evaluation_sources
 from storm_core.sources.decontamination.held_out import HeldOut
 from storm_core.sources.deduplication.near_duplicates import Signatures
+from storm_core.sources.deduplication.spool_index import SpoolIndex
+from storm_core.sources.evaluation_sets import evaluation_sources
 from storm_core.sources.files.rows import UNFIT, Rejected, TooLong
 from storm_core.sources.ledger import Ledger
 from storm_core.sources.reading import read_source
 from storm_core.sources.references import Source
-from storm_core.sources.spool_index import SpoolIndex
-from storm_core.sources.words import WordHashes, Words, join_hashes, mix, ngram_hashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

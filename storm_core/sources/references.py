@@ -11,9 +11,8 @@ from pathlib import PurePosixPath
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
-from storm_core.sources.decontamination import lm_eval_tasks
 from storm_core.sources.files.rows import Rejected, Row
-from storm_core.sources.formats import bfcl, chat_messages, chatterbot
+from storm_core.sources.formats import bfcl, chat_messages, chatterbot, lm_eval_tasks
 from storm_core.stores.references import open_reference
 from storm_core.stores.uris import HubLocation, parse_uri
 

@@ -14,11 +14,11 @@ from storm_core.progress import report
 from storm_core.sources.config import PrepareConfig
 from storm_core.sources.deduplication.decisions import REASONS, Decisions, decide
 from storm_core.sources.deduplication.signatures import Signatures
+from storm_core.sources.deduplication.spool_index import SpoolIndex
 from storm_core.sources.ingest import Ingest
 from storm_core.sources.ledger import Ledger
 from storm_core.sources.references import parse_sources
 from storm_core.sources.shards import write_shards
-from storm_core.sources.spool_index import SpoolIndex
 from storm_core.stage import Inputs, Results
 
 _BATCH_ROWS = 4096

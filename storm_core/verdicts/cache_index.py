@@ -29,7 +29,7 @@ class VerdictIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database = sqlite3.connect(path, isolation_level=None)
-        # It need not survive a crash: the parts do.
+        # It need not survive a crash: what was kept of the run does.
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
         with _full_disk_as_os_error(path):

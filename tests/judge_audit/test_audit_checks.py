@@ -20,7 +20,7 @@ from storm_core.judge_audit.checks import (
     judge_the_judge,
 )
 from storm_core.judge_audit.comparison import compare, position_bias
-from storm_core.judging.rubrics import load_rubric
+from storm_core.judging.wording.rubrics import load_rubric
 
 RUBRIC = load_rubric("educational_value")
 HIGHER = Threshold(good=0.6, poor=0.4, meaning="", reason="")

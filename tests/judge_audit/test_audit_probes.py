@@ -12,7 +12,7 @@ from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.probes import ask_probes, make_probes
 from storm_core.judge_audit.rewordings import load_rewordings, parse_rewordings
 from storm_core.judging.judge import Judge
-from storm_core.judging.rubrics import load_rubrics
+from storm_core.judging.wording.rubrics import load_rubrics
 
 GOOD = 'name: difficulty\nparaphrases: ["How hard?", "How easy?"]\nlisting: "Is it {labels}?"\n'
 

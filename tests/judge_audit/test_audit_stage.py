@@ -19,7 +19,7 @@ from storm_core.judge_audit.config import AUDIT, AuditConfig
 from storm_core.judge_audit.expected import Expected
 from storm_core.judge_audit.summary import JudgeSummary
 from storm_core.judging.config import SCORE, ScoreConfig
-from storm_core.judging.rubrics import load_rubric
+from storm_core.judging.wording.rubrics import load_rubric
 from storm_core.records import Message, make_example, write_examples
 from storm_core.tracking import StageRun
 from storm_core.verdicts.files import read_verdicts, write_verdicts

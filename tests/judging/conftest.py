@@ -10,7 +10,7 @@ import torch
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.judging.engines.transformers_engine import TransformersEngine
 from storm_core.judging.judge import Judge
-from storm_core.judging.rubrics import load_rubrics
+from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.records import Example, Message, make_example
 from storm_core.verdicts.schema import Verdict
 

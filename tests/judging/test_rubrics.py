@@ -7,7 +7,7 @@ import yaml
 from storm_core.artifacts import open_directory
 from storm_core.errors import InputError
 from storm_core.judge_audit.rewordings import parse_rewordings
-from storm_core.judging.rubrics import load_framing, load_rubric, load_rubrics, parse_rubric
+from storm_core.judging.wording.rubrics import load_framing, load_rubric, load_rubrics, parse_rubric
 
 GOOD = {"name": "taste", "question": "Which?", "labels": ["a", "b"], "values": [1, 2]}
 

@@ -15,8 +15,8 @@ from storm_core.judging.engines.answers import make_answer
 from storm_core.judging.engines.interface import Answer
 from storm_core.judging.judge import Judge
 from storm_core.judging.metrics import score_metrics
-from storm_core.judging.rubrics import load_rubrics
 from storm_core.judging.scoring import group_by_length, make_verdict, score_examples
+from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.verdicts.files import write_verdicts
 from storm_core.verdicts.schema import NO_ANSWER
 

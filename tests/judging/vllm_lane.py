@@ -23,7 +23,7 @@ from storm_core.judging.config import SCORE, ScoreConfig
 from storm_core.judging.engines import vllm_engine
 from storm_core.judging.engines.transformers_engine import TransformersEngine
 from storm_core.judging.judge import open_judge
-from storm_core.judging.rubrics import load_rubrics
+from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.records import Message, make_example, write_examples
 from storm_core.verdicts.cache import VerdictCache
 from storm_core.verdicts.files import read_verdicts

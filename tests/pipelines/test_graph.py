@@ -11,7 +11,7 @@ from kfp import components as kfp_components
 from pipelines.__main__ import main
 from pipelines.arguments import run_arguments
 from pipelines.storm import storm_pipeline
-from storm_core.judging.config import JudgeConfig
+from storm_core.judging.engines.config import JudgeConfig
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

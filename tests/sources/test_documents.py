@@ -1,4 +1,4 @@
-from storm_core.sources.decontamination.documents import questions_of, texts_of
+from storm_core.sources.formats.lm_eval_documents import questions_of, texts_of
 
 DOCUMENT = {
     "id": "Mercury_417466",

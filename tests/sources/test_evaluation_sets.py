@@ -5,7 +5,7 @@ import pytest
 
 from storm_core.artifacts import open_directory, seal
 from storm_core.errors import InputError
-from storm_core.sources.decontamination.evaluation_sets import evaluation_sources
+from storm_core.sources.evaluation_sets import evaluation_sources
 from storm_core.sources.references import Source
 
 SUITE = {

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storm_core.examples.words import WordHashes, Words
 from storm_core.records import Example, Message, make_example
 from storm_core.sources.decontamination.held_out import HeldOut, normalise_question
 from storm_core.sources.decontamination.overlap import Match
 from storm_core.sources.files.rows import QUESTIONS, TEXTS
-from storm_core.sources.words import WordHashes, Words
 
 
 def example(*turns: str, tools: tuple[str, ...] = (), **more: list[str]) -> Example:

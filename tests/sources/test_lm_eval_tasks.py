@@ -6,12 +6,12 @@ import pytest
 
 from storm_core.artifacts import Artifact, Manifest
 from storm_core.errors import InputError
+from storm_core.examples.words import WordHashes
 from storm_core.records import Message, make_example
-from storm_core.sources.decontamination import lm_eval_tasks
 from storm_core.sources.decontamination.held_out import HeldOut
-from storm_core.sources.decontamination.lm_eval_tasks import read
 from storm_core.sources.files.rows import Row
-from storm_core.sources.words import WordHashes
+from storm_core.sources.formats import lm_eval_tasks
+from storm_core.sources.formats.lm_eval_tasks import read
 
 NO_DATA = Artifact(path=Path(), manifest=Manifest(kind="", files=(), digest=""))
 FRUIT: dict[str, Any] = {"id": "f1", "question": "Which is a fruit?", "choices": ["apple", "stone"], "answer": 0}

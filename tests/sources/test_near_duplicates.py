@@ -4,6 +4,7 @@ from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storm_core.examples.words import WordHashes
 from storm_core.records import Example, Message, make_example
 from storm_core.sources.deduplication.near_duplicates import (
     Signatures,
@@ -13,7 +14,6 @@ from storm_core.sources.deduplication.near_duplicates import (
     find_near_duplicates,
 )
 from storm_core.sources.ingest import shingles_of
-from storm_core.sources.words import WordHashes
 
 PERMUTATIONS, THRESHOLD = 128, 0.8
 BANDS = band_shape(PERMUTATIONS, THRESHOLD)

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storm_core.examples.words import WordHashes, Words, ngram_hashes, ngram_hashes_by_length, words_of
 from storm_core.sources.decontamination.overlap import SHORTEST_ITEM_WORDS, EvaluationNgrams, Match
-from storm_core.sources.words import WordHashes, Words, ngram_hashes, ngram_hashes_by_length, words_of
 
 LENGTH = 13
 vocabulary = st.sampled_from([f"word{number}" for number in range(400)])
@@ -58,7 +58,7 @@ def test_ngrams_of_several_lengths_equal_those_of_each(listed: list[str], length
 
 def test_hashes_do_not_depend_on_the_seed_of_the_interpreter() -> None:
     script = (
-        "from storm_core.sources.words import WordHashes; print(WordHashes().split('Who goes there?').hashes.tolist())"
+        "from storm_core.examples.words import WordHashes; print(WordHashes().split('Who goes there?').hashes.tolist())"
     )
     runs = {
         subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 from storm_core.errors import InputError
 from storm_core.execution import Outcome
 from storm_core.records import Message, check_messages
-from storm_core.sources.spool_index import SpoolIndex
+from storm_core.sources.deduplication.spool_index import SpoolIndex
 
 Prepare = Callable[..., Outcome]
 

@@ -13,7 +13,7 @@ from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.expected import Expected
 from storm_core.judge_audit.summary import JudgeSummary
 from storm_core.judging.metrics import score_metrics
-from storm_core.judging.rubrics import load_rubric
+from storm_core.judging.wording.rubrics import load_rubric
 from storm_core.reporting.contents import collect_verdicts
 from storm_core.selection.verdicts_by_example import read_by_example
 from storm_core.verdicts.files import write_verdicts

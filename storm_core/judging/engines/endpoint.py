@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from storm_core.errors import InputError
-from storm_core.judging.config import JudgeConfig
+from storm_core.judging.engines.config import JudgeConfig
 from storm_core.judging.engines.endpoint_responses import NonsenseError, RefusedError
 from storm_core.judging.engines.interface import Answer
 

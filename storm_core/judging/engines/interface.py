@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from storm_core.judging.prompts import Context, Question
+from storm_core.judging.wording.prompts import Context, Question
 
 
 @dataclass(frozen=True, kw_only=True)

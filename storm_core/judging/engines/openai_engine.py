@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from storm_core.errors import InputError
-from storm_core.judging.config import JudgeConfig
+from storm_core.judging.engines.config import JudgeConfig
 from storm_core.judging.engines.endpoint import CHAT_COMPLETIONS, COMPLETIONS, Endpoint
 from storm_core.judging.engines.endpoint_responses import RefusedError, read_answer
 from storm_core.judging.engines.interface import Answer
-from storm_core.judging.prompts import Context, PromptBuilder, Question
+from storm_core.judging.wording.prompts import Context, PromptBuilder, Question
 from storm_core.progress import report
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from storm_core.judging.engines.interface import Answer
-from storm_core.judging.prompts import Context, Question
+from storm_core.judging.wording.prompts import Context, Question
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -20,7 +20,7 @@ from storm_core.checkpoints.checkpoint import open_checkpoint, read_model_config
 from storm_core.errors import InputError
 from storm_core.judging.engines.answers import make_answer
 from storm_core.judging.engines.interface import Answer
-from storm_core.judging.prompts import Context, Question
+from storm_core.judging.wording.prompts import Context, Question
 from storm_core.telemetry import NO_TELEMETRY
 
 if TYPE_CHECKING:

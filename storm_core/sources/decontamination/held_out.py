@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from storm_core.examples.words import WordHashes, Words, fold, words_of
 from storm_core.records import Example
 from storm_core.sources.decontamination.overlap import EvaluationNgrams, Match
 from storm_core.sources.files.rows import QUESTIONS, TEXTS
-from storm_core.sources.words import WordHashes, Words, fold, words_of
 
 
 class HeldOut:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from storm_core.sources.words import Words, join_hashes, ngram_hashes, ngram_hashes_by_length
+from storm_core.examples.words import Words, join_hashes, ngram_hashes, ngram_hashes_by_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

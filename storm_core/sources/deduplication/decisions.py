@@ -11,7 +11,7 @@ import numpy as np
 from storm_core.examples.sampling import shuffle
 from storm_core.sources.deduplication.near_duplicates import find_near_duplicates
 from storm_core.sources.deduplication.signatures import Signatures
-from storm_core.sources.spool_index import SpoolIndex
+from storm_core.sources.deduplication.spool_index import SpoolIndex
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

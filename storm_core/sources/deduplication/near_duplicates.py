@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from storm_core.sources.words import mix
+from storm_core.examples.words import mix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import Message
-from storm_core.sources.decontamination.documents import questions_of, texts_of
 from storm_core.sources.files.rows import QUESTIONS, TEXTS, Rejected, Row
+from storm_core.sources.formats.lm_eval_documents import questions_of, texts_of
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task

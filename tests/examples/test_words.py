@@ -4,7 +4,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storm_core.sources.words import fold, words_of
+from storm_core.examples.words import fold, words_of
 
 
 def test_characters_that_show_nothing_are_no_part_of_a_word() -> None:

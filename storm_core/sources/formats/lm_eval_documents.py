@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from storm_core.sources.words import words_of
+from storm_core.examples.words import words_of
 
 # A field of fewer words that stands in the prompt may do so by chance: a letter, a name, a subject.
 _FEWEST_WORDS = 3

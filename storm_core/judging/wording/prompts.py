@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storm_core.errors import InputError
-from storm_core.judging.rubrics import Framing, Rubric
+from storm_core.judging.wording.rubrics import Framing, Rubric
 from storm_core.records import ROLES, Message
 
 if TYPE_CHECKING:
