@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from storm_core.artifacts import MANIFEST_NAME, open_directory, read_manifest, seal
 from storm_core.cli import main
-from storm_core.stores.references import open_store
+from storm_core.stores.references import open_store, reference_manifest
 from tests.stores.crashing import PART_BYTES
 
 
@@ -45,7 +45,7 @@ def make(store: str, kind: str, content: bytes, inputs: dict[str, list[str]] | N
     (directory / "a.bin").write_bytes(content)
     producer = {"verb": f"make-{kind}", "version": "0", "config": {"t": 0.5}}
     manifest = seal(directory, kind, producer=producer, inputs=inputs or {}, metrics={"loss": 0.25})
-    return opened.publish(directory, manifest)
+    return opened.publish(directory, manifest).uri
 
 
 def digest_of(uri: str) -> str:
@@ -111,7 +111,7 @@ def test_artifact_is_copied_from_one_store_to_another_with_its_manifest(
     other = (tmp_path / "other").as_uri()
     code, out, _ = storm("push", uri, other)
     assert code == 0
-    copied = open_store(other).manifest(out.strip())
+    copied = reference_manifest(out.strip())
     assert (copied.digest, copied.inputs) == (digest_of(uri), {"data": ["0" * 64]})
 
 
@@ -229,7 +229,7 @@ def test_gc_removes_what_unfinished_work_left(store: str, storm: Storm, tmp_path
     (tmp_path / "part").write_bytes(b"half the work")
     open_store(store).partial_results("1" * 64).keep("replies.parquet", tmp_path / "part")
     unfinished = make(store, "model", b"unfinished")
-    open_store(store).remove(unfinished, [])  # Its manifest alone.
+    open_store(store).artifact("model", digest_of(unfinished)).remove_files([])  # Its manifest alone.
     assert storm("gc", "--delete")[1] == "", "all of it is young"
     code, out, _ = storm("gc", "--min-age-hours", "0", "--delete")
     assert code == 0
