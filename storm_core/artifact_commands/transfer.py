@@ -41,7 +41,7 @@ def pull(reference: str, directory: str) -> int:
 def _copy(manifest: Manifest, reference: str, directory: Path) -> None:
     """Copy the listed files into `directory`, verified."""
     stored = stored_artifact(manifest.uri) if manifest.kind and manifest.uri else None
-    if stored:
+    if stored and stored.manifest().digest == manifest.digest:
         stored.pull(manifest, directory)
         return
     artifact = open_reference(reference)
