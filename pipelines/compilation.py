@@ -15,8 +15,9 @@ from pipelines.secrets import check_name
 from pipelines.storm import storm_pipeline
 from pipelines.tasks import TaskSettings
 from storm_core.errors import InputError
+from storm_core.stores.locations import S3Location
 from storm_core.stores.references import STORE_VARIABLE
-from storm_core.stores.uris import S3Location, parse_uri
+from storm_core.stores.uris import parse_uri
 
 
 class Compiled(NamedTuple):

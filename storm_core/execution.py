@@ -160,7 +160,7 @@ def _produce(
         }
         for name, directory in staged.items():
             if store:
-                manifests[name] = replace(manifests[name], uri=store.publish(directory, manifests[name]))
+                manifests[name] = replace(manifests[name], uri=store.publish(directory, manifests[name]).uri)
             else:
                 _replace_directory(directory, outputs[name])
     if store and stage.reusable and results.complete:

@@ -1,14 +1,12 @@
 """`storm artifact ls | show | lineage`: what is there, what is in it, where it comes from."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 
-from storm_core.artifacts import Manifest
 from storm_core.progress import answer
+from storm_core.stores.inventory import Place
 from storm_core.stores.lineage import Ancestor, Lineage
-from storm_core.stores.references import open_store, reference_manifest, required_store, store_from_environment
-from storm_core.stores.store import Store
+from storm_core.stores.references import open_store, reference_manifest, required_store, store_of
 
 _DIGEST_SHOWN = 12
 
@@ -20,10 +18,10 @@ def ls(store: str | None, kind: str | None, *, unfinished: bool, as_json: bool) 
         for place in required_store(store).places()
         if kind in (None, place.kind) and (place.finished or unfinished)
     ]
-    places.sort(key=lambda place: (place.modified, place.uri), reverse=True)
+    places.sort(key=lambda place: (place.modified, place.location.uri), reverse=True)
     if as_json:
         for place in places:
-            answer(json.dumps({**dataclasses.asdict(place), "modified": place.modified.isoformat()}, sort_keys=True))
+            answer(json.dumps(_place_as_object(place), sort_keys=True))
         return 0
     rows = [
         (
@@ -32,7 +30,7 @@ def ls(store: str | None, kind: str | None, *, unfinished: bool, as_json: bool) 
             str(place.files),
             human_size(place.size),
             place.modified.astimezone().strftime("%Y-%m-%d %H:%M"),
-            place.uri if place.finished else f"{place.uri}  (unfinished)",
+            place.location.uri if place.finished else f"{place.location.uri}  (unfinished)",
         )
         for place in places
     ]
@@ -67,17 +65,16 @@ def show(reference: str, *, as_json: bool) -> int:
 def lineage(reference: str, store: str | None, *, as_json: bool) -> int:
     """Show what an artifact was made from, back to its sources."""
     manifest = reference_manifest(reference)
-    searched = open_store(store) if store else _store_of(manifest) or store_from_environment()
+    searched = open_store(store) if store else store_of(manifest)
     for ancestor in Lineage(searched).walk(manifest, manifest.uri or reference):
         answer(json.dumps(_as_object(ancestor), sort_keys=True) if as_json else _as_line(ancestor))
     return 0
 
 
-def _store_of(manifest: Manifest) -> Store | None:
-    """The store that the artifact lies in, by the layout of its URI: `<store>/<kind>/<digest>`."""
-    ending = f"/{manifest.kind}/{manifest.digest}"
-    is_inside = manifest.kind and manifest.uri and manifest.uri.endswith(ending)
-    return open_store(manifest.uri.removesuffix(ending)) if manifest.uri and is_inside else None
+def _place_as_object(place: Place) -> dict[str, object]:
+    shown = {**vars(place), "uri": place.location.uri, "modified": place.modified.isoformat()}
+    del shown["location"]
+    return shown
 
 
 def _as_object(ancestor: Ancestor) -> dict[str, object]:

@@ -1,15 +1,14 @@
 """`storm artifact push | pull`: bring artifacts into a store and out of it."""
 
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from storm_core.artifacts import MANIFEST_NAME, Artifact, Manifest, check_relative_path, content_digest, write_manifest
 from storm_core.errors import InputError
 from storm_core.progress import answer
-from storm_core.stores.references import open_reference, open_store, reference_manifest, required_store
-from storm_core.stores.uris import FileLocation, S3Location, parse_uri
+from storm_core.stores.file_artifact import copy_files
+from storm_core.stores.references import open_reference, reference_manifest, required_store, stored_artifact
 
 
 def push(reference: str, store: str | None, kind: str | None) -> int:
@@ -17,7 +16,7 @@ def push(reference: str, store: str | None, kind: str | None) -> int:
     target = required_store(store)
     artifact = open_reference(reference)
     manifest = _with_kind(artifact, reference, kind)
-    answer(target.publish_copy(artifact.path, manifest))
+    answer(target.publish_copy(artifact.path, manifest).uri)
     return 0
 
 
@@ -41,18 +40,14 @@ def pull(reference: str, directory: str) -> int:
 
 def _copy(manifest: Manifest, reference: str, directory: Path) -> None:
     """Copy the listed files into `directory`, verified."""
-    uri = manifest.uri or ""
-    in_store = isinstance(parse_uri(uri), FileLocation | S3Location) if uri else False
-    if in_store and uri.endswith(manifest.digest):
-        open_store(uri).pull(uri, directory)
+    stored = stored_artifact(manifest.uri) if manifest.kind and manifest.uri else None
+    if stored and stored.manifest().digest == manifest.digest:
+        stored.pull(manifest, directory)
         return
     artifact = open_reference(reference)
     if artifact.digest != manifest.digest:
         raise InputError(f"{reference} changed while it was read")
-    for entry in manifest.files:
-        place = directory / entry.path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(artifact.path / entry.path, place)
+    copy_files(artifact.path, manifest, directory)
 
 
 def _with_kind(artifact: Artifact, reference: str, kind: str | None) -> Manifest:

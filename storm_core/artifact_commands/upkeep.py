@@ -7,26 +7,19 @@ from storm_core.artifact_commands.listing import human_size
 from storm_core.errors import InputError
 from storm_core.progress import answer, report
 from storm_core.stores.garbage_collection import Garbage, registered_sources, unfinished_garbage, unneeded_garbage
-from storm_core.stores.references import open_reference, open_store, reference_manifest, required_store
-from storm_core.stores.store import Store
-from storm_core.stores.uris import HubLocation, parse_uri
+from storm_core.stores.references import open_reference, reference_manifest, required_store, stored_artifact
+from storm_core.stores.store import Store, StoredArtifact
 
 
 def verify(references: Sequence[str], store: str | None, *, remove_damaged: bool) -> int:
     """Read artifacts whole and compare every file with its manifest; exit code 1 where any is damaged."""
-    damaged = 0
-    for reference in references or [place.uri for place in required_store(store).places() if place.finished]:
-        names = _damaged(reference)
-        if names is None:
-            damaged += 1
-            continue
-        damaged += bool(names)
-        answer(f"{'damaged' if names else 'ok     '}  {reference}  {' '.join(names)}".rstrip())
-        if names and remove_damaged:
-            uri = reference_manifest(reference).uri or ""
-            open_store(uri).remove(uri, names)
-            report(f"removed the manifest and {', '.join(names)} of {uri}; publish the artifact again")
-    return 1 if damaged else 0
+    found: list[tuple[str, StoredArtifact | None]] = [(reference, None) for reference in references]
+    if not references:
+        searched = required_store(store)
+        places = [place for place in searched.places() if place.finished]
+        found = [(place.location.uri, searched.artifact(place.kind, place.digest)) for place in places]
+    whole = [_is_whole(reference, stored, remove_damaged=remove_damaged) for reference, stored in found]
+    return 0 if all(whole) else 1
 
 
 def gc(store: str | None, *, min_age_hours: float, keep: Sequence[str], keep_registered: bool, delete: bool) -> int:
@@ -55,13 +48,18 @@ def _garbage(store: Store, before: datetime, keep: Sequence[str], *, keep_regist
         yield from unneeded_garbage(store, kept, before)
 
 
-def _damaged(reference: str) -> list[str] | None:
-    """The damaged files of one artifact; None, after saying why, where there is no artifact to look at."""
+def _is_whole(reference: str, stored: StoredArtifact | None, *, remove_damaged: bool) -> bool:
+    """Look at all files of one artifact and say how it is; `stored` where it is known already."""
     try:
-        if "://" not in reference or isinstance(parse_uri(reference), HubLocation):
+        stored = stored or stored_artifact(reference)
+        names = stored.damaged() if stored else []
+        if not stored:
             open_reference(reference)
-            return []
-        return open_store(reference).damaged(reference)
     except InputError as error:
         answer(f"damaged  {reference}  {error}")
-        return None
+        return False
+    answer(f"{'damaged' if names else 'ok     '}  {reference}  {' '.join(names)}".rstrip())
+    if stored and names and remove_damaged:
+        stored.remove_files(names)
+        report(f"removed the manifest and {', '.join(names)} of {stored.location.uri}; publish the artifact again")
+    return not names

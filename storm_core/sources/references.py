@@ -13,8 +13,10 @@ from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.sources.files.rows import Rejected, Row
 from storm_core.sources.formats import bfcl, chat_messages, chatterbot, lm_eval_tasks
+from storm_core.stores.layout import is_named_by_digest
+from storm_core.stores.locations import HubLocation
 from storm_core.stores.references import open_reference
-from storm_core.stores.uris import HubLocation, parse_uri
+from storm_core.stores.uris import parse_uri
 
 Adapter = Callable[[Artifact, str], Iterator[Row | Rejected]]
 # `messages` goes by the columns of each row; the next four insist on one shape.
@@ -103,7 +105,7 @@ def _check_fixed(text: str, uri: str) -> None:
     location = parse_uri(uri)
     if isinstance(location, HubLocation) and not re.fullmatch("[0-9a-f]{40}", location.revision or ""):
         raise InputError(f"{text!r}: name a commit of the data set, as in hf://datasets/ORG/NAME@COMMIT (40 digits)")
-    if not isinstance(location, HubLocation) and not re.search("/[0-9a-f]{64}$", uri):
+    if not isinstance(location, HubLocation) and not is_named_by_digest(location):
         raise InputError(
             f"{text!r}: a URI must end in the digest of an artifact; put plain files in the data directory"
         )

@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from storm_core.artifacts import FileEntry, hash_file
 from storm_core.errors import InputError, StoreError
 from storm_core.stores.events import Observer
+from storm_core.stores.locations import S3Location
 from storm_core.stores.s3_client import CONNECTIONS, code_of, errors_in_words, is_missing, reading_again
-from storm_core.stores.uris import S3Location
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from storm_core.artifacts import MANIFEST_NAME, Manifest
+from storm_core.artifacts import Manifest
 from storm_core.errors import InputError
+from storm_core.stores.inventory import Place
+from storm_core.stores.layout import split_location
 from storm_core.stores.lineage import Lineage
 from storm_core.stores.store import Store
 from storm_core.stores.uris import parse_uri
@@ -28,7 +30,7 @@ def unfinished_garbage(store: Store, before: datetime) -> Iterator[Garbage]:
             yield Garbage(what=leftover.what, reason="left by an unfinished run", size=0, remove=leftover.remove)
     for place in store.places():
         if not place.finished and place.modified < before:
-            yield _artifact(store, place.uri, place.size, "never finished")
+            yield _artifact(store, place, "never finished")
 
 
 def unneeded_garbage(store: Store, keep: Iterable[Manifest], before: datetime) -> Iterator[Garbage]:
@@ -44,7 +46,7 @@ def unneeded_garbage(store: Store, keep: Iterable[Manifest], before: datetime) -
     needed = {ancestor.digest for manifest in kept for ancestor in lineage.walk(manifest, manifest.uri or "")}
     for place in store.places():
         if place.finished and place.modified < before and place.digest not in needed:
-            yield _artifact(store, place.uri, place.size, "nothing that is kept was made from it")
+            yield _artifact(store, place, "nothing that is kept was made from it")
 
 
 def registered_sources(store: Store, tracking_uri: str | None = None) -> list[Manifest]:
@@ -61,14 +63,18 @@ def registered_sources(store: Store, tracking_uri: str | None = None) -> list[Ma
     while page.token:
         page = client.search_model_versions(page_token=page.token)
         sources |= {version.source or "" for version in page}
-    inside = sorted(source for source in sources if source.startswith(f"{store.uri}/"))
-    for source in inside:
-        parse_uri(source)
-    return [store.manifest(source) for source in inside]
+    # Others may be of a scheme that no store has.
+    inside = sorted(source for source in sources if source.startswith(f"{store.location.uri}/"))
+    return [_registered(store, source) for source in inside]
 
 
-def _artifact(store: Store, uri: str, size: int, reason: str) -> Garbage:
-    def remove() -> None:
-        store.remove(uri, [name for name in store.file_names(uri) if name != MANIFEST_NAME])
+def _registered(store: Store, source: str) -> Manifest:
+    found = split_location(parse_uri(source))
+    if found is None or found[0] != store.location:
+        raise InputError(f"there is no artifact at {source}, which a model version in MLflow names as its source")
+    return store.artifact(*found[1:]).manifest()
 
-    return Garbage(what=f"artifact {uri}", reason=reason, size=size, remove=remove)
+
+def _artifact(store: Store, place: Place, reason: str) -> Garbage:
+    remove = store.artifact(place.kind, place.digest).remove
+    return Garbage(what=f"artifact {place.location.uri}", reason=reason, size=place.size, remove=remove)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from storm_core.artifacts import Artifact, FileEntry, Manifest, check_relative_path, content_digest, hash_file
 from storm_core.errors import InputError, StoreError
 from storm_core.progress import progress, report, shows_bars
-from storm_core.stores.uris import HubLocation
+from storm_core.stores.locations import HubLocation
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile

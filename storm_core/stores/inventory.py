@@ -1,16 +1,23 @@
 """What lies in a store: every artifact's place, finished or not, from a listing alone."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from storm_core.artifacts import MANIFEST_NAME
-from storm_core.stores.uris import S3Location
+from storm_core.stores.layout import artifact_location, split_file_name
+from storm_core.stores.locations import L, StoreLocation
 
-_PLACE = re.compile(r"(?P<kind>[^./][^/]*)/(?P<digest>[0-9a-f]{64})/(?P<name>.+)")
+
+class ListedFile(NamedTuple):
+    """A file below some location: its name there, size in bytes, and when it was written, with time zone."""
+
+    name: str
+    size: int
+    modified: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +33,7 @@ class Place:
 
     kind: str
     digest: str
-    uri: str
+    location: StoreLocation
     files: int
     size: int
     modified: datetime
@@ -48,48 +55,23 @@ class Leftover:
     remove: Callable[[], None]
 
 
-def group_objects(store: S3Location, objects: Iterable[Any]) -> Iterator[Place]:
-    """The places among the `objects` that S3 lists below `store`, in the order of their keys."""
-    start = len(store.key) + 1 if store.key else 0
-    rows = ((listed["Key"][start:], listed["Size"], listed["LastModified"]) for listed in objects)
-    return _group(rows, store.uri)
-
-
-def walk_directory(root: Path) -> Iterator[Place]:
-    """The places in the file store at `root`, sorted."""
-    paths = (path for path in sorted(root.glob("*/*/**/*")) if path.is_file())
-    rows = ((path.relative_to(root).as_posix(), path.stat().st_size, modified_at(path)) for path in paths)
-    return _group(rows, root.resolve().as_uri())
+def group_files(store: L, files: Iterable[ListedFile]) -> Iterator[Place]:
+    """The places that the files below `store` make; the files of one place follow each other."""
+    named = ((found, file) for file in files if (found := split_file_name(file.name)))
+    for (kind, digest), rows in groupby(named, key=lambda row: row[0][:2]):
+        listed = list(rows)
+        sizes = [file.size for (_, _, name), file in listed if name != MANIFEST_NAME]
+        yield Place(
+            kind=kind,
+            digest=digest,
+            location=artifact_location(store, kind, digest),
+            files=len(sizes),
+            size=sum(sizes),
+            modified=max(file.modified for _, file in listed),
+            finished=len(sizes) < len(listed),
+        )
 
 
 def modified_at(path: Path) -> datetime:
     """When the file or directory was last written to, with time zone."""
     return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-
-
-def _group(rows: Iterable[tuple[str, int, datetime]], store_uri: str) -> Iterator[Place]:
-    """Gather name, size and time of the files of each place; the files of one place follow each other."""
-    place: Place | None = None
-    for name, size, modified in rows:
-        found = _PLACE.fullmatch(name)
-        if not found:
-            continue
-        if place is None or (place.kind, place.digest) != (found["kind"], found["digest"]):
-            if place:
-                yield place
-            uri = f"{store_uri}/{found['kind']}/{found['digest']}"
-            place = Place(
-                kind=found["kind"], digest=found["digest"], uri=uri, files=0, size=0, modified=modified, finished=False
-            )
-        is_manifest = found["name"] == MANIFEST_NAME
-        place = Place(
-            kind=place.kind,
-            digest=place.digest,
-            uri=place.uri,
-            files=place.files + (not is_manifest),
-            size=place.size + (0 if is_manifest else size),
-            modified=max(place.modified, modified),
-            finished=place.finished or is_manifest,
-        )
-    if place:
-        yield place

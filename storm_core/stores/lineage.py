@@ -33,7 +33,8 @@ class Lineage:
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
-        self._uris = {place.digest: place.uri for place in store.places() if place.finished} if store else {}
+        places = store.places() if store else ()
+        self._kinds = {place.digest: place.kind for place in places if place.finished}
 
     def walk(self, manifest: Manifest, reference: str) -> Iterator[Ancestor]:
         """The artifact itself, then its inputs, each followed by its own, depth first.
@@ -71,12 +72,11 @@ class Lineage:
                     )
 
     def _find(self, digest: str) -> Manifest | None:
-        uri = self._uris.get(digest)
-        if uri is None or self._store is None:
+        if self._store is None or digest not in self._kinds:
             return None
-        manifest = self._store.manifest(uri)
+        manifest = self._store.artifact(self._kinds[digest], digest).manifest()
         if manifest.digest != digest:
-            raise InputError(f"{uri} holds the manifest of another artifact, {manifest.digest}")
+            raise InputError(f"{manifest.uri} holds the manifest of another artifact, {manifest.digest}")
         return manifest
 
 

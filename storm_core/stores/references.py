@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from storm_core.artifacts import MANIFEST_NAME, Artifact, Manifest, open_directory, read_manifest
 from storm_core.errors import InputError
+from storm_core.stores.file_artifact import FileArtifact
 from storm_core.stores.file_store import FileStore
-from storm_core.stores.store import Store
-from storm_core.stores.uris import FileLocation, HubLocation, S3Location, parse_uri
+from storm_core.stores.layout import split_location
+from storm_core.stores.locations import FileLocation, HubLocation, Location, StoreLocation
+from storm_core.stores.store import Store, StoredArtifact
+from storm_core.stores.uris import parse_uri
 
 if TYPE_CHECKING:
-    from storm_core.stores.s3_store import S3Store
+    from storm_core.stores.s3_artifact import S3Access
 
 STORE_VARIABLE = "STORM_STORE"
 
@@ -49,11 +52,33 @@ def open_store(uri: str) -> Store:
         StoreError: the AWS configuration cannot be used.
     """
     location = parse_uri(uri)
-    if isinstance(location, FileLocation):
-        return FileStore(location.path)
-    if isinstance(location, S3Location):
-        return _s3_store(location)
-    raise InputError(f"{uri!r} cannot hold artifacts; a store is file:///directory or s3://bucket/prefix")
+    if isinstance(location, HubLocation):
+        raise InputError(f"{uri!r} cannot hold artifacts; a store is file:///directory or s3://bucket/prefix")
+    return _store_at(location)
+
+
+def store_of(manifest: Manifest) -> Store | None:
+    """The store that the artifact lies in by its URI, else the one of the environment.
+
+    Raises:
+        InputError: the manifest's URI is none, or the environment's not that of a store.
+        StoreError: the AWS configuration cannot be used.
+    """
+    found = split_location(parse_uri(manifest.uri)) if manifest.uri else None
+    if found and manifest.kind and found[1:] == (manifest.kind, manifest.digest):
+        return _store_at(found[0])
+    return store_from_environment()
+
+
+def stored_artifact(reference: str) -> StoredArtifact | None:
+    """The artifact in a store that `reference` names; None for a local path and a hub's repository.
+
+    Raises:
+        InputError: the reference is of an unknown kind.
+        StoreError: the AWS configuration cannot be used.
+    """
+    location = _location(reference)
+    return None if location is None or isinstance(location, HubLocation) else _artifact_at(location)
 
 
 def open_reference(reference: str) -> Artifact:
@@ -66,17 +91,18 @@ def open_reference(reference: str) -> Artifact:
         InputError: nothing is there, it was altered, or the reference is of an unknown kind.
         StoreError: the store or the hub cannot be used.
     """
-    if "://" in reference:
-        return _open_uri(reference)
-    path = Path(reference)
-    manifest_path = path if path.name == MANIFEST_NAME else path / MANIFEST_NAME
-    if not manifest_path.is_file():
-        return open_directory(path)
-    manifest = read_manifest(manifest_path)
+    location = _location(reference)
+    if location:
+        return _open(location)
+    path = _manifest_path(reference)
+    if not path.is_file():
+        return open_directory(Path(reference))
+    manifest = read_manifest(path)
     if manifest.uri is None:
-        return open_directory(manifest_path.parent)
-    content = _open_uri(manifest.uri)
-    _check_same(manifest_path, manifest, content.manifest)
+        return open_directory(path.parent)
+    content = _open(_parse(manifest.uri))
+    if content.digest != manifest.digest:
+        raise InputError(f"{path} says digest {manifest.digest}, but {manifest.uri} holds {content.digest}")
     # The travelling manifest tells this run's lineage; the one in the store, that of whoever published first.
     return replace(content, manifest=manifest)
 
@@ -91,10 +117,8 @@ def check_reference(reference: str) -> Manifest:
         InputError: see `open_reference`.
         StoreError: the store cannot be used.
     """
-    location = parse_uri(_without_manifest_name(reference)) if "://" in reference else None
-    if isinstance(location, S3Location):
-        return _s3_store(location).check(location)
-    return open_reference(reference).manifest
+    stored = stored_artifact(reference)
+    return stored.check() if stored else open_reference(reference).manifest
 
 
 def reference_manifest(reference: str) -> Manifest:
@@ -104,43 +128,66 @@ def reference_manifest(reference: str) -> Manifest:
         InputError: see `open_reference`.
         StoreError: the store cannot be used.
     """
-    if "://" in reference:
-        uri = _without_manifest_name(reference)
-        location = parse_uri(uri)
-        is_in_store = isinstance(location, S3Location) or (
-            isinstance(location, FileLocation) and (location.path / MANIFEST_NAME).is_file()
-        )
-        return open_store(uri).manifest(uri) if is_in_store else open_reference(reference).manifest
+    location = _location(reference)
+    if location is None:
+        path = _manifest_path(reference)
+        return read_manifest(path) if path.is_file() else open_directory(Path(reference)).manifest
+    if isinstance(location, HubLocation) or _is_foreign(location):
+        return _open(location).manifest
+    return _artifact_at(location).manifest()
+
+
+def _location(reference: str) -> Location | None:
+    """Where the artifact lies that `reference` names; None for a local path."""
+    return _parse(reference) if "://" in reference else None
+
+
+def _parse(uri: str) -> Location:
+    """Where the artifact of this URI lies; the URI of its manifest does as well."""
+    location = parse_uri(uri)
+    if isinstance(location, HubLocation) or location.name != MANIFEST_NAME:
+        return location
+    return location.parent
+
+
+def _manifest_path(reference: str) -> Path:
     path = Path(reference)
-    manifest_path = path if path.name == MANIFEST_NAME else path / MANIFEST_NAME
-    return read_manifest(manifest_path) if manifest_path.is_file() else open_directory(path).manifest
+    return path if path.name == MANIFEST_NAME else path / MANIFEST_NAME
 
 
-def _open_uri(uri: str) -> Artifact:
-    location = parse_uri(_without_manifest_name(uri))
-    if isinstance(location, S3Location):
-        return _s3_store(location).open(location)
+def _is_foreign(location: StoreLocation) -> bool:
+    """Whether it is a local directory or file that no stage wrote."""
+    return isinstance(location, FileLocation) and not (location.path / MANIFEST_NAME).is_file()
+
+
+def _open(location: Location) -> Artifact:
     if isinstance(location, HubLocation):
         from storm_core.stores.hub import open_hub
 
         return open_hub(location)
-    artifact = open_directory(location.path)
-    return replace(artifact, manifest=replace(artifact.manifest, uri=location.path.as_uri()))
+    return _artifact_at(location).open()
 
 
-def _check_same(manifest_path: Path, expected: Manifest, found: Manifest) -> None:
-    if found.digest != expected.digest:
-        raise InputError(f"{manifest_path} says digest {expected.digest}, but {expected.uri} holds {found.digest}")
+# boto3 takes a while to load, and most runs on a laptop need none of it.
+def _artifact_at(location: StoreLocation) -> StoredArtifact:
+    if isinstance(location, FileLocation):
+        return FileArtifact(location)
+    from storm_core.stores.s3_artifact import S3Artifact
+
+    return S3Artifact(location, _s3_access())
 
 
-def _without_manifest_name(uri: str) -> str:
-    return uri.removesuffix(f"/{MANIFEST_NAME}")
-
-
-def _s3_store(location: S3Location) -> "S3Store":
-    # boto3 takes a while to load, and most runs on a laptop need none of it.
-    from storm_core.stores.cache import cache_from_environment
-    from storm_core.stores.s3_client import make_client
+def _store_at(location: StoreLocation) -> Store:
+    if isinstance(location, FileLocation):
+        return FileStore(location)
     from storm_core.stores.s3_store import S3Store
 
-    return S3Store(location, make_client(), cache_from_environment())
+    return S3Store(location, _s3_access())
+
+
+def _s3_access() -> "S3Access":
+    from storm_core.stores.cache import cache_from_environment
+    from storm_core.stores.s3_artifact import S3Access
+    from storm_core.stores.s3_client import make_client
+
+    return S3Access(client=make_client(), cache=cache_from_environment())

@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -24,8 +24,9 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from storm_core.errors import StoreError
-from storm_core.stores.uris import S3Location
+from storm_core.errors import InputError, StoreError
+from storm_core.stores.inventory import ListedFile
+from storm_core.stores.locations import S3Location
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -113,8 +114,8 @@ def reading_again(read: Callable[[], T], sleep: Callable[[float], None] = time.s
     return read()
 
 
-def list_objects(client: "S3Client", location: S3Location) -> Iterator[Any]:
-    """Every object below `location`, as S3 lists it: Key, Size, ETag, LastModified.
+def list_objects(client: "S3Client", location: S3Location) -> Iterator[ListedFile]:
+    """Every object below `location`, in the order of their names.
 
     Raises:
         StoreError: the store cannot be used.
@@ -123,7 +124,32 @@ def list_objects(client: "S3Client", location: S3Location) -> Iterator[Any]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix)
     with errors_in_words(client, location):
         for page in pages:
-            yield from page.get("Contents", [])
+            for listed in page.get("Contents", []):
+                yield ListedFile(listed["Key"].removeprefix(prefix), listed["Size"], listed["LastModified"])
+
+
+def read_object(client: "S3Client", location: S3Location, max_bytes: int) -> bytes | None:
+    """What the object holds, or None where there is none.
+
+    Raises:
+        InputError: it has more than `max_bytes`.
+        StoreError: the store cannot be used.
+    """
+
+    def read() -> bytes:
+        answer = client.get_object(Bucket=location.bucket, Key=location.key)
+        with contextlib.closing(answer["Body"]) as body:
+            if answer["ContentLength"] > max_bytes:
+                raise InputError(f"{location.uri} has {answer['ContentLength']} bytes, too many for what it should be")
+            return body.read()
+
+    with errors_in_words(client, location):
+        try:
+            return reading_again(read)
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
 
 
 def delete_object(client: "S3Client", location: S3Location) -> None:
@@ -134,6 +160,16 @@ def delete_object(client: "S3Client", location: S3Location) -> None:
     """
     with errors_in_words(client, location):
         client.delete_object(Bucket=location.bucket, Key=location.key)
+
+
+def delete_below(client: "S3Client", location: S3Location) -> None:
+    """Remove every object below `location`.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    for listed in list(list_objects(client, location)):
+        delete_object(client, S3Location(bucket=location.bucket, key=f"{location.key}/{listed.name}"))
 
 
 def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:

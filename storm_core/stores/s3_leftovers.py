@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from storm_core.stores.inventory import Leftover
-from storm_core.stores.s3_client import delete_object, errors_in_words, list_objects
-from storm_core.stores.uris import S3Location
+from storm_core.stores.locations import S3Location
+from storm_core.stores.s3_client import delete_below, errors_in_words, list_objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,11 +21,11 @@ def part_leftovers(client: "S3Client", parts: S3Location) -> Iterator[Leftover]:
     """
     newest: dict[str, datetime] = {}
     for listed in list_objects(client, parts):
-        key = listed["Key"][len(parts.key) + 1 :].partition("/")[0]
-        newest[key] = max(newest.get(key, listed["LastModified"]), listed["LastModified"])
+        key = listed.name.partition("/")[0]
+        newest[key] = max(newest.get(key, listed.modified), listed.modified)
     for key, modified in newest.items():
         place = parts.below(key)
-        yield Leftover(what=f"parts {place.uri}", modified=modified, remove=partial(_remove_below, client, place))
+        yield Leftover(what=f"parts {place.uri}", modified=modified, remove=partial(delete_below, client, place))
 
 
 def upload_leftovers(client: "S3Client", store: S3Location) -> Iterator[Leftover]:
@@ -42,11 +42,6 @@ def upload_leftovers(client: "S3Client", store: S3Location) -> Iterator[Leftover
         place = S3Location(bucket=store.bucket, key=upload["Key"])
         remove = partial(_abort, client, place, upload["UploadId"])
         yield Leftover(what=f"upload {place.uri}", modified=upload["Initiated"], remove=remove)
-
-
-def _remove_below(client: "S3Client", place: S3Location) -> None:
-    for listed in list(list_objects(client, place)):
-        delete_object(client, S3Location(bucket=place.bucket, key=listed["Key"]))
 
 
 def _abort(client: "S3Client", place: S3Location, upload_id: str) -> None:

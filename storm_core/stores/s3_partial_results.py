@@ -8,10 +8,10 @@ from storm_core.errors import InputError
 from storm_core.progress import report
 from storm_core.stores.downloads import Downloader
 from storm_core.stores.events import Observer
+from storm_core.stores.locations import S3Location
 from storm_core.stores.partial_results import parse_stored_name, stored_name
-from storm_core.stores.s3_client import delete_object, list_objects
+from storm_core.stores.s3_client import delete_below, delete_object, list_objects
 from storm_core.stores.uploads import Uploader
-from storm_core.stores.uris import S3Location
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -61,18 +61,14 @@ class S3PartialResults:
 
     def clear(self) -> None:
         """Remove every part under the key."""
-        for stored in self._stored().values():
-            for one in stored:
-                delete_object(self._client, self._location.below(one.path))
+        delete_below(self._client, self._location)
 
     def _stored(self) -> dict[str, list[FileEntry]]:
         """The stored files of every part, their `path` below the location; their hash is in their name."""
-        start = len(self._location.key) + 1
         found: dict[str, list[FileEntry]] = {}
         for listed in list_objects(self._client, self._location):
-            stored = listed["Key"][start:]
-            parsed = parse_stored_name(stored)
+            parsed = parse_stored_name(listed.name)
             if parsed:
                 name, sha256 = parsed
-                found.setdefault(name, []).append(FileEntry(path=stored, size=listed["Size"], sha256=sha256))
+                found.setdefault(name, []).append(FileEntry(path=listed.name, size=listed.size, sha256=sha256))
         return found

@@ -1,38 +1,66 @@
-"""What every store can do."""
+"""What every store can do, and every artifact in one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from storm_core.artifacts import Manifest
+from storm_core.artifacts import Artifact, Manifest
 from storm_core.stores.inventory import Leftover, Place
+from storm_core.stores.locations import StoreLocation
 from storm_core.stores.partial_results import PartialResults
+
+
+class StoredArtifact(Protocol):
+    """An artifact where it lies in a store; whether it is there shows when it is asked for.
+
+    Each method raises `InputError` where there is no finished artifact, and `StoreError` where the store cannot be
+    used.
+    """
+
+    @property
+    def location(self) -> StoreLocation:
+        """Where it lies."""
+
+    def manifest(self) -> Manifest:
+        """Its manifest, with its URI; its files are not looked at."""
+
+    def check(self) -> Manifest:
+        """Its manifest, after a check of its files that costs no transfer."""
+
+    def open(self) -> Artifact:
+        """The artifact on this machine, verified."""
+
+    def pull(self, manifest: Manifest, directory: Path) -> None:
+        """Copy the files that `manifest` lists, verified, into `directory`."""
+
+    def damaged(self) -> list[str]:
+        """Names of the listed files that are missing or altered, after reading all of them."""
+
+    def remove_files(self, names: Sequence[str]) -> None:
+        """Remove the manifest and then these files, so that no reader sees a part of the artifact."""
+
+    def remove(self) -> None:
+        """Remove the manifest and then every file, listed or not."""
 
 
 class Store(Protocol):
     """A place where artifacts are published, each whole or not at all, under its kind and digest."""
 
     @property
-    def uri(self) -> str:
-        """The store's own URI."""
+    def location(self) -> StoreLocation:
+        """Where the store lies."""
+
+    def artifact(self, kind: str, digest: str) -> StoredArtifact:
+        """The artifact of this kind and digest, be it there or not."""
 
     def staging_directory(self) -> Path:
         """A new empty directory for an output that will be published."""
 
-    def publish(self, directory: Path, manifest: Manifest) -> str:
-        """Bring the sealed `directory` to its place, moving it away, and return the URI."""
+    def publish(self, directory: Path, manifest: Manifest) -> StoreLocation:
+        """Bring the sealed `directory` to its place, moving it away; returns the place."""
 
-    def publish_copy(self, directory: Path, manifest: Manifest) -> str:
-        """Publish the listed files of `directory`, which stays as it is, and return the URI."""
-
-    def pull(self, uri: str, directory: Path) -> Manifest:
-        """Copy the artifact at `uri`, verified, into the empty `directory`, without manifest; returns that."""
-
-    def manifest(self, uri: str) -> Manifest:
-        """The manifest of the artifact at `uri`; its files are not looked at."""
-
-    def damaged(self, uri: str) -> list[str]:
-        """Names of the listed files that are missing or altered, after reading all of them."""
+    def publish_copy(self, directory: Path, manifest: Manifest) -> StoreLocation:
+        """Publish the listed files of `directory`, which stays as it is; returns their place."""
 
     def recall(self, key: str) -> dict[str, Any] | None:
         """What `remember` kept under `key`, or None."""
@@ -48,9 +76,3 @@ class Store(Protocol):
 
     def leftovers(self) -> Iterator[Leftover]:
         """What unfinished work has left beside the artifacts."""
-
-    def file_names(self, uri: str) -> list[str]:
-        """Names of all files in the place of the artifact at `uri`, listed in its manifest or not; sorted."""
-
-    def remove(self, uri: str, names: Sequence[str]) -> None:
-        """Remove these files of the artifact at `uri`, its manifest first, so that no reader sees a part of it."""

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from storm_core.artifacts import FileEntry
 from storm_core.errors import InputError, StoreError
 from storm_core.stores.events import Observer
+from storm_core.stores.locations import S3Location
 from storm_core.stores.multipart import (
     EarlierPart,
     Part,
@@ -27,7 +28,6 @@ from storm_core.stores.multipart import (
     vanishing_upload,
 )
 from storm_core.stores.s3_client import CONNECTIONS, errors_in_words, is_missing
-from storm_core.stores.uris import S3Location
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -1,15 +1,16 @@
 """The URIs of stores, artifacts and hub repositories, parsed once and contained.
 
 A URI comes from outside: a flag, a manifest, a pipeline parameter. Whatever could lead out of the place it names, or
-carry a secret, is refused here, so no other module looks at a URI's text.
+carry a secret, is refused here. Only the modules where such text comes in import this one; all others are given a
+location.
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from storm_core.errors import InputError
+from storm_core.stores.locations import FileLocation, HubLocation, Location, S3Location
 
 _MAX_LENGTH = 4096
 _REFUSED = ("\\", "?", "#", ";")
@@ -19,48 +20,6 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ESCAPE = re.compile(r"%(.{0,2})", re.DOTALL)
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w.-]{0,254}(/[A-Za-z0-9][\w.-]*)*", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileLocation:
-    """`file:///path`: an absolute local path."""
-
-    path: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class S3Location:
-    """`s3://bucket/key`: a place in a bucket; `key` has no slash at either end and may be empty."""
-
-    bucket: str
-    key: str
-
-    def below(self, *parts: str) -> "S3Location":
-        """The place of that name below this one."""
-        return S3Location(bucket=self.bucket, key="/".join(part for part in (self.key, *parts) if part))
-
-    @property
-    def uri(self) -> str:
-        """The location as a URI."""
-        return f"s3://{self.bucket}/{self.key}".rstrip("/")
-
-
-@dataclass(frozen=True, kw_only=True)
-class HubLocation:
-    """`hf://org/name@revision`, or `hf://datasets/org/name@revision`; `revision` is None where none is given."""
-
-    repository: str
-    revision: str | None
-    is_dataset: bool
-
-    @property
-    def uri(self) -> str:
-        """The location as a URI."""
-        prefix = "hf://datasets/" if self.is_dataset else "hf://"
-        return prefix + self.repository + (f"@{self.revision}" if self.revision else "")
-
-
-Location = FileLocation | S3Location | HubLocation
 
 
 def parse_uri(uri: str) -> Location:
@@ -84,30 +43,6 @@ def parse_uri(uri: str) -> Location:
     if separator and scheme == "hf":
         return _parse_hub(uri, rest)
     raise InputError(f"{_shown(uri)} is not a URI of a store: it must start with file:///, s3:// or hf://")
-
-
-def parse_s3_uri(uri: str) -> S3Location:
-    """The place in a bucket that an `s3://` URI names.
-
-    Raises:
-        InputError: another scheme, or see `parse_uri`.
-    """
-    location = parse_uri(uri)
-    if not isinstance(location, S3Location):
-        raise InputError(f"{_shown(uri)} is not an s3:// URI")
-    return location
-
-
-def file_uri_to_path(uri: str) -> Path:
-    """The absolute local path that a `file:///` URI names.
-
-    Raises:
-        InputError: another scheme, or see `parse_uri`.
-    """
-    location = parse_uri(uri)
-    if not isinstance(location, FileLocation):
-        raise InputError(f"{_shown(uri)} is not a file:/// URI")
-    return location.path
 
 
 def _parse_file(uri: str, rest: str) -> FileLocation:

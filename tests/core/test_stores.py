@@ -5,45 +5,49 @@ import pytest
 from storm_core.artifacts import open_directory, read_manifest, seal, write_manifest
 from storm_core.errors import InputError
 from storm_core.stores.file_store import FileStore
+from storm_core.stores.locations import FileLocation
 from storm_core.stores.references import open_reference, store_from_environment
-from storm_core.stores.uris import file_uri_to_path
 
 
-def publish(store: FileStore, content: bytes) -> str:
+def store_in(directory: Path) -> FileStore:
+    return FileStore(FileLocation(path=directory))
+
+
+def publish(store: FileStore, content: bytes) -> FileLocation:
     directory = store.staging_directory()
     (directory / "a.bin").write_bytes(content)
     return store.publish(directory, seal(directory, "model", producer={}, inputs={}, metrics={}))
 
 
 def test_published_artifact_lies_under_kind_and_digest(tmp_path: Path) -> None:
-    uri = publish(FileStore(tmp_path), b"x")
-    artifact = open_reference(uri)
-    assert uri == (tmp_path / "model" / artifact.digest).as_uri()
-    assert artifact.reference == uri
+    location = publish(store_in(tmp_path), b"x")
+    artifact = open_reference(location.uri)
+    assert location.path == tmp_path / "model" / artifact.digest
+    assert artifact.reference == location.uri == location.path.as_uri()
 
 
 def test_same_content_is_kept_once(tmp_path: Path) -> None:
-    store = FileStore(tmp_path)
+    store = store_in(tmp_path)
     assert publish(store, b"x") == publish(store, b"x")
     assert len(list((tmp_path / "model").iterdir())) == 1
     assert not list((tmp_path / ".staging").iterdir())
 
 
 def test_damaged_content_is_replaced_when_it_is_published_again(tmp_path: Path) -> None:
-    store = FileStore(tmp_path)
-    uri = publish(store, b"x")
-    (file_uri_to_path(uri) / "a.bin").write_bytes(b"y")
-    assert publish(store, b"x") == uri
-    assert open_reference(uri).file("a.bin").read_bytes() == b"x"
+    store = store_in(tmp_path)
+    location = publish(store, b"x")
+    (location.path / "a.bin").write_bytes(b"y")
+    assert publish(store, b"x") == location
+    assert open_reference(location.uri).file("a.bin").read_bytes() == b"x"
 
 
 def test_manifest_that_travels_alone_leads_to_its_content(tmp_path: Path) -> None:
-    uri = publish(FileStore(tmp_path / "store"), b"x")
+    location = publish(store_in(tmp_path / "store"), b"x")
     (tmp_path / "travelling").mkdir()
     from dataclasses import replace
 
-    manifest = read_manifest(file_uri_to_path(uri) / "manifest.json")
-    write_manifest(tmp_path / "travelling", replace(manifest, uri=uri))
+    manifest = read_manifest(location.path / "manifest.json")
+    write_manifest(tmp_path / "travelling", replace(manifest, uri=location.uri))
     for reference in (tmp_path / "travelling", tmp_path / "travelling" / "manifest.json"):
         assert open_reference(str(reference)).file("a.bin").read_bytes() == b"x"
 
@@ -51,10 +55,10 @@ def test_manifest_that_travels_alone_leads_to_its_content(tmp_path: Path) -> Non
 def test_manifest_that_points_at_other_content_is_refused(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    store = FileStore(tmp_path / "store")
+    store = store_in(tmp_path / "store")
     one, other = publish(store, b"one"), publish(store, b"other")
     (tmp_path / "travelling").mkdir()
-    write_manifest(tmp_path / "travelling", replace(open_reference(one).manifest, uri=other))
+    write_manifest(tmp_path / "travelling", replace(open_reference(one.uri).manifest, uri=other.uri))
     with pytest.raises(InputError, match="says digest"):
         open_reference(str(tmp_path / "travelling"))
 
@@ -83,18 +87,18 @@ def test_store_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("STORM_STORE", (tmp_path / "with space").as_uri())
     store = store_from_environment()
     assert isinstance(store, FileStore)
-    assert store.root == tmp_path / "with space"
+    assert store.location.path == tmp_path / "with space"
 
 
 def test_damaged_stored_artifact_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    uri = publish(FileStore(tmp_path), b"x")
-    (file_uri_to_path(uri) / "a.bin").write_bytes(b"y")
+    location = publish(store_in(tmp_path), b"x")
+    (location.path / "a.bin").write_bytes(b"y")
     with pytest.raises(InputError, match=r"a\.bin"):
-        open_reference(uri)
+        open_reference(location.uri)
 
 
 def test_results_are_remembered_by_key(tmp_path: Path) -> None:
-    store = FileStore(tmp_path)
+    store = store_in(tmp_path)
     assert store.recall("key") is None
     store.remember("key", {"outputs": {"model": "file:///x"}})
     store.remember("key", {"outputs": {"model": "file:///y"}})

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 
 from pipelines.s3_server import S3Server
+from storm_core.artifacts import seal
+from storm_core.cli import main
+from storm_core.stores.references import open_store
 from tests.stores.crashing import PART_BYTES, Work, digest_of, publish
 from tests.stores.fault_proxy import FaultProxy
+
+Storm = Callable[..., tuple[int, str, str]]
 
 # Names of AWS's own that could lead a client elsewhere.
 _OUTSIDE = (
@@ -193,3 +198,56 @@ def work(place: S3Place, tree: Path, tmp_path: Path) -> Work:
 def fresh(work: Work, tmp_path: Path) -> Work:
     """The same as somebody would do it who has never been here: with an empty cache."""
     return replace(work, cache=tmp_path / "fresh-cache")
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of an empty store, which the environment names too."""
+    if request.param == "s3":
+        uri: str = request.getfixturevalue("place").uri
+        return uri
+    uri = (tmp_path / "store").as_uri()
+    monkeypatch.setenv("STORM_STORE", uri)
+    return uri
+
+
+@pytest.fixture
+def storm(capsys: pytest.CaptureFixture[str]) -> Storm:
+    """Run `storm artifact`; gives exit code, standard output and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["artifact", *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def make(store: str, kind: str, content: bytes, inputs: dict[str, list[str]] | None = None) -> str:
+    """Publish a one-file artifact as a stage would; returns its URI."""
+    opened = open_store(store)
+    directory = opened.staging_directory()
+    (directory / "a.bin").write_bytes(content)
+    producer = {"verb": f"make-{kind}", "version": "0", "config": {"t": 0.5}}
+    manifest = seal(directory, kind, producer=producer, inputs=inputs or {}, metrics={"loss": 0.25})
+    return opened.publish(directory, manifest).uri
+
+
+def digest_in(uri: str) -> str:
+    """The digest that the URI of an artifact ends in."""
+    return uri.rpartition("/")[2]
+
+
+def files_below(store: str, place: Any) -> list[str]:
+    if store.startswith("s3://"):
+        keys: list[str] = place.list_keys()
+        return keys
+    root = Path(store.removeprefix("file://"))
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def listed(store: str, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
+    """Every file in the store, looked at without our own code."""
+    place = request.getfixturevalue("place") if store.startswith("s3://") else None
+    return lambda: files_below(store, place)

@@ -20,9 +20,11 @@ from storm_core.artifacts import FileEntry, Manifest, content_digest, hash_file,
 from storm_core.errors import InputError, StoreError
 from storm_core.stores.cache import Cache
 from storm_core.stores.events import Observer, ignore
+from storm_core.stores.locations import S3Location
+from storm_core.stores.s3_artifact import S3Access, S3Artifact
 from storm_core.stores.s3_client import make_client
 from storm_core.stores.s3_store import S3Store
-from storm_core.stores.uris import S3Location, parse_uri
+from storm_core.stores.uris import parse_uri
 
 # S3 servers accept no smaller part but the last.
 PART_BYTES = 5 << 20
@@ -77,16 +79,21 @@ class Outcome:
 
 def make_store(work: Work, observer: Observer = ignore) -> S3Store:
     """The S3 store with small parts and ranges, so that small files have several."""
-    location = parse_uri(work.store)
-    assert isinstance(location, S3Location)
-    return S3Store(
-        location,
-        make_client(read_timeout_seconds=work.read_timeout_seconds),
-        Cache(work.cache, work.cache_bytes, observer),
-        observer=observer,
+    access = S3Access(
+        client=make_client(read_timeout_seconds=work.read_timeout_seconds),
+        cache=Cache(work.cache, work.cache_bytes, observer),
+        observe=observer,
         part_bytes=PART_BYTES,
         range_bytes=RANGE_BYTES,
     )
+    return S3Store(locate(work.store), access)
+
+
+def locate(uri: str) -> S3Location:
+    """The place in a bucket that the URI names."""
+    location = parse_uri(uri)
+    assert isinstance(location, S3Location)
+    return location
 
 
 def publish(work: Work, observer: Observer = ignore) -> str:
@@ -95,21 +102,19 @@ def publish(work: Work, observer: Observer = ignore) -> str:
     try:
         directory = store.staging_directory()
         shutil.copytree(work.tree, directory, dirs_exist_ok=True)
-        return store.publish(directory, seal_tree(directory))
+        return store.publish(directory, seal_tree(directory)).uri
     finally:
-        store.client.close()
+        store.access.client.close()
 
 
 def open_artifact(work: Work, observer: Observer = ignore) -> str:
     """Open `work.uri`; returns the digest of what is really in the directory, hashed again."""
     store = make_store(work, observer)
-    location = parse_uri(work.uri)
-    assert isinstance(location, S3Location)
     try:
-        artifact = store.open(location)
+        artifact = S3Artifact(locate(work.uri), store.access).open()
         return read_digest(artifact.path, artifact.manifest)
     finally:
-        store.client.close()
+        store.access.client.close()
 
 
 def seal_tree(directory: Path, kind: str = "model") -> Manifest:

@@ -1,70 +1,14 @@
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
-from storm_core.artifacts import MANIFEST_NAME, open_directory, read_manifest, seal
-from storm_core.cli import main
-from storm_core.stores.references import open_store
-from tests.stores.crashing import PART_BYTES
-
-
-@pytest.fixture(params=["file", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """URI of an empty store, which the environment names too."""
-    if request.param == "s3":
-        uri: str = request.getfixturevalue("place").uri
-        return uri
-    uri = (tmp_path / "store").as_uri()
-    monkeypatch.setenv("STORM_STORE", uri)
-    return uri
-
-
-@pytest.fixture
-def storm(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run `storm artifact`; gives exit code, standard output and standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(["artifact", *arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-Storm = Callable[..., tuple[int, str, str]]
-
-
-def make(store: str, kind: str, content: bytes, inputs: dict[str, list[str]] | None = None) -> str:
-    """Publish a one-file artifact as a stage would; returns its URI."""
-    opened = open_store(store)
-    directory = opened.staging_directory()
-    (directory / "a.bin").write_bytes(content)
-    producer = {"verb": f"make-{kind}", "version": "0", "config": {"t": 0.5}}
-    manifest = seal(directory, kind, producer=producer, inputs=inputs or {}, metrics={"loss": 0.25})
-    return opened.publish(directory, manifest)
-
-
-def digest_of(uri: str) -> str:
-    return uri.rpartition("/")[2]
-
-
-def files_below(store: str, place: Any) -> list[str]:
-    if store.startswith("s3://"):
-        keys: list[str] = place.list_keys()
-        return keys
-    root = Path(store.removeprefix("file://"))
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-
-
-@pytest.fixture
-def listed(store: str, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
-    """Every file in the store, looked at without our own code."""
-    place = request.getfixturevalue("place") if store.startswith("s3://") else None
-    return lambda: files_below(store, place)
+from storm_core.artifacts import MANIFEST_NAME, open_directory, read_manifest, write_manifest
+from storm_core.stores.references import reference_manifest
+from tests.stores.conftest import Storm, digest_in, make
 
 
 def test_ls_lists_kind_size_and_uri_the_newest_first(store: str, storm: Storm) -> None:
@@ -85,10 +29,10 @@ def test_show_tells_producer_options_metrics_and_files(store: str, storm: Storm)
     uri = make(store, "model", b"x")
     code, out, _ = storm("show", uri)
     assert code == 0
-    for told in ("make-model 0", "0.5", "loss", "0.25", "a.bin", digest_of(uri)):
+    for told in ("make-model 0", "0.5", "loss", "0.25", "a.bin", digest_in(uri)):
         assert told in out
     _, out, _ = storm("show", uri, "--json")
-    assert json.loads(out)["digest"] == digest_of(uri)
+    assert json.loads(out)["digest"] == digest_in(uri)
 
 
 def test_pushed_directory_comes_back_as_it_was(store: str, tree: Path, tmp_path: Path, storm: Storm) -> None:
@@ -111,8 +55,53 @@ def test_artifact_is_copied_from_one_store_to_another_with_its_manifest(
     other = (tmp_path / "other").as_uri()
     code, out, _ = storm("push", uri, other)
     assert code == 0
-    copied = open_store(other).manifest(out.strip())
-    assert (copied.digest, copied.inputs) == (digest_of(uri), {"data": ["0" * 64]})
+    copied = reference_manifest(out.strip())
+    assert (copied.digest, copied.inputs) == (digest_in(uri), {"data": ["0" * 64]})
+
+
+def travelling(uri: str, directory: Path) -> Path:
+    """The directory, with the artifact's manifest alone, as a stage hands it on."""
+    directory.mkdir()
+    write_manifest(directory, reference_manifest(uri))
+    return directory
+
+
+def test_pull_follows_a_manifest_that_travels_alone(store: str, tmp_path: Path, storm: Storm) -> None:
+    uri = make(store, "model", b"x")
+    assert storm("pull", str(travelling(uri, tmp_path / "output")), str(tmp_path / "pulled"))[0] == 0
+    assert (tmp_path / "pulled" / "a.bin").read_bytes() == b"x"
+
+
+def test_pull_refuses_a_manifest_that_leads_to_nothing_or_to_another_artifact(
+    store: str, tmp_path: Path, storm: Storm
+) -> None:
+    uri, other = make(store, "model", b"x"), make(store, "model", b"other")
+    output = travelling(uri, tmp_path / "output")
+    write_manifest(output, replace(reference_manifest(uri), uri=other))
+    assert "says digest" in storm("pull", str(output), str(tmp_path / "pulled"))[2]
+    write_manifest(output, replace(reference_manifest(uri), uri=f"{store}/model/{'0' * 64}"))
+    code, _, err = storm("pull", str(output), str(tmp_path / "pulled"))
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "0" * 64 in err
+    assert not (tmp_path / "pulled").exists()
+
+
+def test_pull_takes_a_foreign_directory_and_a_file_by_their_uris(
+    small_tree: Path, tmp_path: Path, storm: Storm
+) -> None:
+    assert storm("pull", small_tree.as_uri(), str(tmp_path / "directory"))[0] == 0
+    name = next(path.name for path in sorted(small_tree.iterdir()) if path.is_file())
+    assert storm("pull", (small_tree / name).as_uri(), str(tmp_path / "file"))[0] == 0
+    for pulled in ("directory", "file"):
+        assert (tmp_path / pulled / name).read_bytes() == (small_tree / name).read_bytes()
+
+
+def test_artifact_that_lies_outside_the_layout_of_a_store_is_one_too(tmp_path: Path, storm: Storm) -> None:
+    uri = make((tmp_path / "store").as_uri(), "model", b"x")
+    elsewhere = shutil.copytree(Path(uri.removeprefix("file://")), tmp_path / "elsewhere")
+    assert storm("pull", elsewhere.as_uri(), str(tmp_path / "pulled"))[0] == 0
+    assert storm("verify", elsewhere.as_uri(), f"{elsewhere.as_uri()}/manifest.json")[0] == 0
+    assert digest_in(uri)[:12] in storm("lineage", elsewhere.as_uri())[1]
 
 
 def test_foreign_directory_needs_a_kind_and_an_artifact_keeps_its_own(
@@ -183,95 +172,17 @@ def test_verify_finds_the_damaged_artifact_and_removes_it_on_request(
 
 def test_lineage_goes_back_to_the_sources(store: str, storm: Storm, small_tree: Path) -> None:
     base = storm("push", str(small_tree), "--kind", "model")[1].strip()
-    tuned = make(store, "model", b"tuned", inputs={"model": [digest_of(base)]})
-    merged = make(store, "model", b"merged", inputs={"base_model": [digest_of(tuned)], "other": [digest_of(base)]})
+    tuned = make(store, "model", b"tuned", inputs={"model": [digest_in(base)]})
+    merged = make(store, "model", b"merged", inputs={"base_model": [digest_in(tuned)], "other": [digest_in(base)]})
     code, out, _ = storm("lineage", merged)
     assert code == 0
     lines = out.splitlines()
     assert [len(line) - len(line.lstrip()) for line in lines] == [0, 2, 4, 6, 2]
-    assert lines[1].strip().startswith(f"base_model: model {digest_of(tuned)[:12]} by make-model")
+    assert lines[1].strip().startswith(f"base_model: model {digest_in(tuned)[:12]} by make-model")
     assert str(small_tree) in lines[3], "the source that was pushed is named"
     assert lines[4].endswith("(see above)")
     rows = [json.loads(line) for line in storm("lineage", merged, "--json")[1].splitlines()]
     assert [row["depth"] for row in rows] == [0, 1, 2, 3, 1]
-
-
-def test_gc_lists_first_and_deletes_only_on_request(store: str, storm: Storm, listed: Callable[[], list[str]]) -> None:
-    old = make(store, "model", b"old")
-    base = make(store, "model", b"base")
-    kept = make(store, "model", b"kept", inputs={"model": [digest_of(base)]})
-    before = listed()
-    code, out, _ = storm("gc", "--min-age-hours", "0", "--keep", kept)
-    assert code == 0
-    assert listed() == before
-    assert old in out
-    assert base not in out, "what a kept artifact was made from is kept"
-    assert storm("gc", "--min-age-hours", "0", "--keep", kept, "--delete")[0] == 0
-    assert {digest_of(base), digest_of(kept)} == {
-        json.loads(row)["digest"] for row in storm("ls", "--json")[1].split("\n") if row
-    }
-    assert not [name for name in listed() if digest_of(old) in name]
-
-
-def test_gc_leaves_what_is_young_and_what_is_finished(
-    store: str, storm: Storm, listed: Callable[[], list[str]]
-) -> None:
-    kept = make(store, "model", b"kept")
-    make(store, "model", b"other")
-    before = listed()
-    assert storm("gc", "--keep", kept, "--delete")[0] == 0
-    assert storm("gc", "--min-age-hours", "0", "--delete")[0] == 0
-    assert listed() == before
-
-
-def test_gc_removes_what_unfinished_work_left(store: str, storm: Storm, tmp_path: Path, listed: Any) -> None:
-    finished = make(store, "model", b"finished")
-    (tmp_path / "part").write_bytes(b"half the work")
-    open_store(store).partial_results("1" * 64).keep("replies.parquet", tmp_path / "part")
-    unfinished = make(store, "model", b"unfinished")
-    open_store(store).remove(unfinished, [])  # Its manifest alone.
-    assert storm("gc", "--delete")[1] == "", "all of it is young"
-    code, out, _ = storm("gc", "--min-age-hours", "0", "--delete")
-    assert code == 0
-    assert len(out.splitlines()) == 2
-    assert {name for name in listed() if digest_of(finished) not in name} == set()
-
-
-def test_gc_aborts_uploads_that_were_never_completed(place: Any, storm: Storm) -> None:
-    key = f"{place.prefix}/model/{'2' * 64}/model.safetensors"
-    upload = place.client.create_multipart_upload(Bucket=place.bucket, Key=key)
-    place.client.upload_part(
-        Bucket=place.bucket, Key=key, UploadId=upload["UploadId"], PartNumber=1, Body=b"x" * PART_BYTES
-    )
-    assert storm("gc", "--min-age-hours", "0", "--delete")[0] == 0
-    listed = place.client.list_multipart_uploads(Bucket=place.bucket, Prefix=f"{place.prefix}/")
-    assert not listed.get("Uploads")
-
-
-def test_gc_keeps_registered_models_and_their_ancestors(
-    store: str, storm: Storm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    base = make(store, "model", b"base")
-    registered = make(store, "model", b"registered", inputs={"model": [digest_of(base)]})
-    unneeded = make(store, "model", b"unneeded")
-    client = MlflowClient()
-    client.create_registered_model("storm")
-    client.create_model_version("storm", registered)
-    code, out, _ = storm("gc", "--min-age-hours", "0", "--keep-registered", "--delete")
-    assert code == 0
-    assert out.count("artifact ") == 1
-    assert unneeded in out
-
-
-def test_gc_without_anything_to_keep_deletes_no_finished_artifact(
-    store: str, storm: Storm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    make(store, "model", b"x")
-    code, _, err = storm("gc", "--min-age-hours", "0", "--keep-registered", "--delete")
-    assert code == 1
-    assert "nothing to keep" in err
 
 
 def test_commands_without_a_store_say_how_to_name_one(storm: Storm, monkeypatch: pytest.MonkeyPatch) -> None:

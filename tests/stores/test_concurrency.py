@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from storm_core.errors import InputError
-from storm_core.stores.uris import S3Location, parse_uri
+from storm_core.stores.s3_artifact import S3Artifact
 from tests.stores.conftest import S3Place, write_tree
-from tests.stores.crashing import Outcome, Running, Task, Work, digest_of, make_store, open_artifact, publish
+from tests.stores.crashing import Outcome, Running, Task, Work, digest_of, locate, make_store, open_artifact, publish
 from tests.stores.fault_proxy import FaultProxy, flip
 
 READERS = 10
@@ -93,14 +93,12 @@ def test_artifact_in_use_is_not_removed_to_make_room(published: str, work: Work,
     other = publish(replace(work, tree=other_tree, cache=tmp_path / "elsewhere"))
     small = replace(fresh, cache_bytes=fresh.tree_bytes() + 1000)
     store = make_store(small)
-    location = parse_uri(published)
-    assert isinstance(location, S3Location)
-    held = store.open(location)
+    held = S3Artifact(locate(published), store.access).open()
     assert Running(open_artifact, replace(small, uri=other)).outcome().value == digest_of(other_tree)
     assert (held.path / "config.json").read_bytes() == (work.tree / "config.json").read_bytes()
     path = held.path
     del held
-    store.client.close()
+    store.access.client.close()
     shutil.rmtree(fresh.cache / "artifacts" / digest_of(other_tree))
     assert Running(open_artifact, replace(small, uri=other)).outcome().value == digest_of(other_tree)
     assert not path.exists()

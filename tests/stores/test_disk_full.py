@@ -17,6 +17,7 @@ import pytest
 
 from storm_core.errors import InputError
 from storm_core.stores.file_store import FileStore
+from storm_core.stores.locations import FileLocation
 from storm_core.stores.references import open_reference
 from tests.stores.conftest import S3Place
 from tests.stores.crashing import Work, digest_of, make_store, open_artifact, publish, seal_tree
@@ -120,13 +121,13 @@ def test_output_that_does_not_fit_is_not_published(
 
 
 def test_manifest_that_does_not_fit_is_not_there(disk: MountedDisk | LimitedFiles, work: Work) -> None:
-    store = FileStore(disk.path / "store")
+    store = FileStore(FileLocation(path=disk.path / "store"))
     directory = store.staging_directory()
     shutil.copytree(work.tree, directory, dirs_exist_ok=True)
     with disk.with_room(0), pytest.raises(OSError, match=os.strerror(disk.error)):
         seal_tree(directory)
     assert not (directory / "manifest.json").exists()
-    uri = store.publish(directory, seal_tree(directory))
+    uri = store.publish(directory, seal_tree(directory)).uri
     assert open_reference(uri).digest == digest_of(work.tree)
 
 
@@ -136,13 +137,13 @@ def test_publishing_from_a_full_disk_needs_no_room(disk: MountedDisk | LimitedFi
     shutil.copytree(work.tree, directory, dirs_exist_ok=True)
     manifest = seal_tree(directory)
     with disk.with_room(0):
-        uri = store.publish(directory, manifest)
-    store.client.close()
+        uri = store.publish(directory, manifest).uri
+    store.access.client.close()
     assert open_artifact(replace(fresh, uri=uri)) == manifest.digest
 
 
 def test_what_was_remembered_and_kept_survives_a_full_disk(disk: MountedDisk | LimitedFiles, tmp_path: Path) -> None:
-    store = FileStore(disk.path / "store")
+    store = FileStore(FileLocation(path=disk.path / "store"))
     (tmp_path / "part").write_bytes(b"x" * 50_000)
     store.remember("key", {"step": 1})
     store.partial_results("key").keep("a", tmp_path / "part")

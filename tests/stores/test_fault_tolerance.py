@@ -270,7 +270,7 @@ def test_file_that_changes_while_it_is_published_stops_the_publishing(work: Work
     (directory / "model.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=r"model\.safetensors changed"):
         store.publish(directory, manifest)
-    store.client.close()
+    store.access.client.close()
     assert not [key for key in place.list_keys() if "model.safetensors" in key or "manifest" in key]
     assert place.list_uploads() == []
 

@@ -65,7 +65,7 @@ def round_trip(tree: dict[str, bytes], store_uri: str, root: Path) -> None:
     except ValueError as error:
         assert "nothing was written" in str(error)
         return
-    uri = store.publish(directory, manifest)
+    uri = store.publish(directory, manifest).uri
     shutil.rmtree(root / "cache", ignore_errors=True)
     artifact = open_reference(uri)
     expected = {name: content for name, content in tree.items() if is_visible(name)}
@@ -104,6 +104,6 @@ def test_sizes_around_the_limit_of_a_part_come_out_as_they_went_in(
     directory = store.staging_directory()
     (directory / "a").write_bytes(bytes(range(256)) * (size // 256) + b"\1" * (size % 256))
     manifest = seal(directory, "model", producer={}, inputs={}, metrics={})
-    uri = store.publish(directory, manifest)
-    store.client.close()
+    uri = store.publish(directory, manifest).uri
+    store.access.client.close()
     assert open_artifact(replace(fresh, uri=uri)) == manifest.digest

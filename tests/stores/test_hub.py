@@ -14,7 +14,8 @@ from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.cli import main
 from storm_core.errors import InputError, StoreError
 from storm_core.stores.hub import open_hub
-from storm_core.stores.uris import HubLocation, parse_uri
+from storm_core.stores.locations import HubLocation
+from storm_core.stores.uris import parse_uri
 from tests.stores.hub_server import Hub, Repository, running_hub
 
 MODEL = "storm/tiny"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from storm_core.artifacts import FileEntry, Manifest, content_digest, parse_manifest
 from storm_core.errors import InputError
-from storm_core.stores.uris import FileLocation, HubLocation, Location, S3Location, parse_uri
+from storm_core.stores.locations import FileLocation, HubLocation, Location, S3Location
+from storm_core.stores.uris import parse_uri
 
 # More with: STORM_FUZZ_EXAMPLES=100000 python -m pytest tests/stores/test_uri_fuzz.py
 EXAMPLES = int(os.environ.get("STORM_FUZZ_EXAMPLES") or 300)

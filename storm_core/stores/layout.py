@@ -1,0 +1,52 @@
+"""How every store is laid out.
+
+`<store>/<kind>/<digest>/` holds an artifact, with its real file names and its manifest. Beside the kinds lie
+`.results/`, which remembers what each stage run produced, so that the same run again need not run; and `.parts/`, what
+unfinished runs have finished.
+"""
+
+import re
+
+from storm_core.artifacts import check_relative_path
+from storm_core.stores.locations import HubLocation, L, Location, StoreLocation
+
+_DIGEST = "[0-9a-f]{64}"
+_FILE = re.compile(rf"(?P<kind>[^./][^/]*)/(?P<digest>{_DIGEST})/(?P<name>.+)")
+
+
+def artifact_location(store: L, kind: str, digest: str) -> L:
+    """Where the artifact of this kind and digest lies in the store.
+
+    Raises:
+        InputError: kind or digest would lead elsewhere.
+    """
+    check_relative_path(f"{kind}/{digest}", "the manifest")
+    return store.below(kind, digest)
+
+
+def split_location(location: Location) -> tuple[StoreLocation, str, str] | None:
+    """Store, kind and digest where the location can be one that `artifact_location` made, else None."""
+    if isinstance(location, HubLocation) or not is_named_by_digest(location):
+        return None
+    return location.parent.parent, location.parent.name, location.name
+
+
+def split_file_name(name: str) -> tuple[str, str, str] | None:
+    """Kind and digest of the artifact that the file of this name below the store is of, and its name there; or None."""
+    found = _FILE.fullmatch(name)
+    return (found["kind"], found["digest"], found["name"]) if found else None
+
+
+def is_named_by_digest(location: StoreLocation) -> bool:
+    """Whether the location's name is a digest, which then is that of what it holds."""
+    return re.fullmatch(_DIGEST, location.name) is not None
+
+
+def result_location(store: L, key: str) -> L:
+    """Where the store remembers the result of the run with this key."""
+    return store.below(".results", f"{key}.json")
+
+
+def parts_location(store: L) -> L:
+    """Where the store keeps the partial results of runs, those of each below its key."""
+    return store.below(".parts")
