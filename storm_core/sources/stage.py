@@ -39,14 +39,14 @@ def run(config: PrepareConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> R
         spool = scratch / "spool.parquet"
         ingest = Ingest(config, inputs["data"], ledger)
         ingest.read_held_out()
-        with SpoolIndex(_signatures(config, scratch)) as spool_index:
-            ingest.spool(sources, spool, spool_index)
-            decisions = decide(
-                spool_index,
-                threshold=config.near_duplicate_threshold,
-                limit=config.max_examples_per_source,
-                seed=config.seed,
-            )
+        spool_index = SpoolIndex(_signatures(config, scratch))
+        ingest.spool(sources, spool, spool_index)
+        decisions = decide(
+            spool_index,
+            threshold=config.near_duplicate_threshold,
+            limit=config.max_examples_per_source,
+            seed=config.seed,
+        )
         kept = _account(spool, decisions, spool_index, [source.name for source in sources], ledger)
         for source, account in ledger.accounts().items():
             report(f"{source}: {_describe({source: account})}")

@@ -31,7 +31,7 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MOST_COMPARED = 500
 
 
-class Signatures:
+class MinHashSketch:
     """Makes MinHash signatures, (P,) of uint32 each."""
 
     def __init__(self, permutations: int) -> None:
