@@ -7,8 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storm_core.spectrum.ratios import format_ratios, ranked
-from storm_core.spectrum.selection import choose, format_yaml
+from storm_core.spectrum.selection import choose, format_ratios, format_yaml, ranked
 
 GOLDEN = Path(__file__).parent / "golden"
 PUBLISHED_JSON = GOLDEN / "snr_results_meta-llama-Meta-Llama-3.1-8B-Instruct.json"
