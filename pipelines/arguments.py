@@ -1,7 +1,6 @@
 """The arguments of a run: what the recipe starts from, and `<verb>_<option>` for every option of every stage."""
 
 import dataclasses
-from collections.abc import Iterable
 
 from components.signatures import Parameter, option_parameters
 from storm_core.judging.engines.config import JudgeConfig
@@ -39,13 +38,9 @@ def option_arguments(verb: str) -> dict[str, Parameter]:
 
 def run_arguments() -> dict[str, Parameter]:
     """Every argument of a run, by name."""
-    options = (one for verb in STAGES for one in option_arguments(verb).values())
-    return _by_name([*REFERENCES, *options])
-
-
-def _by_name(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
-    """The first of each name: where stages share an argument, it is described by its owner."""
-    found: dict[str, Parameter] = {}
-    for parameter in parameters:
-        found.setdefault(parameter.name, parameter)
+    found = {reference.name: reference for reference in REFERENCES}
+    for verb in STAGES:
+        for option in option_arguments(verb).values():
+            # Where stages share an argument, it is described by its owner, who comes first.
+            found.setdefault(option.name, option)
     return found

@@ -7,8 +7,7 @@ machine alone, where the run's S3 store and MLflow server listen (`pipelines.ser
 import contextlib
 import os
 import random
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from kfp.local import config, docker_task_handler, status
 
 from components import images
 from pipelines.arguments import REFERENCES
-from pipelines.local import LOG_DIRECTORY_VARIABLE, quiet_kfp
+from pipelines.local import LOG_DIRECTORY_VARIABLE, copy_output, quiet_kfp, tasks_run_by
 from pipelines.services import Network
 from storm_core.errors import InputError
 from storm_core.log_lines import TASK_NAME_VARIABLE
@@ -85,7 +84,8 @@ def run_in_containers(
         shm_size="1g",
     )
     local.init(runner, pipeline_root=str(pipeline_root), raise_on_error=True)
-    with _handler(chosen), quiet_kfp():
+    handler = partial(StageContainer, chosen=chosen)
+    with tasks_run_by(handler, docker_task_handler, "DockerTaskHandler"), quiet_kfp():
         return dict(pipeline(**arguments).outputs)
 
 
@@ -114,33 +114,13 @@ class StageContainer(docker_task_handler.DockerTaskHandler):
             )
             try:
                 container.start()
-                _copy_lines(container, log_path)
+                with log_path.open("ab") as log:
+                    copy_output(container.logs(stream=True, follow=True), log)
                 code = container.wait()["StatusCode"]
             finally:
                 container.stop(timeout=GRACE_SECONDS)  # Does nothing where it has ended.
                 container.remove(force=True, v=True)
         return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
-
-
-def _copy_lines(container: Any, log_path: Path) -> None:
-    """Copy what the container writes as it comes, until it ends."""
-    assert sys.__stderr__ is not None  # noqa: S101 (a command line has it)
-    with log_path.open("ab") as log:
-        for block in container.logs(stream=True, follow=True):
-            log.write(block)
-            sys.__stderr__.buffer.write(block)
-            sys.__stderr__.flush()
-
-
-@contextlib.contextmanager
-def _handler(chosen: Mapping[str, str]) -> Iterator[None]:
-    """Have kfp.local use ours."""
-    original = docker_task_handler.DockerTaskHandler
-    docker_task_handler.DockerTaskHandler = partial(StageContainer, chosen=chosen)
-    try:
-        yield
-    finally:
-        docker_task_handler.DockerTaskHandler = original
 
 
 def _verb(command: Sequence[str]) -> str:
@@ -155,11 +135,8 @@ def _check_images(pipeline: dsl.base_component.BaseComponent, chosen: Mapping[st
             try:
                 client.images.get(image)
             except docker.errors.ImageNotFound:
-                raise InputError(f"there is no image {image}; {_how_to_build(image)}") from None
-
-
-def _how_to_build(image: str) -> str:
-    return "run `make images IMAGES=all`" if image == images.VLLM else "run `make images`"
+                command = "make images IMAGES=all" if image == images.VLLM else "make images"
+                raise InputError(f"there is no image {image}; run `{command}`") from None
 
 
 def _environment() -> dict[str, str]:

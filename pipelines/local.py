@@ -13,9 +13,10 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, BinaryIO, cast
 
 from kfp import dsl, local
 from kfp.local import config, status, subprocess_task_handler, task_handler_interface
@@ -78,8 +79,10 @@ class StageProcess(task_handler_interface.ITaskHandler):
                 stdout=log,
                 stderr=subprocess.PIPE,
             )
+            stream = cast("io.BufferedReader", process.stderr)
             try:
-                _copy(process, log)
+                copy_output(iter(stream.read1, b""), log)
+                process.wait()
             finally:
                 if process.poll() is None:  # interrupted: the stage must not keep running alone
                     process.terminate()
@@ -94,27 +97,29 @@ def _terminal() -> dict[str, str]:
     return {BAR_VARIABLE: "bar", "COLUMNS": str(shutil.get_terminal_size().columns)}
 
 
-def _copy(process: "subprocess.Popen[bytes]", log: io.BufferedWriter) -> None:
-    """Copy what the process writes to standard error as it comes, so that bars move."""
-    stream = process.stderr
-    assert stream is not None and sys.__stderr__ is not None  # noqa: S101 (both are what Popen was given)
-    while block := stream.read1(65536):  # type: ignore[attr-defined]
+def copy_output(blocks: Iterable[bytes], log: BinaryIO) -> None:
+    """Copy what a task writes to the log and to our terminal as it comes, so that bars move."""
+    assert sys.__stderr__ is not None  # noqa: S101 (a command line has it)
+    for block in blocks:
         log.write(block)
         sys.__stderr__.buffer.write(block)
         sys.__stderr__.flush()
-    process.wait()
 
 
 @contextlib.contextmanager
-def tasks_run_by(handler: Callable[..., task_handler_interface.ITaskHandler]) -> Iterator[None]:
-    """Have kfp.local run each task by this handler where its runner is the `SubprocessRunner`."""
+def tasks_run_by(
+    handler: Callable[..., task_handler_interface.ITaskHandler],
+    module: ModuleType = subprocess_task_handler,
+    replaced: str = "SubprocessTaskHandler",
+) -> Iterator[None]:
+    """Have kfp.local run each task by this handler in place of its own, that of the `SubprocessRunner` or another."""
     # kfp.local chooses the handler by the runner's exact type, and permits only its own runner types.
-    original = subprocess_task_handler.SubprocessTaskHandler
-    subprocess_task_handler.SubprocessTaskHandler = handler
+    original = getattr(module, replaced)
+    setattr(module, replaced, handler)
     try:
         yield
     finally:
-        subprocess_task_handler.SubprocessTaskHandler = original
+        setattr(module, replaced, original)
 
 
 @contextlib.contextmanager

@@ -19,9 +19,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -142,7 +141,7 @@ class S3Server:
     def _answers(self) -> bool:
         """Whether it refuses a stranger, which means that it read its identities, and has a place for data."""
         try:
-            urlopen(self.endpoint, timeout=5).close()  # noqa: S310 (an address of our own)  # noqa: S310 (http, to this machine)
+            urlopen(self.endpoint, timeout=5).close()  # noqa: S310 (an address of our own)
         except HTTPError as error:
             error.close()
             return error.code == 403 and self._has_volume_server()
@@ -216,21 +215,6 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
 
 
-@contextlib.contextmanager
-def _until_told_to_stop() -> Iterator[threading.Event]:
-    told = threading.Event()
-
-    def tell(_signal: int, _frame: FrameType | None) -> None:
-        told.set()
-
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -238,7 +222,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="port of the S3 service (default: any free one)")
     parser.add_argument("--host", default=LOOPBACK, help=f"address of this machine to serve at (default: {LOOPBACK})")
     options = parser.parse_args()
-    with _until_told_to_stop() as told, S3Server(options.directory, options.port, options.host) as server:
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: told.set())
+    with S3Server(options.directory, options.port, options.host) as server:
         for name, value in server.environment().items():
             sys.stdout.write(f"{name}={value}\n")
         sys.stdout.flush()

@@ -37,6 +37,11 @@ class Secret:
         optional = f"; optional: {', '.join(self.optional)}" if self.optional else ""
         return f"keys: {', '.join(self.required)}{optional}"
 
+    def describe(self, name: str) -> str:
+        """What the secret of this kind called `name` must hold, and what for, in a line."""
+        tasks = "every task" if self.verbs is None else ", ".join(self.verbs)
+        return f"secret {name} ({self.keys()}), with which {tasks} can {self.purpose}"
+
 
 SECRETS: Mapping[str, Secret] = {
     "s3": Secret(
@@ -77,13 +82,3 @@ def check_name(what: str, name: str) -> None:
             f"{what} must be a valid Kubernetes name: at most 253 of a-z, 0-9, '-' and '.', a letter or digit first "
             f"and last; got {name!r}"
         )
-
-
-def describe_secrets(names: Mapping[str, str]) -> list[str]:
-    """A line for each named secret: its keys, and what for."""
-    return [_describe(name, SECRETS[kind]) for kind, name in names.items()]
-
-
-def _describe(name: str, secret: Secret) -> str:
-    tasks = "every task" if secret.verbs is None else ", ".join(secret.verbs)
-    return f"secret {name} ({secret.keys()}), with which {tasks} can {secret.purpose}"

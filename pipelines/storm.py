@@ -45,11 +45,9 @@ def _storm(graph: Graph, score_shards: GraphComponent) -> Outputs:
     prepared = graph.task("prepare", data=data).outputs
     scan = graph.task("scan", model=base).outputs["scan"]
     judged = {"model": base, "examples": prepared["examples"]}
-    scored = score_shards(
-        **judged,
-        shard_indices=prepared["shard_indices"],
-        **{name: graph.values[name] for name in (RUBRICS.name, *_names("score"))},
-    )
+    names = [RUBRICS.name, *(argument.name for argument in option_arguments("score").values())]
+    given = {name: graph.values[name] for name in names}
+    scored = score_shards(**judged, shard_indices=prepared["shard_indices"], **given)
     verdicts = without_caching(scored).output
     audit = graph.task("audit", **judged, verdicts=verdicts, rubrics=rubrics).outputs["audit"]
     selection = graph.task("select", examples=prepared["examples"], verdicts=verdicts).outputs["selection"]
@@ -87,7 +85,3 @@ def _storm(graph: Graph, score_shards: GraphComponent) -> Outputs:
         **evaluations,
     ).outputs["report"]
     return Outputs(report=report, audit=audit)
-
-
-def _names(verb: str) -> list[str]:
-    return [argument.name for argument in option_arguments(verb).values()]

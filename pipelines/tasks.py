@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from kfp import dsl, kubernetes
 
 from pipelines.resources import RESOURCES
-from pipelines.secrets import SECRETS, describe_secrets
+from pipelines.secrets import SECRETS
 from storm_core.log_lines import TASK_NAME_VARIABLE
 
 
@@ -41,7 +41,7 @@ class TaskSettings:
 
     def expectations(self) -> list[str]:
         """What must be in the namespace of a run, a line each."""
-        lines = describe_secrets(self.secrets)
+        lines = [SECRETS[kind].describe(name) for kind, name in self.secrets.items()]
         if self.service_account:
             lines.append(f"service account {self.service_account}: choose it when you start the run")
         return lines

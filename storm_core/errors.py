@@ -10,3 +10,8 @@ class StoreError(RuntimeError):
 
     Kept apart from `InputError`, after which a stage may make an artifact again: here nothing is known about it.
     """
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what a library says is wrong, to be part of a message; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

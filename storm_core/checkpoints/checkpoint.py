@@ -62,9 +62,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
             index that names a missing file or tensor.
     """
     config = read_model_config(path)
-    files = _weight_files(path)
     tensors: dict[str, TensorInfo] = {}
-    for file in files:
+    for file in _weight_files(path):
         tensors.update(_read_header(file))
     if not tensors:
         raise InputError(f"{path} has safetensors files without tensors in them")
@@ -80,15 +79,27 @@ def read_model_config(path: Path) -> dict[str, Any]:
     file = path / "config.json"
     if not file.is_file():
         raise InputError(f"no config.json in {path}; give a model directory in the Hugging Face layout")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{file} does not hold a JSON object")
+    config = read_settings(file)
     if "auto_map" in config:
         raise InputError(f"{file} has auto_map, which runs code from a hub; that is never done")
     return config
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """The JSON object in a config file; empty where there is no file.
+
+    Raises:
+        InputError: it is not JSON, or no object.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{file} does not hold a JSON object")
+    return settings
 
 
 def write_checkpoint(
@@ -100,11 +111,11 @@ def write_checkpoint(
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write tensors as safetensors shards into `directory`, with tokenizer and config of the model in `source`."""
-    shards, weight_map = _write_shards(directory, tensors, shard_bytes)
+    shards, total_bytes = _write_shards(directory, tensors, shard_bytes)
     if len(shards) == 1:
-        shards[0].rename(directory / SINGLE_NAME)
+        next(iter(shards)).rename(directory / SINGLE_NAME)
     else:
-        _write_index(directory, shards, weight_map)
+        _write_index(directory, shards, total_bytes)
     copy_companions(source, directory, config_changes)
 
 
@@ -152,48 +163,40 @@ def _read_header(file: Path) -> dict[str, TensorInfo]:
 
 def _write_shards(
     directory: Path, tensors: Iterable[tuple[str, Tensor]], shard_bytes: int
-) -> tuple[list[Path], dict[str, int]]:
-    """Shard files, under provisional names, and the shard number of every tensor."""
-    shards: list[Path] = []
-    weight_map: dict[str, int] = {}
+) -> tuple[dict[Path, list[str]], int]:
+    """Shard files, under provisional names, with the tensors in each; and the bytes of all tensors."""
+    shards: dict[Path, list[str]] = {}
     held: dict[str, Tensor] = {}
-    held_bytes = 0
+    held_bytes = total_bytes = 0
 
     def flush() -> None:
         shard = directory / f"shard-{len(shards)}.safetensors"
         save_file(held, shard, metadata={"format": "pt"})
         shard.chmod(0o644)
-        weight_map.update(dict.fromkeys(held, len(shards)))
-        shards.append(shard)
+        shards[shard] = list(held)
         held.clear()
 
     for name, tensor in tensors:
-        size = tensor.numel() * tensor.element_size()
-        if held and held_bytes + size > shard_bytes:
+        if held and held_bytes + tensor.nbytes > shard_bytes:
             flush()
             held_bytes = 0
         held[name] = tensor.detach().to("cpu").contiguous()
-        held_bytes += size
+        held_bytes += tensor.nbytes
+        total_bytes += tensor.nbytes
     if held:
         flush()
     if not shards:
         raise ValueError(f"no tensors to write to {directory}")
-    return shards, weight_map
+    return shards, total_bytes
 
 
-def _write_index(directory: Path, shards: list[Path], weight_map: Mapping[str, int]) -> None:
-    names = [f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors" for number in range(len(shards))]
-    total_size = 0
-    for shard, name in zip(shards, names, strict=True):
+def _write_index(directory: Path, shards: Mapping[Path, list[str]], total_bytes: int) -> None:
+    weight_map = {}
+    for number, (shard, tensors) in enumerate(shards.items(), start=1):
+        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         shard.rename(directory / name)
-        with safe_open(directory / name, framework="pt") as opened:
-            for key in opened.keys():  # noqa: SIM118 (not a dict)
-                tensor = opened.get_tensor(key)
-                total_size += tensor.numel() * tensor.element_size()
-    index = {
-        "metadata": {"total_size": total_size},
-        "weight_map": {tensor: names[number] for tensor, number in sorted(weight_map.items())},
-    }
+        weight_map.update(dict.fromkeys(tensors, name))
+    index = {"metadata": {"total_size": total_bytes}, "weight_map": dict(sorted(weight_map.items()))}
     (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ import torch
 
 from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.devices import resolve_device
-from storm_core.errors import InputError
+from storm_core.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,7 +24,7 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise InputError(f"no usable tokenizer in {path}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"no usable tokenizer in {path}: {first_line(error)}") from error
     if not tokenizer.chat_template:
         raise InputError(f"the tokenizer in {path} has no chat template; use an instruct model")
     loaded: PreTrainedTokenizerBase = tokenizer

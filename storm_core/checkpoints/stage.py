@@ -4,10 +4,9 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from storm_core.artifacts import Artifact
-from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_settings, write_checkpoint
 from storm_core.checkpoints.config import FetchConfig
 from storm_core.checkpoints.gguf import convert_gguf
 from storm_core.checkpoints.loading import load_tokenizer
@@ -63,7 +62,7 @@ def _copy_model(source: Path, directory: Path) -> None:
 def _check_model(directory: Path) -> Checkpoint:
     """Open the checkpoint in `directory`, whose tokenizer must be a plain one with a chat template."""
     checkpoint = open_checkpoint(directory)
-    if "auto_map" in _read_settings(directory / "tokenizer_config.json"):
+    if "auto_map" in read_settings(directory / "tokenizer_config.json"):
         raise InputError(f"tokenizer_config.json in {directory} has auto_map, which runs code from a hub; never done")
     load_tokenizer(directory)
     return checkpoint
@@ -71,23 +70,10 @@ def _check_model(directory: Path) -> Checkpoint:
 
 def _tidy(file: Path) -> None:
     """Take traces of the machine that saved it out of a config file."""
-    settings = _read_settings(file)
+    settings = read_settings(file)
     if any(key in settings for key in _LOADING_KEYS):
         kept = {key: value for key, value in settings.items() if key not in _LOADING_KEYS}
         file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read_settings(file: Path) -> dict[str, Any]:
-    """The JSON object in a config file; empty where there is no file."""
-    if not file.is_file():
-        return {}
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{file} does not hold a JSON object")
-    return settings
 
 
 def _metrics(checkpoint: Checkpoint) -> dict[str, float]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storm_core.errors import InputError
+from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.evaluation.generation import greedy_replies
-from storm_core.evaluation.reply_cache import ReplyCache
 from storm_core.evaluation.scores import Measurement, Sample, Score, mean_score, plain_mean
 from storm_core.evaluation.suite import FunctionCalling
 from storm_core.toolcalls.ast_check import check_calls

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from storm_core.errors import InputError
-from storm_core.evaluation.reply_cache import ReplyCache
+from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.progress import progress
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import torch
 
 from storm_core.errors import InputError
-from storm_core.evaluation.reply_cache import ReplyCache
+from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
 from storm_core.evaluation.suite import LmEval, Questions, Seeds
 

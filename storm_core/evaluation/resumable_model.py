@@ -7,7 +7,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from storm_core.evaluation.reply_cache import ReplyCache
+from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.progress import progress
 
 

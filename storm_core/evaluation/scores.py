@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A value from 0 to 1 and its standard error, None where the metric has no formula for one."""
+    """A value from 0 to 1, or a difference of two, and its standard error; None where that is not known."""
 
     value: float
     stderr: float | None

@@ -1,5 +1,6 @@
 """`evaluate`: run a suite on one model; writes results.json and every prompt, reply and verdict."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -12,12 +13,11 @@ import pyarrow.parquet as pq
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.evaluation.config import EvaluateConfig
+from storm_core.evaluation.evaluation_cache import ReplyCache, keep_measurement, read_measurement
 from storm_core.evaluation.function_calling import draw_entries, measure_function_calling
 from storm_core.evaluation.harness import measure_task
-from storm_core.evaluation.measurement_cache import keep_measurement, read_measurement
 from storm_core.evaluation.questions import multiple_choice, read_pairs
-from storm_core.evaluation.reply_cache import ReplyCache
-from storm_core.evaluation.scores import Measurement, Score
+from storm_core.evaluation.scores import Measurement
 from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Suite, load_suite
 from storm_core.progress import report
 from storm_core.stage import Inputs, Results
@@ -116,15 +116,7 @@ def _measure(
 
 def _write_samples(path: Path, measured: list[tuple[Benchmark, Measurement]]) -> None:
     rows = [
-        {
-            "benchmark": benchmark.name,
-            "id": sample.id,
-            "prompt": sample.prompt,
-            "reply": sample.reply,
-            "correct": sample.correct,
-            "score": sample.score,
-            "reason": sample.reason,
-        }
+        {"benchmark": benchmark.name, "correct": sample.correct, **dataclasses.asdict(sample)}
         for benchmark, measurement in measured
         for sample in measurement.samples
     ]
@@ -137,16 +129,12 @@ def _describe(benchmark: Benchmark, measurement: Measurement) -> dict[str, Any]:
         "title": benchmark.title,
         "metric": measurement.metric,
         "samples": len(measurement.samples),
-        **_numbers(measurement.score),
-        "others": {name: _numbers(score) for name, score in measurement.others.items()},
+        "others": {name: dataclasses.asdict(score) for name, score in measurement.others.items()},
+        **dataclasses.asdict(measurement.score),
     }
     if isinstance(benchmark, FunctionCalling):
         described["prompt_sha256"] = prompt_sha256(guidelines=benchmark.guidelines)
     return described
-
-
-def _numbers(score: Score) -> dict[str, float | None]:
-    return {"value": score.value, "stderr": score.stderr}
 
 
 def _metrics(measured: list[tuple[Benchmark, Measurement]]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback, TrainerState
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from storm_core.finetuning.history import validation_is_due
 from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
@@ -14,8 +14,6 @@ from storm_core.progress import report
 from storm_core.stopping import EXIT_CODE, StopRequest, listen_for_stop
 
 if TYPE_CHECKING:
-    from transformers import TrainerControl, TrainingArguments
-
     from storm_core.finetuning.training import AnswerTrainer
 
 
@@ -85,25 +83,19 @@ class Checkpointing(TrainerCallback):
         self.kept_step = step
         self._last = time.monotonic()
 
-    def on_train_begin(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Begin to count the minutes; what training continues from is kept already."""
         self.kept_step = state.global_step
         self._last = time.monotonic()
 
-    def on_step_begin(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_step_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Leave where nothing is left to train: the trainer would add a step to a resumed fraction of an epoch."""
         if state.global_step >= state.max_steps:
             raise LeaveTrainingError
         # By now the trainer has read all of the checkpoint it continues from.
         shutil.rmtree(self._scratch / "earlier", ignore_errors=True)
 
-    def on_step_end(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> "TrainerControl":
+    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         """Ask for a checkpoint when one is due. When told to stop, the validation pass is left to the next attempt."""
         if self._stop.requested:
             control.should_evaluate = False
@@ -111,15 +103,11 @@ class Checkpointing(TrainerCallback):
         control.should_save = self._stop.requested or time.monotonic() - self._last >= self._seconds
         return control
 
-    def on_prediction_step(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_prediction_step(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Leave a validation pass when told to stop; it is taken again, from its start, by the next attempt."""
         if self._stop.requested:
             raise LeaveTrainingError
 
-    def on_save(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_save(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Publish what the trainer has just saved."""
         self.publish(state.global_step)

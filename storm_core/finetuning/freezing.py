@@ -13,7 +13,7 @@ from torch import Tensor
 
 from storm_core.artifacts import Artifact
 from storm_core.checkpoints.checkpoint import Checkpoint, TensorInfo
-from storm_core.errors import InputError
+from storm_core.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,7 +46,7 @@ def read_patterns(path: Path) -> list[str]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path} is not YAML: {first_line(error)}") from error
     patterns = content.get(_KEY) if isinstance(content, dict) else None
     if not patterns:
         raise InputError(f"{path} unfreezes nothing; list the parameters to train under {_KEY}")

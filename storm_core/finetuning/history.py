@@ -3,14 +3,13 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from storm_core.progress import report, shows_bars
 from storm_core.tracking import current_run
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-    from transformers import TrainerControl, TrainerState, TrainingArguments
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -20,13 +19,13 @@ def evaluation_steps(total_steps: int, evaluations: int) -> set[int]:
     return {round(total_steps * part / evaluations) for part in range(1, evaluations + 1)} - {0}
 
 
-def validation_is_due(state: "TrainerState", evaluations: int) -> bool:
+def validation_is_due(state: TrainerState, evaluations: int) -> bool:
     """Whether the validation loss belongs to the step that `state` stands at and was not taken yet."""
     due = state.global_step in evaluation_steps(state.max_steps, evaluations) | {0}
     return due and all(entry["step"] != state.global_step for entry in read_history(state)["validation"])
 
 
-def read_history(state: "TrainerState") -> dict[str, list[dict[str, float]]]:
+def read_history(state: TrainerState) -> dict[str, list[dict[str, float]]]:
     """The content of `history.json`: training and validation losses by step, those of earlier attempts included.
 
     The trainer keeps every point in its state, and the state in its checkpoints.
@@ -48,9 +47,7 @@ class Validation(TrainerCallback):
     def __init__(self, evaluations: int) -> None:
         self._evaluations = evaluations
 
-    def on_step_end(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> "TrainerControl":
+    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         """Ask for a validation pass after this step where one is due."""
         control.should_evaluate = state.global_step in evaluation_steps(state.max_steps, self._evaluations)
         return control
@@ -59,9 +56,7 @@ class Validation(TrainerCallback):
 class Curves(TrainerCallback):
     """Puts each loss that the trainer logs on MLflow's curves."""
 
-    def on_log(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_log(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log the training loss or the validation loss."""
         logs = kwargs["logs"]
         points = {"loss": logs.get("loss"), "validation_loss": logs.get("eval_loss")}
@@ -77,25 +72,19 @@ class Progress(TrainerCallback):
         self._last = time.monotonic()
         self._loss = ""
 
-    def on_train_begin(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Open the bar, where there is a terminal to draw it on."""
         if shows_bars():
             from tqdm import tqdm
 
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", leave=False)
 
-    def on_log(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_log(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Remember the loss to show."""
         if "loss" in kwargs["logs"]:
             self._loss = f"loss {kwargs['logs']['loss']:.3f}"
 
-    def on_step_end(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar on, or write a line when it is time for one."""
         if self._bar is not None:
             self._bar.set_postfix_str(self._loss, refresh=False)
@@ -104,9 +93,7 @@ class Progress(TrainerCallback):
             report(f"train: {state.global_step} of {state.max_steps} steps  {self._loss}".rstrip())
             self._last = time.monotonic()
 
-    def on_train_end(
-        self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()

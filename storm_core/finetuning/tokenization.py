@@ -71,11 +71,14 @@ def tokenize(example: Example, tokenizer: "PreTrainedTokenizerBase") -> Tokenize
         UnusableExampleError: a message spells a control token; the template refuses the messages; what comes before an
             answer is rendered otherwise when the answer follows; or the template ends an answer with no control token.
     """
-    check_control_tokens(example, tokenizer)
+    spellings = control_tokens(tokenizer)
+    # Text that the tokenizer would read as a turn's end or start.
+    if any(spelling in message.content for message in example.messages for spelling in spellings):
+        raise UnusableExampleError(CONTROL_TOKENS)
     messages = [{"role": message.role, "content": message.content} for message in example.messages]
     input_ids = _render(messages, tokenizer, prompt=False)
     labels = [IGNORED] * len(input_ids)
-    control = set(control_tokens(tokenizer).values())
+    control = set(spellings.values())
     for position, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
@@ -88,17 +91,6 @@ def tokenize(example: Example, tokenizer: "PreTrainedTokenizerBase") -> Tokenize
             raise UnusableExampleError(CHAT_TEMPLATE)
         labels[start : end + 1] = input_ids[start : end + 1]
     return TokenizedExample(input_ids=input_ids, labels=labels)
-
-
-def check_control_tokens(example: Example, tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Refuse text that the tokenizer would read as a turn's end or start.
-
-    Raises:
-        UnusableExampleError: some message holds the spelling of a control token.
-    """
-    spellings = control_tokens(tokenizer)
-    if any(spelling in message.content for message in example.messages for spelling in spellings):
-        raise UnusableExampleError(CONTROL_TOKENS)
 
 
 def control_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:

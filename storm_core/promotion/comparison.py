@@ -2,38 +2,27 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from storm_core.evaluation import scores
+from storm_core.evaluation.scores import Score
 from storm_core.promotion.evaluations import BenchmarkScore, Evaluation
 
 # A mean over the questions and the reported value may differ by rounding, not by more.
 _SAME_VALUE = 1e-9
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A score from 0 to 1, or a difference of two; `stderr` is None where it is not known."""
-
-    value: float
-    stderr: float | None
-
-
-def mean_score(evaluation: Evaluation) -> Estimate:
+def mean_score(evaluation: Evaluation) -> Score:
     """Mean of the benchmarks, equally weighted; standard error sqrt(sum of squares) / n, as they are independent."""
-    return _mean([Estimate(value=score.value, stderr=score.stderr) for score in evaluation.benchmarks])
+    return _mean([Score(value=score.value, stderr=score.stderr) for score in evaluation.benchmarks])
 
 
-def mean_difference(candidate: Evaluation, reference: Evaluation) -> Estimate:
-    """Mean score of `candidate` less that of `reference`; the standard error combines those of `differences`."""
-    return _mean(differences(candidate, reference))
+def mean_difference(candidate: Evaluation, reference: Evaluation) -> Score:
+    """Mean of the differences on each benchmark, with their standard errors; both must have the same benchmarks."""
+    pairs = zip(candidate.benchmarks, reference.benchmarks, strict=True)
+    return _mean([difference(ours, theirs) for ours, theirs in pairs])
 
 
-def differences(candidate: Evaluation, reference: Evaluation) -> list[Estimate]:
-    """Score of `candidate` less that of `reference` on each benchmark; both must have the same benchmarks."""
-    return [difference(ours, theirs) for ours, theirs in zip(candidate.benchmarks, reference.benchmarks, strict=True)]
-
-
-def difference(candidate: BenchmarkScore, reference: BenchmarkScore) -> Estimate:
+def difference(candidate: BenchmarkScore, reference: BenchmarkScore) -> Score:
     """Score of `candidate` less that of `reference` on one benchmark.
 
     Both models answered the same questions, so the standard error is that of the mean of the paired differences:
@@ -42,10 +31,11 @@ def difference(candidate: BenchmarkScore, reference: BenchmarkScore) -> Estimate
     """
     value = candidate.value - reference.value
     if is_paired(candidate, reference):
-        return Estimate(value=value, stderr=_paired_stderr(candidate, reference))
+        gains = [candidate.questions[name] - reference.questions[name] for name in sorted(candidate.questions)]
+        return Score(value=value, stderr=scores.mean_score(gains).stderr)
     if candidate.stderr is None or reference.stderr is None:
-        return Estimate(value=value, stderr=None)
-    return Estimate(value=value, stderr=math.hypot(candidate.stderr, reference.stderr))
+        return Score(value=value, stderr=None)
+    return Score(value=value, stderr=math.hypot(candidate.stderr, reference.stderr))
 
 
 def is_paired(candidate: BenchmarkScore, reference: BenchmarkScore) -> bool:
@@ -59,16 +49,9 @@ def _is_plain_mean(score: BenchmarkScore) -> bool:
     return abs(mean - score.value) <= _SAME_VALUE
 
 
-def _paired_stderr(candidate: BenchmarkScore, reference: BenchmarkScore) -> float:
-    gains = [candidate.questions[name] - reference.questions[name] for name in sorted(candidate.questions)]
-    mean = math.fsum(gains) / len(gains)
-    variance = math.fsum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
-    return math.sqrt(variance / len(gains))
-
-
-def _mean(estimates: Sequence[Estimate]) -> Estimate:
+def _mean(estimates: Sequence[Score]) -> Score:
     value = math.fsum(estimate.value for estimate in estimates) / len(estimates)
     known = [estimate.stderr for estimate in estimates if estimate.stderr is not None]
     if len(known) < len(estimates):
-        return Estimate(value=value, stderr=None)
-    return Estimate(value=value, stderr=math.hypot(*known) / len(estimates))
+        return Score(value=value, stderr=None)
+    return Score(value=value, stderr=math.hypot(*known) / len(estimates))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storm_core.artifacts import Artifact
-from storm_core.errors import InputError
+from storm_core.errors import InputError, first_line
 
 # The models of a run, in the order in which they come to be; each has an input named `<role>_evaluation`.
 ROLES = ("base", "sibling", "tuned", "merged", "quantized")
@@ -117,7 +117,7 @@ def _read_questions(path: Path) -> dict[str, dict[str, float]]:
     try:
         rows = pq.read_table(path, columns=columns).to_pylist()
     except (pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{path} is not what evaluate writes: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path} is not what evaluate writes: {first_line(error)}") from error
     questions: dict[str, dict[str, float]] = {}
     unusable = set()
     for row in rows:

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from storm_core.promotion.comparison import Estimate, difference, mean_difference, mean_score
+from storm_core.evaluation.scores import Score
+from storm_core.promotion.comparison import difference, mean_difference, mean_score
 from storm_core.promotion.config import GateConfig
 from storm_core.promotion.evaluations import Evaluation
 from storm_core.promotion.rules import Rule, RuleBook
@@ -22,9 +23,9 @@ class Comparison:
 
     scores: str
     title: str
-    candidate: Estimate
-    reference: Estimate
-    difference: Estimate
+    candidate: Score
+    reference: Score
+    difference: Score
     allowed: float | None
     passed: bool
 
@@ -56,7 +57,7 @@ def decide(evaluations: Mapping[str, Evaluation], rules: RuleBook, config: GateC
 def _judge(rule: Rule, evaluations: Mapping[str, Evaluation], config: GateConfig) -> dict[str, Any]:
     comparisons = compare(rule, evaluations[rule.candidate], evaluations[rule.reference], config)
     text = rule.text.format(**dataclasses.asdict(config))
-    if rule.reference != "base" and _is_base(rule.reference, evaluations):
+    if rule.reference != "base" and evaluations[rule.reference].model_digest == evaluations["base"].model_digest:
         text += f" Here the {rule.reference} is the base model itself."
     return {
         "name": rule.name,
@@ -80,7 +81,7 @@ def compare(rule: Rule, candidate: Evaluation, reference: Evaluation, config: Ga
             config,
             ours.name,
             ours.title,
-            (Estimate(value=ours.value, stderr=ours.stderr), Estimate(value=theirs.value, stderr=theirs.stderr)),
+            (Score(value=ours.value, stderr=ours.stderr), Score(value=theirs.value, stderr=theirs.stderr)),
             difference(ours, theirs),
         )
         for ours, theirs in zip(candidate.benchmarks, reference.benchmarks, strict=True)
@@ -88,7 +89,7 @@ def compare(rule: Rule, candidate: Evaluation, reference: Evaluation, config: Ga
 
 
 def _compare(
-    rule: Rule, config: GateConfig, scores: str, title: str, pair: tuple[Estimate, Estimate], change: Estimate
+    rule: Rule, config: GateConfig, scores: str, title: str, pair: tuple[Score, Score], change: Score
 ) -> Comparison:
     allowed = None
     if rule.require == "not_below":
@@ -122,9 +123,5 @@ def _tell(rule: Rule, comparison: Comparison, *, named: bool) -> str:
     return f"{prefix}{scores}: {change.value:+.3f}{spread}{bound}"
 
 
-def _format(estimate: Estimate) -> str:
+def _format(estimate: Score) -> str:
     return f"{estimate.value:.3f}" if estimate.stderr is None else f"{estimate.value:.3f} ± {estimate.stderr:.3f}"
-
-
-def _is_base(role: str, evaluations: Mapping[str, Evaluation]) -> bool:
-    return evaluations[role].model_digest == evaluations["base"].model_digest

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from storm_core.checkpoints.checkpoint import Checkpoint
-from storm_core.errors import InputError
+from storm_core.errors import InputError, first_line
 
 _REGEX_PREFIX = "re:"
 
@@ -43,7 +43,7 @@ def linear_modules(checkpoint: Checkpoint) -> list[str]:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
     except (ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise InputError(f"{checkpoint.path} is not a causal language model of transformers: {reason}") from error
     return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
 

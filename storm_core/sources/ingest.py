@@ -13,7 +13,6 @@ from storm_core.progress import report
 from storm_core.records import Example, write_examples
 from storm_core.sources.config import PrepareConfig
 from storm_core.sources.decontamination.held_out import HeldOut
-from storm_core.sources.deduplication.near_duplicates import Signatures
 from storm_core.sources.deduplication.spool_index import SpoolIndex
 from storm_core.sources.evaluation_sets import evaluation_sources
 from storm_core.sources.files.rows import UNFIT, Rejected, TooLong
@@ -43,7 +42,6 @@ class Ingest:
         self._ledger = ledger
         self._hashes = WordHashes()
         self._held_out = HeldOut(config.contamination_words, self._hashes)
-        self._signatures = Signatures(config.near_duplicate_permutations) if config.drop_near_duplicates else None
 
     def read_held_out(self) -> None:
         """Read the evaluation data; malformed rows are limited as in the sources.
@@ -81,7 +79,9 @@ class Ingest:
                 elif isinstance(item, TooLong):
                     self._ledger.drop(source.name, item.place, "too_long")
                 elif self._is_sound(item, texts := self._split(item)):
-                    spool_index.add(item.id, position, self._signature(item, texts))
+                    spool_index.add(item.id, position)
+                    if spool_index.signatures:
+                        spool_index.signatures.add(shingles_of(item, texts, self._config.near_duplicate_shingle_words))
                     yield item
                 if number % _ROWS_BETWEEN_LINES == 0:
                     report(f"{source.name}: {number} rows read")
@@ -116,13 +116,6 @@ class Ingest:
         else:
             return True
         return False
-
-    def _signature(self, example: Example, texts: Sequence[Words]) -> "NDArray[np.uint32] | None":
-        """The signature of the conversation; None where it has no words, or none is wanted."""
-        if self._signatures is None:
-            return None
-        shingles_S = shingles_of(example, texts, self._config.near_duplicate_shingle_words)
-        return self._signatures.of(shingles_S) if len(shingles_S) else None
 
 
 def shingles_of(example: Example, texts: Sequence[Words], length: int) -> "NDArray[np.uint64]":

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,18 +12,8 @@ import pyarrow.parquet as pq
 
 from storm_core.sources.files.rows import printable
 
-REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("place", pa.string()), ("reason", pa.string())])
-OVERLAPS_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("source", pa.string()),
-        ("place", pa.string()),
-        ("reason", pa.string()),
-        ("matched", pa.string()),
-        ("matched_place", pa.string()),
-        ("evidence", pa.string()),
-    ]
-)
+_REJECTED_COLUMNS = ("source", "place", "reason")
+_OVERLAPS_COLUMNS = ("id", "source", "place", "reason", "matched", "matched_place", "evidence")
 _ROWS_PER_GROUP = 10_000
 
 
@@ -38,8 +28,8 @@ class Ledger:
         self._directory = directory
         self._read: Counter[str] = Counter()
         self._dropped: dict[str, Counter[str]] = {}
-        self._rejected = _Rows(directory / "rejected.parquet", REJECTED_SCHEMA)
-        self._overlaps = _Rows(directory / "overlaps.parquet", OVERLAPS_SCHEMA)
+        self._rejected = _Rows(directory / "rejected.parquet", _REJECTED_COLUMNS)
+        self._overlaps = _Rows(directory / "overlaps.parquet", _OVERLAPS_COLUMNS)
         self._overlapping: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
@@ -58,24 +48,14 @@ class Ledger:
     def drop(self, source: str, place: str, reason: str, detail: str = "") -> None:
         """Count and keep one dropped row; the ledger counts by `reason`, the detail goes to `rejected.parquet`."""
         self._dropped.setdefault(source, Counter())[reason] += 1
-        self._rejected.add({"source": source, "place": place, "reason": f"{reason}: {detail}" if detail else reason})
+        self._rejected.add(source, place, f"{reason}: {detail}" if detail else reason)
 
     def overlap(
         self, identity: str, source: str, place: str, reason: str, *, matched: str, matched_place: str, evidence: str
     ) -> None:
         """Keep what the dropped example shares with the place `matched_place` in the evaluation or source `matched`."""
         self._overlapping[matched] += 1
-        self._overlaps.add(
-            {
-                "id": identity,
-                "source": source,
-                "place": place,
-                "reason": reason,
-                "matched": matched,
-                "matched_place": matched_place,
-                "evidence": evidence,
-            }
-        )
+        self._overlaps.add(identity, source, place, reason, matched, matched_place, evidence)
 
     def accounts(self) -> dict[str, dict[str, Any]]:
         """By source: rows `read`, `kept`, and `dropped` by reason; read is kept plus everything dropped."""
@@ -107,15 +87,16 @@ class Ledger:
 
 
 class _Rows:
-    """A Parquet file that grows by a row at a time."""
+    """A Parquet file of texts that grows by a row at a time."""
 
-    def __init__(self, path: Path, schema: "pa.Schema") -> None:
-        self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema)
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._schema = pa.schema([(name, pa.string()) for name in columns])
+        self._writer = pq.ParquetWriter(path, self._schema)
         self._pending: list[dict[str, str]] = []
 
-    def add(self, row: dict[str, str]) -> None:
-        self._pending.append({name: printable(text) for name, text in row.items()})
+    def add(self, *texts: str) -> None:
+        """Add a row, its texts in the order of the columns."""
+        self._pending.append(dict(zip(self._schema.names, map(printable, texts), strict=True)))
         if len(self._pending) == _ROWS_PER_GROUP:
             self._flush()
 

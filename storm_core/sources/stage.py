@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from storm_core.errors import InputError
 from storm_core.progress import report
+from storm_core.records import read_columns
 from storm_core.sources.config import PrepareConfig
 from storm_core.sources.deduplication.decisions import REASONS, Decisions, decide
 from storm_core.sources.deduplication.signatures import Signatures
@@ -20,8 +19,6 @@ from storm_core.sources.ledger import Ledger
 from storm_core.sources.references import parse_sources
 from storm_core.sources.shards import write_shards
 from storm_core.stage import Inputs, Results
-
-_BATCH_ROWS = 4096
 
 
 def run(config: PrepareConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
@@ -39,14 +36,14 @@ def run(config: PrepareConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> R
         spool = scratch / "spool.parquet"
         ingest = Ingest(config, inputs["data"], ledger)
         ingest.read_held_out()
-        with SpoolIndex(_signatures(config, scratch)) as spool_index:
-            ingest.spool(sources, spool, spool_index)
-            decisions = decide(
-                spool_index,
-                threshold=config.near_duplicate_threshold,
-                limit=config.max_examples_per_source,
-                seed=config.seed,
-            )
+        spool_index = SpoolIndex(_signatures(config, scratch))
+        ingest.spool(sources, spool, spool_index)
+        decisions = decide(
+            spool_index,
+            threshold=config.near_duplicate_threshold,
+            limit=config.max_examples_per_source,
+            seed=config.seed,
+        )
         kept = _account(spool, decisions, spool_index, [source.name for source in sources], ledger)
         for source, account in ledger.accounts().items():
             report(f"{source}: {_describe({source: account})}")
@@ -92,25 +89,19 @@ def _account(
 
 def _spooled(spool: Path) -> Iterator[tuple[str, str, str]]:
     """ID, source and meta of each example in the spool."""
-    with pq.ParquetFile(spool) as parquet:
-        for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "source", "meta"]):
-            yield from zip(*(batch.column(name).to_pylist() for name in ("id", "source", "meta")), strict=True)
+    for batch in read_columns(spool, ("id", "source", "meta")):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _describe(accounts: Mapping[str, Mapping[str, Any]]) -> str:
     """Rows read and dropped in words, summed over sources."""
     read = sum(account["read"] for account in accounts.values())
-    totals = _dropped(accounts)
-    reasons = ", ".join(f"{count} {reason}" for reason, count in totals.items())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in _dropped(accounts).items())
     return f"{read} rows read, {reasons or 'none'} dropped"
 
 
-def _dropped(accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for account in accounts.values():
-        for reason, count in account["dropped"].items():
-            totals[reason] = totals.get(reason, 0) + count
-    return totals
+def _dropped(accounts: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
+    return sum((Counter(account["dropped"]) for account in accounts.values()), Counter[str]())
 
 
 def _metrics(ledger: Ledger) -> dict[str, float]:

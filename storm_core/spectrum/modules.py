@@ -58,12 +58,6 @@ def list_modules(checkpoint: Checkpoint) -> list[Module]:
     return sorted(modules, key=lambda module: (module.type, natural_order(module.name)))
 
 
-def module_type(name: str) -> str:
-    """What stands after the first number in a module name; the whole name where there is none."""
-    found = _LAYER.search(name)
-    return name[found.end() :] if found else name
-
-
 def natural_order(name: str) -> tuple[tuple[int, str], ...]:
     """Sort key that puts layer 2 before layer 10."""
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in name.split("."))
@@ -85,4 +79,6 @@ def _check_is_plain(checkpoint: Checkpoint) -> None:
 def _describe(tensor: str, shape: tuple[int, ...]) -> Module:
     name = tensor.removesuffix(_WEIGHT)
     found = _LAYER.search(name)
-    return Module(name=name, type=module_type(name), layer=int(found[1]) if found else None, shape=shape)
+    if not found:
+        return Module(name=name, type=name, layer=None, shape=shape)
+    return Module(name=name, type=name[found.end() :], layer=int(found[1]), shape=shape)

@@ -12,8 +12,7 @@ from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.spectrum.config import ScanConfig
 from storm_core.spectrum.modules import Module, list_modules
-from storm_core.spectrum.ratios import Ratios, format_ratios
-from storm_core.spectrum.selection import ALWAYS_UNFROZEN, choose, format_yaml
+from storm_core.spectrum.selection import ALWAYS_UNFROZEN, Ratios, choose, format_ratios, format_yaml
 from storm_core.spectrum.snr import signal_to_noise_ratio
 from storm_core.stage import Inputs, Results
 

@@ -15,18 +15,18 @@ import pytest
 import yaml
 
 from storm_core.cli import main
-from storm_core.evaluation import reply_cache
-from storm_core.evaluation.reply_cache import ReplyCache
+from storm_core.evaluation import evaluation_cache
+from storm_core.evaluation.evaluation_cache import ReplyCache
 
 FILES = ("results.json", "samples.parquet")
 # The command itself: each batch becomes a part at once, is noted when it is answered, and takes a little longer.
 COMMAND = """
 import sys, time
 from storm_core.cli import main
-from storm_core.evaluation import reply_cache
+from storm_core.evaluation import evaluation_cache
 notes = open(sys.argv.pop(1), "a", buffering=1)
-reply_cache.SECONDS_BETWEEN_PARTS = 0.0
-ask = reply_cache.ReplyCache.ask
+evaluation_cache.SECONDS_BETWEEN_PARTS = 0.0
+ask = evaluation_cache.ReplyCache.ask
 def noted(self, question, compute):
     def answer():
         replies = compute()
@@ -34,7 +34,7 @@ def noted(self, question, compute):
         time.sleep(0.03)
         return replies
     return ask(self, question, answer)
-reply_cache.ReplyCache.ask = noted
+evaluation_cache.ReplyCache.ask = noted
 sys.exit(main())
 """
 
@@ -80,7 +80,7 @@ def test_killed_run_goes_on_to_the_same_bytes(
         return ask(kept, question, answer)
 
     monkeypatch.setattr(ReplyCache, "ask", noted)
-    monkeypatch.setattr(reply_cache, "SECONDS_BETWEEN_PARTS", 0.0)
+    monkeypatch.setattr(evaluation_cache, "SECONDS_BETWEEN_PARTS", 0.0)
     with pytest.raises(KilledError):
         main(arguments(tiny_llama, many, tmp_path / "resumed"))
     assert main(arguments(tiny_llama, many, tmp_path / "resumed")) == 0

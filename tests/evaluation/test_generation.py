@@ -9,8 +9,8 @@ import torch
 
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
+from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.evaluation.generation import greedy_replies, stop_tokens
-from storm_core.evaluation.reply_cache import ReplyCache
 from storm_core.stores.partial_results import DirectoryPartialResults
 
 PROMPTS = ["short", "The quick brown fox jumps over the lazy dog.", "How easy is it to learn?", "a b c d e f g h i j"]

@@ -9,8 +9,8 @@ import torch
 
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
+from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.evaluation.harness import measure_task
-from storm_core.evaluation.reply_cache import ReplyCache
 from storm_core.evaluation.suite import LmEval, Questions, Seeds
 from storm_core.stores.partial_results import DirectoryPartialResults
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from storm_core.examples.words import WordHashes
 from storm_core.records import Example, Message, make_example
 from storm_core.sources.deduplication.near_duplicates import (
-    Signatures,
+    MinHashSketch,
     band_keys,
     band_shape,
     enter,
@@ -17,7 +17,7 @@ from storm_core.sources.ingest import shingles_of
 
 PERMUTATIONS, THRESHOLD = 128, 0.8
 BANDS = band_shape(PERMUTATIONS, THRESHOLD)
-SKETCH = Signatures(PERMUTATIONS)
+SKETCH = MinHashSketch(PERMUTATIONS)
 
 
 def sets(seed: int, *sizes: tuple[int, int]) -> list["np.ndarray[tuple[int], np.dtype[np.uint64]]"]:

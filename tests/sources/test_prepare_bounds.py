@@ -127,7 +127,6 @@ def test_without_near_duplicates_to_drop_no_signatures_are_made(
     write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("storm_core.sources.stage.Signatures")
-    monkeypatch.delattr("storm_core.sources.ingest.Signatures")
     monkeypatch.delattr("storm_core.sources.ingest.shingles_of")
     write_jsonl("chat.jsonl", [chat_row("Same"), chat_row("Same!"), chat_row("Same")])
     prepare("chat=messages:chat.jsonl", drop_near_duplicates=False)

@@ -31,18 +31,18 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MOST_COMPARED = 500
 
 
-class Signatures:
+class MinHashSketch:
     """Makes MinHash signatures, (P,) of uint32 each."""
 
     def __init__(self, permutations: int) -> None:
         from datasketch import MinHash
 
-        self._model = MinHash(num_perm=permutations, seed=_SEED, hashfunc=_whole_array, scheme="affine32")
+        self._model = MinHash(num_perm=permutations, seed=_SEED, hashfunc=lambda hashes: hashes, scheme="affine32")
 
     def of(self, shingles_S: "NDArray[np.uint64]") -> "NDArray[np.uint32]":
         """The signature of a set of hashed shingles."""
         self._model.clear()
-        # datasketch hashes one value at a time; an array given as the one value is hashed as a whole.
+        # datasketch hashes one value at a time: here the one value is the array of all hashes.
         self._model.update_batch([(shingles_S >> np.uint64(32)).astype(np.uint32)])
         signature: NDArray[np.uint32] = self._model.hashvalues
         return signature
@@ -122,7 +122,3 @@ def _members(keys_MB: "NDArray[np.uint32]") -> "tuple[NDArray[np.int64], NDArray
         buckets.append(bucket_M[shared] + total)
         total += len(size)
     return np.concatenate(examples), np.concatenate(buckets)
-
-
-def _whole_array(values: Iterable[int]) -> Iterable[int]:
-    return values

@@ -1,6 +1,6 @@
 """The signatures of examples, on disk until candidates are compared, and the keys of their bands, in memory.
 
-M: examples. P: permutations. B: bands.
+M: examples. P: permutations. B: bands. S: shingles of an example.
 """
 
 from array import array
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from storm_core.sources.deduplication.near_duplicates import band_keys, band_shape
+from storm_core.sources.deduplication.near_duplicates import MinHashSketch, band_keys, band_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,22 +22,20 @@ class Signatures:
 
     def __init__(self, signature_file: Path, permutations: int, threshold: float) -> None:
         self._signature_file = signature_file
+        self._sketch = MinHashSketch(permutations)
         self._permutations = permutations
         self._bands = band_shape(permutations, threshold)
         self._has_signature = array("B")
         self._pending: list[NDArray[np.uint32]] = []
         self._keys: list[NDArray[np.uint32]] = []
-        self._stream = signature_file.open("wb")
 
-    def close(self) -> None:
-        """Write out what is pending and close the file."""
-        self._flush()
-        self._stream.close()
-
-    def add(self, signature_P: "NDArray[np.uint32] | None") -> None:
-        """Note the signature of the next example; None where it is not to be compared with others."""
-        self._has_signature.append(signature_P is not None)
-        self._pending.append(np.zeros(self._permutations, dtype=np.uint32) if signature_P is None else signature_P)
+    def add(self, shingles_S: "NDArray[np.uint64]") -> None:
+        """Note the signature of the next example; one without shingles has none, and is not compared with others."""
+        has_signature = len(shingles_S) > 0
+        self._has_signature.append(has_signature)
+        self._pending.append(
+            self._sketch.of(shingles_S) if has_signature else np.zeros(self._permutations, dtype=np.uint32)
+        )
         if len(self._pending) == _PENDING_ROWS:
             self._flush()
 
@@ -56,13 +54,13 @@ class Signatures:
     def matrix(self) -> "NDArray[np.uint32]":
         """The signatures, (M, P), on disk."""
         self._flush()
-        self._stream.flush()
         shape = (len(self._has_signature), self._permutations)
         return np.memmap(self._signature_file, dtype=np.uint32, mode="r", shape=shape)
 
     def _flush(self) -> None:
         if self._pending:
             signatures = np.stack(self._pending)
-            self._stream.write(signatures.tobytes())
+            with self._signature_file.open("ab") as stream:
+                stream.write(signatures.tobytes())
             self._keys.append(band_keys(signatures, *self._bands))
             self._pending.clear()

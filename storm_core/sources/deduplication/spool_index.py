@@ -1,11 +1,10 @@
 """What the decisions over all examples need to know of each: a few bytes an example, so that millions fit.
 
-M: examples in the spool. P: permutations.
+M: examples in the spool.
 """
 
 from array import array
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,21 +27,10 @@ class SpoolIndex:
         self._ids = bytearray()
         self._sources = array("H")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.signatures:
-            self.signatures.close()
-
-    def add(self, identity: str, source: int, signature_P: "NDArray[np.uint32] | None") -> None:
-        """Note the next example; `signature_P` is None where it is not to be compared with others."""
+    def add(self, identity: str, source: int) -> None:
+        """Note the next example; its signature is added to `signatures` where there are any."""
         self._ids += bytes.fromhex(identity)
         self._sources.append(source)
-        if self.signatures:
-            self.signatures.add(signature_P)
 
     @property
     def ids(self) -> "NDArray[np.bytes_]":

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storm_core.errors import InputError
+from storm_core.errors import InputError, first_line
 from storm_core.sources.files.arrow_structure import check_structure
 from storm_core.sources.files.rows import MAX_ROW_BYTES, RawRow, Rejected, too_large
 
@@ -48,7 +48,7 @@ def _parquet_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator[
         parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         known = [column for column in columns if column in parquet.schema_arrow.names]
     except _DAMAGE as error:
-        raise InputError(f"{name} is not a readable Parquet file: {_first_line(error)}; fetch it again") from error
+        raise InputError(f"{name} is not a readable Parquet file: {first_line(error)}; fetch it again") from error
     with parquet:
         for group in range(parquet.num_row_groups):
             left = parquet.metadata.row_group(group).num_rows
@@ -58,7 +58,7 @@ def _parquet_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator[
                     left -= batch.num_rows
                     yield batch
             except _DAMAGE as error:
-                yield f"row group {group} is damaged: {_first_line(error)}", left
+                yield f"row group {group} is damaged: {first_line(error)}", left
 
 
 def _arrow_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator["pa.RecordBatch"]:
@@ -81,7 +81,7 @@ def _arrow_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator["p
                 for offset in range(0, chosen.num_rows, _BATCH_ROWS):
                     yield chosen.slice(offset, _BATCH_ROWS)
     except _DAMAGE as error:
-        raise InputError(f"{name} is not a readable Arrow file: {_first_line(error)}; fetch it again") from error
+        raise InputError(f"{name} is not a readable Arrow file: {first_line(error)}; fetch it again") from error
 
 
 def _check_end(name: str, stream: "pa.NativeFile", start: bytes) -> None:
@@ -130,7 +130,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

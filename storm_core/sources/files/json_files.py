@@ -1,5 +1,6 @@
 """Rows of JSON files: lines (`.jsonl`) or one array (`.json`), plain or gzipped, streamed with a bound on each row."""
 
+import codecs
 import gzip
 import json
 import re
@@ -14,8 +15,6 @@ from storm_core.sources.files.rows import MAX_ROW_BYTES, RawRow, Rejected, too_l
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 _BLOCK_BYTES = 1 << 20
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 # What decides where an element of an array ends.
 _MARK = re.compile(rb'["\\\[\]{},]')
 
@@ -63,11 +62,11 @@ def _open(name: str, file: Path) -> Iterator[IO[bytes]]:
 def _peek(name: str, stream: IO[bytes]) -> bytes:
     """The first bytes of the stream, which is left behind a byte order mark if there is one."""
     start = stream.read(_BLOCK_BYTES)
-    if encoding := _OTHER_ENCODINGS.get(start[:2]):
-        raise InputError(f"{name} is in {encoding}; convert it to UTF-8")
-    marked = start.startswith(_BYTE_ORDER_MARK)
-    stream.seek(len(_BYTE_ORDER_MARK) if marked else 0)
-    return start[len(_BYTE_ORDER_MARK) :] if marked else start
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{name} is in UTF-16; convert it to UTF-8")
+    unmarked = start.removeprefix(codecs.BOM_UTF8)
+    stream.seek(len(start) - len(unmarked))
+    return unmarked
 
 
 def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:

@@ -80,9 +80,8 @@ def _chosen(row: Mapping[str, Any]) -> list[Turn]:
     """The conversation with the better answer; `chosen` may hold all of it, or only what follows `prompt`."""
     prompt = row.get("prompt")
     before = read_turns("prompt", prompt) if isinstance(prompt, list) else []
-    if isinstance(row["chosen"], str):
-        return [*(before or [_question(row)]), Turn(role="assistant", text=row["chosen"])]
-    turns = read_turns("chosen", row["chosen"])
+    chosen = row["chosen"]
+    turns = [Turn(role="assistant", text=chosen)] if isinstance(chosen, str) else read_turns("chosen", chosen)
     if any(turn.role == "user" for turn in turns):
         return turns
     return [*(before or [_question(row)]), *turns]

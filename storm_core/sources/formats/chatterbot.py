@@ -48,7 +48,8 @@ def _category(file: Path, categories: yaml.Node | None) -> str:
         return ""
     if not isinstance(categories, yaml.SequenceNode) or not isinstance(categories.value[0], yaml.ScalarNode):
         raise InputError(f"{file}: categories is not a list of names; write it as in `categories: [AI]`")
-    return _scalars(categories)[0]
+    category: str = categories.value[0].value
+    return category
 
 
 def _conversations(file: Path, corpus: dict[str, yaml.Node]) -> list[yaml.Node]:
@@ -64,7 +65,7 @@ def _to_row(place: str, conversation: yaml.Node, category: str) -> Row | Rejecte
         return Rejected(place=place, reason="the conversation is not a list of turns")
     if not all(isinstance(turn, yaml.ScalarNode) for turn in conversation.value):
         return Rejected(place=place, reason="a turn is not text; does it need quotes?")
-    turns = _scalars(conversation)
+    turns = [turn.value for turn in conversation.value]
     answered = len(turns) - len(turns) % 2
     if not answered:
         return Rejected(place=place, reason="no answer in the conversation")
@@ -74,7 +75,3 @@ def _to_row(place: str, conversation: yaml.Node, category: str) -> Row | Rejecte
     )
     meta = {"category": category}
     return Row(place=place, messages=messages, meta=meta if answered == len(turns) else {**meta, "unanswered_turns": 1})
-
-
-def _scalars(node: yaml.Node) -> list[str]:
-    return [child.value for child in node.value]

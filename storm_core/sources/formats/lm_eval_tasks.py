@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from storm_core.artifacts import Artifact
-from storm_core.errors import InputError
+from storm_core.errors import InputError, first_line
 from storm_core.records import Message
 from storm_core.sources.files.rows import QUESTIONS, TEXTS, Rejected, Row
 from storm_core.sources.formats.lm_eval_documents import questions_of, texts_of
@@ -30,7 +30,7 @@ def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
         try:
             documents = list(task.eval_docs)
         except (ConnectionError, OSError, ValueError) as error:
-            raise InputError(f"the data of {name} cannot be had: {_first_line(error)}") from error
+            raise InputError(f"the data of {name} cannot be had: {first_line(error)}") from error
         for number, document in enumerate(documents, start=1):
             yield _to_row(f"{name}:{number}", task, document)
 
@@ -45,7 +45,7 @@ def _load(path: str) -> dict[str, "Task"]:
     try:
         loaded: dict[str, Task] = tasks.load(path)["tasks"]
     except (ConnectionError, OSError, ValueError) as error:
-        raise InputError(f"the data of {path} cannot be had: {_first_line(error)}") from error
+        raise InputError(f"the data of {path} cannot be had: {first_line(error)}") from error
     return loaded
 
 
@@ -77,7 +77,3 @@ def _replies(task: "Task", document: Any) -> list[str]:
         return [str(choice) for choice in task.doc_to_choice(document)]
     target = task.doc_to_target(document)
     return [str(each) for each in target] if isinstance(target, list) else [str(target)]
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

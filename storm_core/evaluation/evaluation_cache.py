@@ -1,5 +1,9 @@
-"""Replies of a model that an unfinished evaluation has already, so that its next attempt continues after them."""
+"""What an unfinished evaluation has already, as partial results, so that its next attempt continues after it.
 
+Of finished benchmarks it is the measurement, of an unfinished one the replies of the model.
+"""
+
+import dataclasses
 import hashlib
 import json
 import tempfile
@@ -8,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from storm_core.evaluation.scores import Measurement, Sample, Score
 from storm_core.progress import report
 from storm_core.stores.partial_results import PartialResults
 
@@ -30,7 +35,7 @@ class ReplyCache:
         self._last = time.monotonic()
         names = [name for name in partial_results.names() if name.startswith(self._prefix)]
         for name in names:
-            self._known |= read_json(partial_results, name) or {}
+            self._known |= _read_json(partial_results, name) or {}
         numbers = [int(name.removeprefix(self._prefix).removesuffix(".json")) for name in names]
         self._next = max(numbers, default=-1) + 1
         if self._known:
@@ -48,20 +53,38 @@ class ReplyCache:
     def keep(self) -> None:
         """Make a part of the replies that are in none yet."""
         if self._unkept:
-            keep_json(self._partial_results, f"{self._prefix}{self._next:05d}.json", self._unkept)
+            _keep_json(self._partial_results, f"{self._prefix}{self._next:05d}.json", self._unkept)
             self._next += 1
             self._unkept = {}
         self._last = time.monotonic()
 
 
-def read_json(partial_results: PartialResults, name: str) -> Any:
+def keep_measurement(partial_results: PartialResults, benchmark: str, measurement: Measurement) -> None:
+    """Store the measurement as the part `<benchmark>/measurement.json`."""
+    _keep_json(partial_results, f"{benchmark}/measurement.json", dataclasses.asdict(measurement))
+
+
+def read_measurement(partial_results: PartialResults, benchmark: str) -> Measurement | None:
+    """The measurement that `keep_measurement` stored, or None."""
+    stored = _read_json(partial_results, f"{benchmark}/measurement.json")
+    if stored is None:
+        return None
+    return Measurement(
+        metric=stored["metric"],
+        score=Score(**stored["score"]),
+        samples=tuple(Sample(**sample) for sample in stored["samples"]),
+        others={name: Score(**score) for name, score in stored["others"].items()},
+    )
+
+
+def _read_json(partial_results: PartialResults, name: str) -> Any:
     """The JSON value in the part `name`, or None where it is absent or was altered."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "part.json"
         return json.loads(file.read_text(encoding="utf-8")) if partial_results.fetch(name, file) else None
 
 
-def keep_json(partial_results: PartialResults, name: str, value: Any) -> None:
+def _keep_json(partial_results: PartialResults, name: str, value: Any) -> None:
     """Store a JSON value as the part `name`; numbers come back bit by bit, infinite ones included."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "part.json"

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storm_core.evaluation import reply_cache
-from storm_core.evaluation.measurement_cache import keep_measurement, read_measurement
-from storm_core.evaluation.reply_cache import ReplyCache
+from storm_core.evaluation import evaluation_cache
+from storm_core.evaluation.evaluation_cache import ReplyCache, keep_measurement, read_measurement
 from storm_core.evaluation.resumable_model import cut
 from storm_core.evaluation.scores import Measurement, Sample, Score
 from storm_core.stores.partial_results import DirectoryPartialResults
@@ -44,7 +43,7 @@ def test_replies_become_a_part_once_enough_time_has_passed(
     kept = ReplyCache(partial_results, "quiz")
     kept.ask(["a"], lambda: ["yes"])
     assert partial_results.names() == ()
-    monkeypatch.setattr(reply_cache, "SECONDS_BETWEEN_PARTS", 0.0)
+    monkeypatch.setattr(evaluation_cache, "SECONDS_BETWEEN_PARTS", 0.0)
     kept.ask(["b"], lambda: ["no"])
     assert partial_results.names() == ("quiz/replies-00000.json",)
     assert ReplyCache(partial_results, "quiz").ask(["a"], refuse) == ["yes"]
