@@ -7,7 +7,8 @@ from html import escape
 
 # More rows would push what a person wrote out of sight; the whole lies in the result's table.
 ROWS_SHOWN = 20
-_CELL = 'style="text-align: left; vertical-align: top"'
+# Notebooks align cells to the right, as numbers are.
+_LEFT = ' style="text-align: left"'
 _KILO = 1000
 
 
@@ -36,9 +37,9 @@ class Panel:
 
     def to_html(self) -> str:
         """An HTML table; every text in it is escaped."""
-        head = "".join(f"<th {_CELL}>{escape(name)}</th>" for name in self.header)
+        head = "".join(f"<th{_LEFT}>{escape(name)}</th>" for name in self.header)
         rows = [
-            "<tr>" + "".join(f"<td {_CELL}>{escape(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>" + "".join(f"<td{_LEFT}>{escape(cell)}</td>" for cell in row) + "</tr>"
             for row in self.rows[:ROWS_SHOWN]
         ]
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -72,7 +73,7 @@ def number_in_words(name: str, value: float) -> str:
         return f"{value:.2f}°"
     if name.endswith("_fraction"):
         return percent(value)
-    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def bytes_in_words(count: float) -> str:

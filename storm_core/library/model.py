@@ -10,7 +10,7 @@ from storm_core.stores.references import open_reference
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Model(Displayed):
-    """A checkpoint that a stage wrote. Wherever a path or a model is wanted it stands for its files.
+    """A checkpoint that a stage wrote. The functions of this library, and `Path`, take it for its directory.
 
     Attributes:
         directory: the output; what names the model to `storm` and to the functions of this library.

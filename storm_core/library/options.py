@@ -23,18 +23,19 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def with_options(stage: Stage) -> Callable[[Method], Method]:
     """Make a function of a bound method whose `**options` are those of `stage`: its signature and help name them.
 
-    The function takes a list for an option that is a tuple, and raises TypeError for an option that there is not.
+    The function takes what Python has for an option's type: a list for a tuple, 1 for 1.0. It raises TypeError for an
+    option that there is not.
     """
 
     def decorate(method: Method) -> Method:
         signature = _signature(method, stage.config)
-        options = {field.name for field in dataclasses.fields(stage.config)}
+        types = typing.get_type_hints(stage.config)
 
         @functools.wraps(method)
         def function(*given: Any, **named: Any) -> Any:
             _refuse_unknown(function.__name__, named, list(signature.parameters))
-            lists = {name for name, value in named.items() if name in options and isinstance(value, list)}
-            return method(*given, **{**named, **{name: tuple(named[name]) for name in lists}})
+            signature.bind(*given, **named)  # raises TypeError where an argument is missing or options have no name
+            return method(*given, **{name: _as_typed(types.get(name), value) for name, value in named.items()})
 
         function.__qualname__ = function.__name__
         function.__doc__ = "\n".join([inspect.getdoc(method) or "", "", "Options:", *_help(stage.config)])
@@ -64,6 +65,13 @@ def _signature(method: Callable[..., Any], config: type[StageConfig]) -> inspect
 def _help(config: type[StageConfig]) -> list[str]:
     types = typing.get_type_hints(config)
     return [f"    {field.name}: {describe_option(field, types[field.name])}" for field in dataclasses.fields(config)]
+
+
+def _as_typed(kind: Any, value: Any) -> Any:
+    """The value as the command line would have read it, so that equal options make equal bytes and equal keys."""
+    if kind is float and type(value) is int:
+        return float(value)
+    return tuple(value) if isinstance(value, list) and typing.get_origin(kind) is tuple else value
 
 
 def _refuse_unknown(function: str, named: dict[str, Any], known: Sequence[str]) -> None:

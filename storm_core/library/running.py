@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic
 
-from storm_core.artifacts import Manifest
+from storm_core.artifacts import MANIFEST_NAME, Manifest, read_manifest
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
 from storm_core.execution import execute
@@ -42,10 +42,11 @@ class Runner(Generic[Options]):
             StoreError: the store cannot be used.
         """
         disable_telemetry()
-        (name,) = self._stage.outputs
+        (written,) = self._stage.outputs
         config = self._config(*positional, **options)
         given = {name: [reference_to(value)] for name, value in inputs.items() if value is not None}
-        return execute(self._stage, config, given, {name: output}, {}).manifests[name]
+        execute(self._stage, config, given, {written: output}, {})
+        return read_manifest(output / MANIFEST_NAME)
 
 
 def reference_to(given: Reference) -> str:
