@@ -62,7 +62,7 @@ def test_missing_argument_and_option_without_its_name_are_refused(tmp_path: Path
     with pytest.raises(TypeError, match="missing a required argument: 'output'"):
         storm.quantize(tmp_path)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="too many positional arguments"):
-        storm.scan(tmp_path, tmp_path, 25)  # type: ignore[misc]
+        storm.scan(tmp_path, tmp_path, 25)  # type: ignore[call-arg]
 
 
 def test_wrong_value_is_refused_by_name_before_anything_is_read(tmp_path: Path) -> None:
