@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import storm_core
 from storm_core import __version__
 from storm_core.code_identity import MACHINERY, code_identity, data_files
 from storm_core.config import StageConfig
@@ -67,10 +68,30 @@ def test_release_changes_no_key(copy: PackageCopy, original: dict[str, str]) -> 
     assert copy.changed(original) == set()
 
 
-def test_the_module_that_holds_the_version_holds_nothing_else() -> None:
-    documentation, version = ast.parse((ROOT / "__init__.py").read_text()).body
-    assert isinstance(documentation, ast.Expr)
-    assert ast.unparse(version) == f"__version__ = '{__version__}'"
+def test_edit_of_what_a_person_imports_changes_no_key(copy: PackageCopy, original: dict[str, str]) -> None:
+    copy.append("__init__.py", "_MODULES['swap'] = 'storm_core.library.interpolation'\n")
+    for file in (copy.package / "library").glob("*.py"):
+        copy.append(f"library/{file.name}", COMMENT)
+    assert copy.changed(original) == set()
+
+
+def test_of_the_package_itself_its_modules_take_nothing_but_the_version() -> None:
+    """It is no part of any key, so nothing that decides a result may come through it."""
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "storm_core":
+                modules = {file.stem for file in ROOT.iterdir()}
+                assert {alias.name for alias in node.names} <= {"__version__", *modules} - set(storm_core._MODULES), (
+                    path
+                )
+            if isinstance(node, ast.Import):
+                assert all(alias.name != "storm_core" for alias in node.names), path
+    assert not {path.stem for path in ROOT.iterdir()} & set(storm_core._MODULES)
+
+
+def test_no_stage_imports_what_a_person_does() -> None:
+    for verb in STAGES:
+        assert not [name for name in modules_of(verb) if name.startswith("storm_core.library")], verb
 
 
 @pytest.mark.parametrize(

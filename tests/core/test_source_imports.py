@@ -93,6 +93,7 @@ def test_no_module_is_imported_by_a_name_that_the_walk_cannot_see() -> None:
     for path in ROOT.rglob("*.py"):
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         called = {ast.unparse(call.func).rpartition(".")[2] for call in calls}
-        # These two import what the declarations of the stages name, where the walk begins.
-        declared = path.name in ("stage.py", "stages.py")
+        # These two import what the declarations of the stages name, where the walk begins. From the package itself
+        # modules take the version and nothing that it imports; tests/core/test_code_identity.py holds them to that.
+        declared = path.name in ("stage.py", "stages.py") or path == ROOT / "__init__.py"
         assert declared or not called & {"import_module", "__import__", "run_module"}, path
