@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from storm_core import __version__
-from storm_core.artifacts import MANIFEST_NAME, Manifest, read_manifest, seal, write_manifest
+from storm_core.artifacts import seal
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
+from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stage import Inputs, Stage
 from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults

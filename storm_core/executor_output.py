@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from storm_core.artifacts import Manifest
 from storm_core.errors import InputError
+from storm_core.manifest import Manifest
 
 # The type of the artifact whose metadata KFP's UI shows as numbers. What is no number would be shown as 0.0.
 METRICS_TYPE = "system.Metrics"

@@ -4,8 +4,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from storm_core.artifacts import MANIFEST_NAME, Artifact, Manifest, check_relative_path, content_digest, write_manifest
+from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
+from storm_core.manifest import MANIFEST_NAME, Manifest, check_relative_path, content_digest, write_manifest
 from storm_core.progress import answer
 from storm_core.stores.file_artifact import copy_files
 from storm_core.stores.references import open_reference, reference_manifest, required_store, stored_artifact

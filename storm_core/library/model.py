@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from storm_core.artifacts import Manifest
 from storm_core.library.display import Displayed, Panel, bytes_in_words, number_in_words
+from storm_core.manifest import Manifest
 from storm_core.stores.references import open_reference
 
 

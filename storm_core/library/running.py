@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic
 
-from storm_core.artifacts import MANIFEST_NAME, Manifest, read_manifest
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.library.model import Model
 from storm_core.library.options import Options
+from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest
 from storm_core.stage import Stage
 from storm_core.telemetry import disable_telemetry
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from storm_core.artifacts import MANIFEST_NAME, Manifest, read_manifest, verify, write_manifest
+from storm_core.artifacts import verify
 from storm_core.errors import InputError
+from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stores.events import Observer, ignore
 from storm_core.stores.file_locks import FileLock, alone, share, try_alone, wait_alone

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from storm_core.artifacts import FileEntry, hash_file
+from storm_core.artifacts import hash_file
 from storm_core.errors import InputError, StoreError
+from storm_core.manifest import FileEntry
 from storm_core.stores.events import Observer
 from storm_core.stores.locations import S3Location
 from storm_core.stores.s3_client import CONNECTIONS, code_of, errors_in_words, is_missing, reading_again

@@ -5,17 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from storm_core.artifacts import (
-    MANIFEST_NAME,
-    Artifact,
-    Manifest,
-    check_relative_path,
-    is_whole,
-    open_directory,
-    read_manifest,
-    verify,
-)
+from storm_core.artifacts import Artifact, is_whole, open_directory, verify
 from storm_core.errors import InputError
+from storm_core.manifest import MANIFEST_NAME, Manifest, check_relative_path, read_manifest
 from storm_core.stores.locations import FileLocation
 
 

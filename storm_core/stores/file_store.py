@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from storm_core.artifacts import MANIFEST_NAME, Manifest, is_whole, verify, write_manifest
+from storm_core.artifacts import is_whole, verify
+from storm_core.manifest import MANIFEST_NAME, Manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stores.file_artifact import FileArtifact, copy_files
 from storm_core.stores.inventory import Leftover, ListedFile, Place, group_files, modified_at

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from storm_core.artifacts import Manifest
 from storm_core.errors import InputError
+from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Place
 from storm_core.stores.layout import split_location
 from storm_core.stores.lineage import Lineage

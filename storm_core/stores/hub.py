@@ -16,8 +16,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storm_core.artifacts import Artifact, FileEntry, Manifest, check_relative_path, content_digest, hash_file
+from storm_core.artifacts import Artifact, hash_file
 from storm_core.errors import InputError, StoreError
+from storm_core.manifest import FileEntry, Manifest, check_relative_path, content_digest
 from storm_core.progress import progress, report, shows_bars
 from storm_core.stores.locations import HubLocation
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from storm_core.artifacts import MANIFEST_NAME
+from storm_core.manifest import MANIFEST_NAME
 from storm_core.stores.layout import artifact_location, split_file_name
 from storm_core.stores.locations import L, StoreLocation
 

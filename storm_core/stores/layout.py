@@ -7,7 +7,7 @@ unfinished runs have finished.
 
 import re
 
-from storm_core.artifacts import check_relative_path
+from storm_core.manifest import check_relative_path
 from storm_core.stores.locations import HubLocation, L, Location, StoreLocation
 
 _DIGEST = "[0-9a-f]{64}"

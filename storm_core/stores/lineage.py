@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from storm_core.artifacts import Manifest
 from storm_core.errors import InputError
+from storm_core.manifest import Manifest
 from storm_core.stores.store import Store
 
 

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-from storm_core.artifacts import check_relative_path, hash_file
+from storm_core.artifacts import hash_file
+from storm_core.manifest import check_relative_path
 from storm_core.progress import report
 
 _STORED_NAME = re.compile(r"(?P<name>.+)\.(?P<sha256>[0-9a-f]{64})")

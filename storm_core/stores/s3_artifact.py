@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from storm_core.artifacts import MANIFEST_NAME, Artifact, FileEntry, Manifest, check_relative_path, parse_manifest
+from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
+from storm_core.manifest import MANIFEST_NAME, FileEntry, Manifest, check_relative_path, parse_manifest
 from storm_core.progress import byte_progress
 from storm_core.stores.cache import Cache
 from storm_core.stores.downloads import RANGE_BYTES, Downloader

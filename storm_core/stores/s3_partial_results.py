@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storm_core.artifacts import FileEntry, check_relative_path, hash_file
+from storm_core.artifacts import hash_file
 from storm_core.errors import InputError
+from storm_core.manifest import FileEntry, check_relative_path
 from storm_core.progress import report
 from storm_core.stores.downloads import Downloader
 from storm_core.stores.events import Observer

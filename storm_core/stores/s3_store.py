@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from storm_core.artifacts import Manifest
+from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Leftover, Place, group_files
 from storm_core.stores.layout import artifact_location, parts_location, result_location
 from storm_core.stores.locations import S3Location

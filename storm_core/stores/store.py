@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from storm_core.artifacts import Artifact, Manifest
+from storm_core.artifacts import Artifact
+from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Leftover, Place
 from storm_core.stores.locations import StoreLocation
 from storm_core.stores.partial_results import PartialResults

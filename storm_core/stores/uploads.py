@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from storm_core.artifacts import FileEntry
 from storm_core.errors import InputError, StoreError
+from storm_core.manifest import FileEntry
 from storm_core.stores.events import Observer
 from storm_core.stores.locations import S3Location
 from storm_core.stores.multipart import (

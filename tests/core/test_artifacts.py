@@ -5,8 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storm_core.artifacts import MANIFEST_NAME, check_relative_path, open_directory, seal
+from storm_core.artifacts import open_directory, seal
 from storm_core.errors import InputError
+from storm_core.manifest import MANIFEST_NAME, check_relative_path
 
 
 def make_artifact(directory: Path, files: dict[str, bytes]) -> Path:

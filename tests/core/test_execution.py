@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from storm_core import __version__
-from storm_core.artifacts import MANIFEST_NAME, open_directory
+from storm_core.artifacts import open_directory
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig, option
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
+from storm_core.manifest import MANIFEST_NAME
 from storm_core.stage import Input, Inputs, Output, Results, Stage, Value
 from storm_core.stores.file_locks import try_directory
 from storm_core.stores.references import open_reference

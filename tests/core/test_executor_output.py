@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from storm_core.artifacts import read_manifest
 from storm_core.cli import main
+from storm_core.manifest import read_manifest
 
 
 def listed(name: str, kind: str) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.artifacts import MANIFEST_NAME, open_directory, read_manifest
+from storm_core.artifacts import open_directory
 from storm_core.cli import main
+from storm_core.manifest import MANIFEST_NAME, read_manifest
 from storm_core.records import read_examples
 from storm_core.stores.references import open_reference, open_store
 

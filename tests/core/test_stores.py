@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.artifacts import open_directory, read_manifest, seal, write_manifest
+from storm_core.artifacts import open_directory, seal
 from storm_core.errors import InputError
+from storm_core.manifest import read_manifest, write_manifest
 from storm_core.stores.file_store import FileStore
 from storm_core.stores.locations import FileLocation
 from storm_core.stores.references import open_reference, store_from_environment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.artifacts import read_manifest
+from storm_core.manifest import read_manifest
 
 # The command itself, with a note of each update that it makes.
 COMMAND = """

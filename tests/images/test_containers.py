@@ -12,9 +12,9 @@ import pytest
 
 from components import images
 from storm_core import __version__
-from storm_core.artifacts import read_manifest
 from storm_core.cli import main as storm
 from storm_core.code_identity import code_identity
+from storm_core.manifest import read_manifest
 from storm_core.stages import load_stage
 
 pytestmark = pytest.mark.docker

@@ -18,7 +18,7 @@ from docker.types import Mount
 from components.images import CORE, TRAINING
 from pipelines import services
 from pipelines.s3_server import S3Server
-from storm_core.artifacts import read_manifest
+from storm_core.manifest import read_manifest
 from storm_core.stores.s3_client import make_client
 from tests.pipelines.conftest import ROOT, artifacts, run, run_command
 

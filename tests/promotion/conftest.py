@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storm_core.artifacts import MANIFEST_NAME, read_manifest, seal
+from storm_core.artifacts import seal
 from storm_core.execution import execute
+from storm_core.manifest import MANIFEST_NAME, read_manifest
 from storm_core.promotion.config import GATE, GateConfig
 
 Benchmarks = Mapping[str, Sequence[float]]

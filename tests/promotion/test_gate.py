@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from storm_core.artifacts import MANIFEST_NAME, open_directory, seal
+from storm_core.artifacts import open_directory, seal
 from storm_core.cli import main
 from storm_core.errors import InputError
 from storm_core.execution import execute
+from storm_core.manifest import MANIFEST_NAME
 from storm_core.promotion.config import GATE, GateConfig
 from storm_core.promotion.rules import load_rules, parse_rules
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from storm_core.artifacts import MANIFEST_NAME, open_directory
+from storm_core.artifacts import open_directory
 from storm_core.cli import main
 from storm_core.errors import InputError
 from storm_core.execution import execute
+from storm_core.manifest import MANIFEST_NAME
 from storm_core.reporting.config import REPORT, ReportConfig
 
 SECTIONS = ("results", "gate", "curation", "judge", "scan", "training", "benchmarks", "registry", "lineage")

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from storm_core.artifacts import Artifact, Manifest
+from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.examples.words import WordHashes
+from storm_core.manifest import Manifest
 from storm_core.records import Message, make_example
 from storm_core.sources.decontamination.held_out import HeldOut
 from storm_core.sources.files.rows import Row

@@ -16,8 +16,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from storm_core.artifacts import FileEntry, Manifest, content_digest, hash_file, list_files, seal
+from storm_core.artifacts import hash_file, list_files, seal
 from storm_core.errors import InputError, StoreError
+from storm_core.manifest import FileEntry, Manifest, content_digest
 from storm_core.stores.cache import Cache
 from storm_core.stores.events import Observer, ignore
 from storm_core.stores.locations import S3Location

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.artifacts import MANIFEST_NAME, open_directory, read_manifest, write_manifest
+from storm_core.artifacts import open_directory
+from storm_core.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from storm_core.stores.references import reference_manifest
 from tests.stores.conftest import Storm, digest_in, make
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.artifacts import FileEntry, Manifest, content_digest, seal
+from storm_core.artifacts import seal
 from storm_core.errors import InputError
+from storm_core.manifest import FileEntry, Manifest, content_digest
 from storm_core.stores.cache import Cache, cache_from_environment
 
 SIZE = 1000

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.artifacts import FileEntry, content_digest, parse_manifest
 from storm_core.errors import InputError
+from storm_core.manifest import FileEntry, content_digest, parse_manifest
 from tests.stores.conftest import S3Place
 from tests.stores.crashing import PART_BYTES, Work, digest_of, open_artifact, publish, seal_tree
 from tests.stores.fault_proxy import FaultProxy, flip

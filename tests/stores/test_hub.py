@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from storm_core.artifacts import MANIFEST_NAME, Artifact, content_digest, open_directory, read_manifest
+from storm_core.artifacts import Artifact, open_directory
 from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.cli import main
 from storm_core.errors import InputError, StoreError
+from storm_core.manifest import MANIFEST_NAME, content_digest, read_manifest
 from storm_core.stores.hub import open_hub
 from storm_core.stores.locations import HubLocation
 from storm_core.stores.uris import parse_uri

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from storm_core.artifacts import FileEntry, Manifest, content_digest, parse_manifest
 from storm_core.errors import InputError
+from storm_core.manifest import FileEntry, Manifest, content_digest, parse_manifest
 from storm_core.stores.locations import FileLocation, HubLocation, Location, S3Location
 from storm_core.stores.uris import parse_uri
 
