@@ -15,7 +15,7 @@ from storm_core.manifest import MANIFEST_NAME, Manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stores.file_artifact import FileArtifact, copy_files
 from storm_core.stores.inventory import Leftover, ListedFile, Place, group_files, modified_at
-from storm_core.stores.layout import artifact_location, parts_location, result_location
+from storm_core.stores.layout import artifact_location, partial_results_location, result_location
 from storm_core.stores.locations import FileLocation
 from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults
 from storm_core.stores.staging import StagingArea
@@ -85,7 +85,7 @@ class FileStore:
 
     def partial_results(self, key: str) -> PartialResults:
         """The partial results of unfinished work under `key`."""
-        return DirectoryPartialResults(parts_location(self.location).path / key)
+        return DirectoryPartialResults(partial_results_location(self.location).path / key)
 
     def places(self) -> Iterator[Place]:
         """Every artifact's place, sorted."""
@@ -98,6 +98,6 @@ class FileStore:
 
     def leftovers(self) -> Iterator[Leftover]:
         """Partial results of unfinished runs. Staging directories of dead processes are swept when the next is made."""
-        for path in sorted(parts_location(self.location).path.glob("*")):
+        for path in sorted(partial_results_location(self.location).path.glob("*")):
             newest = max(modified_at(inner) for inner in (path, *path.rglob("*")))
-            yield Leftover(what=f"parts {path}", modified=newest, remove=DirectoryPartialResults(path).clear)
+            yield Leftover(what=f"partial results {path}", modified=newest, remove=DirectoryPartialResults(path).clear)

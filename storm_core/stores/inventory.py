@@ -42,7 +42,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """Something that unfinished work left: parts, an upload that was not completed, a staging directory.
+    """Something that unfinished work left: partial results, an upload that was not completed, a staging directory.
 
     Attributes:
         what: kind and place of it, in words.

@@ -47,6 +47,6 @@ def result_location(store: L, key: str) -> L:
     return store.below(".results", f"{key}.json")
 
 
-def parts_location(store: L) -> L:
+def partial_results_location(store: L) -> L:
     """Where the store keeps the partial results of runs, those of each below its key."""
     return store.below(".parts")

@@ -1,4 +1,4 @@
-"""What unfinished work has left in a bucket: parts of runs, and uploads that were not completed."""
+"""What unfinished work has left in a bucket: partial results of runs, and uploads that were not completed."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,19 +13,21 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def part_leftovers(client: "S3Client", parts: S3Location) -> Iterator[Leftover]:
-    """The parts below `parts`, those of one run together.
+def partial_result_leftovers(client: "S3Client", partial_results: S3Location) -> Iterator[Leftover]:
+    """What lies below `partial_results`, that of one run together.
 
     Raises:
         StoreError: the store cannot be used.
     """
     newest: dict[str, datetime] = {}
-    for listed in list_objects(client, parts):
+    for listed in list_objects(client, partial_results):
         key = listed.name.partition("/")[0]
         newest[key] = max(newest.get(key, listed.modified), listed.modified)
     for key, modified in newest.items():
-        place = parts.below(key)
-        yield Leftover(what=f"parts {place.uri}", modified=modified, remove=partial(delete_below, client, place))
+        place = partial_results.below(key)
+        yield Leftover(
+            what=f"partial results {place.uri}", modified=modified, remove=partial(delete_below, client, place)
+        )
 
 
 def upload_leftovers(client: "S3Client", store: S3Location) -> Iterator[Leftover]:

@@ -7,12 +7,12 @@ from typing import Any
 
 from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Leftover, Place, group_files
-from storm_core.stores.layout import artifact_location, parts_location, result_location
+from storm_core.stores.layout import artifact_location, partial_results_location, result_location
 from storm_core.stores.locations import S3Location
 from storm_core.stores.partial_results import PartialResults
 from storm_core.stores.s3_artifact import MAX_MANIFEST_BYTES, S3Access, S3Artifact
 from storm_core.stores.s3_client import errors_in_words, list_objects, read_object
-from storm_core.stores.s3_leftovers import part_leftovers, upload_leftovers
+from storm_core.stores.s3_leftovers import partial_result_leftovers, upload_leftovers
 from storm_core.stores.s3_partial_results import S3PartialResults
 
 
@@ -69,7 +69,7 @@ class S3Store:
 
     def partial_results(self, key: str) -> PartialResults:
         """The partial results of unfinished work under `key`."""
-        return S3PartialResults(self._client, parts_location(self.location).below(key), self.access.observe)
+        return S3PartialResults(self._client, partial_results_location(self.location).below(key), self.access.observe)
 
     def places(self) -> Iterator[Place]:
         """Every artifact below the store, finished or not.
@@ -81,5 +81,5 @@ class S3Store:
 
     def leftovers(self) -> Iterator[Leftover]:
         """The partial results of unfinished runs, and the uploads that were not completed."""
-        yield from part_leftovers(self._client, parts_location(self.location))
+        yield from partial_result_leftovers(self._client, partial_results_location(self.location))
         yield from upload_leftovers(self._client, self.location)

@@ -146,7 +146,7 @@ def test_broken_line_of_a_file_is_refused_with_its_place(tiny_llama: Path, tmp_p
 
 
 def test_rubrics_of_ones_own_are_asked(tiny_llama: Path, tmp_path: Path) -> None:
-    text = (Path(storm.__file__).parent / "judging/rubrics/educational_value.yaml").read_text()
+    text = (Path(storm.__file__).parent / "judging/wording/rubrics/educational_value.yaml").read_text()
     (tmp_path / "educational_value.yaml").write_text(text.replace("informative", "artistic"))
     own = storm.score(tiny_llama, TALKS, rubrics=tmp_path)
     usual = storm.score(tiny_llama, TALKS)
