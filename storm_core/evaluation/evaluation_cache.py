@@ -16,8 +16,8 @@ from storm_core.evaluation.scores import Measurement, Sample, Score
 from storm_core.progress import report
 from storm_core.stores.partial_results import PartialResults
 
-# Work that a kill may cost. A part a batch would be one request to the store for a second of a GPU's work.
-SECONDS_BETWEEN_PARTS = 30.0
+# Work that a kill may cost. To write every batch would be one request to the store for a second of a GPU's work.
+SECONDS_BETWEEN_WRITES = 30.0
 
 
 class ReplyCache:
@@ -46,12 +46,12 @@ class ReplyCache:
         key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         if key not in self._known:
             self._known[key] = self._unkept[key] = list(compute())
-            if time.monotonic() - self._last >= SECONDS_BETWEEN_PARTS:
+            if time.monotonic() - self._last >= SECONDS_BETWEEN_WRITES:
                 self.keep()
         return self._known[key]
 
     def keep(self) -> None:
-        """Make a part of the replies that are in none yet."""
+        """Keep the replies that are not kept yet."""
         if self._unkept:
             _keep_json(self._partial_results, f"{self._prefix}{self._next:05d}.json", self._unkept)
             self._next += 1
@@ -60,7 +60,7 @@ class ReplyCache:
 
 
 def keep_measurement(partial_results: PartialResults, benchmark: str, measurement: Measurement) -> None:
-    """Store the measurement as the part `<benchmark>/measurement.json`."""
+    """Keep the measurement as the partial result `<benchmark>/measurement.json`."""
     _keep_json(partial_results, f"{benchmark}/measurement.json", dataclasses.asdict(measurement))
 
 
@@ -78,15 +78,15 @@ def read_measurement(partial_results: PartialResults, benchmark: str) -> Measure
 
 
 def _read_json(partial_results: PartialResults, name: str) -> Any:
-    """The JSON value in the part `name`, or None where it is absent or was altered."""
+    """The JSON value in the partial result `name`, or None where it is absent or was altered."""
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "part.json"
+        file = Path(scratch) / "value.json"
         return json.loads(file.read_text(encoding="utf-8")) if partial_results.fetch(name, file) else None
 
 
 def _keep_json(partial_results: PartialResults, name: str, value: Any) -> None:
-    """Store a JSON value as the part `name`; numbers come back bit by bit, infinite ones included."""
+    """Store a JSON value as the partial result `name`; numbers come back bit by bit, infinite ones included."""
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "part.json"
+        file = Path(scratch) / "value.json"
         file.write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
         partial_results.keep(name, file)

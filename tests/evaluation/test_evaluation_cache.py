@@ -43,7 +43,7 @@ def test_replies_become_a_part_once_enough_time_has_passed(
     kept = ReplyCache(partial_results, "quiz")
     kept.ask(["a"], lambda: ["yes"])
     assert partial_results.names() == ()
-    monkeypatch.setattr(evaluation_cache, "SECONDS_BETWEEN_PARTS", 0.0)
+    monkeypatch.setattr(evaluation_cache, "SECONDS_BETWEEN_WRITES", 0.0)
     kept.ask(["b"], lambda: ["no"])
     assert partial_results.names() == ("quiz/replies-00000.json",)
     assert ReplyCache(partial_results, "quiz").ask(["a"], refuse) == ["yes"]
