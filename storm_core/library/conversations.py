@@ -34,13 +34,13 @@ def open_examples(given: Conversations, directory: Path) -> str:
         artifact = open_reference(reference)
         if any(Path(entry.path).match("shard-*.parquet") for entry in artifact.manifest.files):
             return reference
-        return _write(_examples(artifact, Path(reference).stem), directory)
+        return _write(_examples(artifact, Path(reference).stem, listed=False), directory)
     file = directory / "examples.jsonl"
     with file.open("w", encoding="utf-8") as stream:
         stream.writelines(f"{_line(place, item)}\n" for place, item in enumerate(_listed(given)))
     if not file.stat().st_size:
         raise InputError("examples is empty; give at least one conversation")
-    return _write(_examples(open_directory(file), _LISTED), directory)
+    return _write(_examples(open_directory(file), _LISTED, listed=True), directory)
 
 
 def _listed(given: Iterable[Conversation]) -> Iterable[Conversation]:
@@ -58,14 +58,14 @@ def _line(place: int, item: object) -> str:
         raise InputError(f"examples[{place}] is not a conversation of texts: {error}") from error
 
 
-def _examples(data: Artifact, name: str) -> Iterator[Example]:
+def _examples(data: Artifact, name: str, *, listed: bool) -> Iterator[Example]:
     source = Source(name=name, adapter="messages", path=".")
     # No row may be malformed; refused here, as the source's own message speaks of an option that `score` has not.
     for place, item in enumerate(read_source(source, data, max_rejected_fraction=1.0)):
         if isinstance(item, Example):
             yield item
             continue
-        where = f"examples[{place}]" if name == _LISTED else item.place
+        where = f"examples[{place}]" if listed else item.place
         why = item.reason if isinstance(item, Rejected) else "too long"
         raise InputError(f"{where}: {why}; a conversation is a list of {{role, content}}, or has one as messages")
 

@@ -1,8 +1,10 @@
 """A model that a stage wrote."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from storm_core.artifacts import Artifact
 from storm_core.library.display import Displayed, Panel, bytes_in_words, number_in_words
 from storm_core.manifest import Manifest
 from storm_core.stores.references import open_reference
@@ -28,7 +30,12 @@ class Model(Displayed):
             InputError: the content was altered.
             StoreError: the store cannot be used.
         """
-        return self.directory if self.manifest.uri is None else open_reference(str(self.directory)).path
+        return self.directory if self.manifest.uri is None else self._content.path
+
+    @cached_property
+    def _content(self) -> Artifact:
+        """The files in the store's cache, which keeps them for as long as this is held."""
+        return open_reference(str(self.directory))
 
     @property
     def digest(self) -> str:

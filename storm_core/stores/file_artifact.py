@@ -46,8 +46,9 @@ class FileArtifact:
         """Copy the files that `manifest` lists, verified, into `directory`.
 
         Raises:
-            InputError: a file is altered.
+            InputError: a file is missing or altered.
         """
+        verify(self._path, manifest)
         copy_files(self._path, manifest, directory)
         verify(directory, manifest)
 
