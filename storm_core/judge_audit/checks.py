@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from typing import Any
+
+import yaml
 
 GOOD, FAIR, POOR, UNKNOWN = "good", "fair", "poor", "unknown"
 TRUSTED, CARE, NO_TRUST = "can be trusted", "use with care", "do not trust"
@@ -10,12 +13,7 @@ TRUSTED, CARE, NO_TRUST = "can be trusted", "use with care", "do not trust"
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """From where on a number is good, and from where on poor; between them it is fair.
-
-    Attributes:
-        meaning: what the number is.
-        reason: where the two limits come from.
-    """
+    """From where on a number is good, and from where on poor; `checks.yaml` says what the fields mean."""
 
     good: float
     poor: float
@@ -23,85 +21,10 @@ class Threshold:
     reason: str
 
 
-# The limits are ours where no source is named: what they are chosen to tell apart stands beside them.
-THRESHOLDS = {
-    "repeated_agreement": Threshold(
-        good=0.98,
-        poor=0.9,
-        meaning="same label when asked the same again",
-        reason="nothing changed but rounding: less is the engine's noise, and no other number can be better than that",
-    ),
-    "shuffled_agreement": Threshold(
-        good=0.95,
-        poor=0.85,
-        meaning="same label with the examples in another order and in other batches",
-        reason="an example's neighbours must not matter; padding moves a close call now and then",
-    ),
-    "paraphrase_kappa": Threshold(
-        good=0.6,
-        poor=0.4,
-        meaning="weighted kappa of the labels, the question in other words (the worse wording)",
-        reason='J. Landis and G. Koch, Biometrics 33 (1977): above 0.6 "substantial", below 0.4 "fair" at best',
-    ),
-    "paraphrase_spearman": Threshold(
-        good=0.7,
-        poor=0.5,
-        meaning="rank correlation of the expected values, the question in other words (the worse wording)",
-        reason="at 0.7 about half of the order's variance is shared, at 0.5 a quarter",
-    ),
-    "reversed_kappa": Threshold(
-        good=0.6,
-        poor=0.4,
-        meaning="weighted kappa of the labels, the labels listed the other way round",
-        reason="as for other words",
-    ),
-    "position_bias": Threshold(
-        good=0.05,
-        poor=0.15,
-        meaning="size of the preference for what is listed first or last, 0 to 1",
-        reason="0.05 of five labels is a fifth of a step, 0.15 more than half of one",
-    ),
-    "label_mass": Threshold(
-        good=0.5,
-        poor=0.1,
-        meaning="probability of all the labels together, on average",
-        reason="below a half the judge mostly wanted to say something else; below a tenth it did not understand",
-    ),
-    "commonest_label_share": Threshold(
-        good=0.8,
-        poor=0.95,
-        meaning="share of the commonest label",
-        reason="a judge that says the same of nearly everything sorts nothing",
-    ),
-    "unanswered_share": Threshold(
-        good=0.01, poor=0.1, meaning="share without an answer", reason="what has no label is dropped unseen"
-    ),
-    "truncated_share": Threshold(
-        good=0.1,
-        poor=0.3,
-        meaning="share of which the judge did not read the middle",
-        reason="a larger max_length mends it",
-    ),
-    "length_correlation": Threshold(
-        good=0.3,
-        poor=0.5,
-        meaning="size of the rank correlation of expected value and length, within the sources",
-        reason="J. Cohen, Statistical Power Analysis (1988): 0.3 medium, 0.5 large; long examples may well be "
-        "better or harder, but hardly so regularly",
-    ),
-    "probed_examples": Threshold(
-        good=100,
-        poor=1,
-        meaning="examples asked about again",
-        reason="with 100 a share is known to 10 points either way, at 95%",
-    ),
-    "probe_unanswered_share": Threshold(
-        good=0.01,
-        poor=0.1,
-        meaning="share without an answer when asked again, in the way that got the fewest",
-        reason="agreement is measured on what was answered alone",
-    ),
-}
+def load_thresholds() -> dict[str, Threshold]:
+    """The threshold of each check, by its name, in the order of `checks.yaml`."""
+    content = yaml.safe_load(files(__package__).joinpath("checks.yaml").read_bytes())
+    return {name: Threshold(**fields) for name, fields in content.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +39,7 @@ class Check:
 
     name: str
     rubric: str
+    threshold: Threshold
     estimate: float | None
     interval: Sequence[float] | None
     outcome: str
@@ -140,14 +64,11 @@ def check_rubric(rubric: Mapping[str, Any]) -> list[Check]:
         "probed_examples": {"estimate": rubric["probed_examples"] or None},
         "probe_unanswered_share": {"estimate": max(map(_unanswered_share, rubric["probes"]), default=None)},
         "commonest_label_share": {"estimate": _commonest(total)},
+        "label_mass": {"estimate": total["mean_label_mass"]},
+        "unanswered_share": {"estimate": total["unanswered_share"]},
+        "truncated_share": {"estimate": total["truncated_share"]},
     }
-    for name, field in (
-        ("label_mass", "mean_label_mass"),
-        ("unanswered_share", "unanswered_share"),
-        ("truncated_share", "truncated_share"),
-    ):
-        found[name] = {"estimate": total[field]}
-    return [_check(name, rubric["name"], found[name]) for name in THRESHOLDS]
+    return [_check(name, rubric["name"], threshold, found[name]) for name, threshold in load_thresholds().items()]
 
 
 def judge_the_judge(checks: Iterable[Check]) -> str:
@@ -160,7 +81,9 @@ def judge_the_judge(checks: Iterable[Check]) -> str:
 
 def describe(check: Check) -> dict[str, Any]:
     """The check with its threshold, as JSON values."""
-    return {**asdict(check), **asdict(THRESHOLDS[check.name])}
+    described = asdict(check)
+    threshold = described.pop("threshold")
+    return {**described, **threshold}
 
 
 def grade(threshold: Threshold, estimate: float | None, interval: Sequence[float] | None) -> str:
@@ -176,10 +99,10 @@ def grade(threshold: Threshold, estimate: float | None, interval: Sequence[float
     return GOOD if found >= good and surely_not_poor else FAIR
 
 
-def _check(name: str, rubric: str, measured: Mapping[str, Any]) -> Check:
+def _check(name: str, rubric: str, threshold: Threshold, measured: Mapping[str, Any]) -> Check:
     estimate, interval = measured.get("estimate"), measured.get("interval")
-    outcome = grade(THRESHOLDS[name], estimate, interval)
-    return Check(name=name, rubric=rubric, estimate=estimate, interval=interval, outcome=outcome)
+    outcome = grade(threshold, estimate, interval)
+    return Check(name=name, rubric=rubric, threshold=threshold, estimate=estimate, interval=interval, outcome=outcome)
 
 
 def _least(measured: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:

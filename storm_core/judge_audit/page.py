@@ -5,17 +5,13 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
 from storm_core.judge_audit.checks import NO_TRUST, TRUSTED
 from storm_core.records import Example
-from storm_core.reporting.style.sheet import style_sheet
+from storm_core.reporting.style.pages import page_template, percent, style_sheet
 from storm_core.verdicts.schema import NO_ANSWER
 
 CUT = "\n[... cut here ...]\n"
 _SHORT_LABEL = 12
-_SHORT_DIGEST = 12
 _KINDS = {TRUSTED: "passed", NO_TRUST: "failed"}
 
 
@@ -27,21 +23,10 @@ def render_page(contents: Mapping[str, Any], examples: Mapping[str, Example], sh
         examples: by ID, all that `contents` shows.
         shown_characters: most text of an example.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "percent": _percent,
-        "number": _number,
-        "measured": measured,
-        "words": lambda name: name.replace("_", " "),
-        "short": lambda text: text[:_SHORT_DIGEST],
-        "label": _label_in_words,
-    }
-    template = environment.from_string(_package_text("judge.html.jinja"))
-    # Both styles are files of ours; escaping would turn their quotes into entities.
-    style = style_sheet() + _package_text("judge.css")
-    return template.render(
+    filters = {"number": _number, "measured": measured, "label": _label_in_words}
+    return page_template(_package_text("judge.html.jinja"), filters).render(
         **contents,
-        style=Markup(style),  # noqa: S704
+        style=style_sheet(_package_text("judge.css")),
         kind=_KINDS.get(contents["verdict"], "care"),
         label_bars=label_bars,
         value_bars=value_bars,
@@ -136,7 +121,7 @@ def _shares_as_bars(names: list[str], counts: list[int]) -> list[dict[str, Any]]
     return [
         {
             "name": name if len(name) <= _SHORT_LABEL else f"{name[: _SHORT_LABEL - 1]}…",
-            "title": f"{name}{': ' if name else ''}{count:,} ({_percent(count / total)})",
+            "title": f"{name}{': ' if name else ''}{count:,} ({percent(count / total)})",
             "note": "",
             "height": count / highest,
             "href": None,
@@ -147,10 +132,6 @@ def _shares_as_bars(names: list[str], counts: list[int]) -> list[dict[str, Any]]
 
 def _label_in_words(label: str) -> str:
     return label or "no answer"
-
-
-def _percent(fraction: float | None) -> str:
-    return "none" if fraction is None else f"{100 * fraction:.1f}%"
 
 
 def _number(value: float | None) -> str:

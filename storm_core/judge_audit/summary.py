@@ -17,7 +17,7 @@ from storm_core.judge_audit.lengths import LengthSample
 from storm_core.judge_audit.statistics import Integers
 from storm_core.judging.wording.rubrics import Rubric
 from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE, NO_ANSWER, Verdict
-from storm_core.verdicts.summary import VerdictSummary
+from storm_core.verdicts.summary import VerdictSummary, rows_by_source
 from storm_core.verdicts.table import NO_ANSWER_PLACE, VerdictBatch, VerdictReader, Wording
 
 if TYPE_CHECKING:
@@ -81,16 +81,12 @@ class RubricSummary:
     def add(self, batch: VerdictBatch, keys: Keys) -> None:
         """Count these, and keep those with the lowest keys."""
         self.total.add(batch, keys)
-        names_N = batch.texts("source")
-        for source in sorted(set(names_N)):
-            rows = np.flatnonzero(names_N == source)
+        for source, rows in rows_by_source(batch):
             self.sources.setdefault(source, SourceSummary(self.rubric)).add(batch[rows], keys[rows])
-            probed = self._probed.setdefault(source, Lowest(self._probe_examples))
-            probed.offer(keys[rows], lambda place, rows=rows: batch.verdict(int(rows[place])))  # type: ignore[misc]
+            _offer(self._probed.setdefault(source, Lowest(self._probe_examples)), batch, keys, rows)
         for label, shown in self._shown.items():
             wanted = self.rubric.labels.index(label) if label != NO_ANSWER else NO_ANSWER_PLACE
-            rows = np.flatnonzero(batch.place_N == wanted)
-            shown.offer(keys[rows], lambda place, rows=rows: batch.verdict(int(rows[place])))  # type: ignore[misc]
+            _offer(shown, batch, keys, np.flatnonzero(batch.place_N == wanted))
 
     def shown(self) -> dict[str, list[Verdict]]:
         """Some verdicts of each label."""
@@ -101,6 +97,10 @@ class RubricSummary:
         counts = {source: summary.verdicts.verdicts for source, summary in self.sources.items()}
         shares = allocate(counts, self._probe_examples)
         return [verdict for source in sorted(shares) for verdict in self._probed[source].items()[: shares[source]]]
+
+
+def _offer(lowest: Lowest[Verdict], batch: VerdictBatch, keys: Keys, rows: Integers) -> None:
+    lowest.offer(keys[rows], lambda place: batch.verdict(int(rows[place])))
 
 
 class KeptExamples:

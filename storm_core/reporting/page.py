@@ -4,40 +4,32 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from storm_core.reporting.figures.benchmarks import draw_benchmarks
 from storm_core.reporting.figures.drawing import to_svg
-from storm_core.reporting.figures.funnel import draw_funnel, reason_in_words
+from storm_core.reporting.figures.funnel import draw_funnel
 from storm_core.reporting.figures.loss import draw_loss
 from storm_core.reporting.figures.scores import draw_scores
 from storm_core.reporting.figures.snr import draw_snr
 from storm_core.reporting.scoreboard import MEAN, score_rows, shown_roles, sibling_is_base
-from storm_core.reporting.style.sheet import style_sheet
-
-_SHORT_DIGEST = 12
+from storm_core.reporting.style.pages import page_template, percent, style_sheet
 
 
 def render_page(results: Mapping[str, Any]) -> str:
     """The HTML of the report on `results`, as `collect` returns them."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "percent": percent,
+    filters = {
         "count": lambda number: f"{number:,}",
         "points": points,
-        "short": lambda digest: digest[:_SHORT_DIGEST],
-        "words": reason_in_words,
         "parameters": parameters_in_words,
         "commonest_label": commonest_label,
         "mean": lambda value: "none" if value is None else f"{value:.2f}",
     }
-    template = environment.from_string(_package_text("report.html.jinja"))
     rows = score_rows(results["evaluations"], results["decision"])
-    return template.render(
+    template = files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
+    return page_template(template, filters).render(
         **results,
-        # The style is a file of ours; escaping would turn its quotes into entities.
-        style=Markup(style_sheet()),  # noqa: S704
+        style=style_sheet(),
         figures=_figures(results, rows),
         roles=shown_roles(results["evaluations"]),
         sibling_is_base=sibling_is_base(results["evaluations"]),
@@ -47,11 +39,6 @@ def render_page(results: Mapping[str, Any]) -> str:
         scanned=[matrix for matrix in results["scan"]["matrices"] if matrix["layer"] is not None],
         settings=settings(results),
     )
-
-
-def percent(fraction: float) -> str:
-    """0.1234 as 12.3%."""
-    return f"{100 * fraction:.1f}%"
 
 
 def points(score: Mapping[str, Any]) -> str:
@@ -133,7 +120,3 @@ def _thresholds(results: Mapping[str, Any]) -> dict[str, float]:
     if config.get("educational_value_by") != "expected_value":
         return {}
     return {"educational_value": float(config["min_educational_value"])}
-
-
-def _package_text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")

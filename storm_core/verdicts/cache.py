@@ -17,7 +17,7 @@ from storm_core.artifacts import hash_file
 from storm_core.records import Example
 from storm_core.stores.partial_results import PartialResults
 from storm_core.verdicts.cache_index import VerdictIndex
-from storm_core.verdicts.files import VerdictWriter, read_verdicts
+from storm_core.verdicts.files import VerdictWriter, read_verdicts, write_verdicts
 from storm_core.verdicts.schema import Verdict
 
 # A part of so many verdicts is kept at once, however young; it bounds what is pending in memory.
@@ -109,8 +109,7 @@ class VerdictCache:
     def _flush(self) -> None:
         if self._pending:
             file = self._scratch / "pending.parquet"
-            with VerdictWriter(file) as writer:
-                writer.write(self._pending)
+            write_verdicts(file, self._pending)
             # Named by content: two attempts of one run that are under way at once do not replace each other's files.
             self._partial_results.keep(f"{self._prefix}{hash_file(file)[:16]}.parquet", file)
             self._pending.clear()

@@ -13,6 +13,8 @@ from typing import Any
 from storm_core.records import Example
 from storm_core.verdicts.schema import Verdict
 
+# Columns that hold a field of the verdict as it is, in the order of the table.
+_FIELDS = ("label", "expected_value", "label_mass", "unseen_mass", "tokens", "truncated")
 _CREATE = """
 CREATE TABLE verdicts (
     id TEXT, rubric TEXT, probabilities BLOB, label TEXT, expected_value REAL, label_mass REAL, unseen_mass REAL,
@@ -63,32 +65,15 @@ class VerdictIndex:
 
     def _to_row(self, verdict: Verdict) -> tuple[Any, ...]:
         self._shared.setdefault(verdict.rubric, verdict)
-        return (
-            verdict.id,
-            verdict.rubric,
-            array("d", verdict.probabilities).tobytes(),
-            verdict.label,
-            verdict.expected_value,
-            verdict.label_mass,
-            verdict.unseen_mass,
-            verdict.tokens,
-            verdict.truncated,
-        )
+        probabilities = array("d", verdict.probabilities).tobytes()
+        return verdict.id, verdict.rubric, probabilities, *(getattr(verdict, name) for name in _FIELDS)
 
     def _from_row(self, example: Example, row: tuple[Any, ...]) -> Verdict:
-        id, rubric, probabilities, label, expected_value, label_mass, unseen_mass, tokens, truncated = row
-        return replace(
-            self._shared[rubric],
-            id=id,
-            source=example.source,
-            probabilities=tuple(array("d", probabilities)),
-            label=label,
-            expected_value=expected_value,
-            label_mass=label_mass,
-            unseen_mass=unseen_mass,
-            tokens=tokens,
-            truncated=bool(truncated),
-        )
+        id, rubric, probabilities, *rest = row
+        stored = dict(zip(_FIELDS, rest, strict=True))
+        stored["truncated"] = bool(stored["truncated"])  # SQLite has integers alone
+        probabilities = tuple(array("d", probabilities))
+        return replace(self._shared[rubric], id=id, source=example.source, probabilities=probabilities, **stored)
 
 
 @contextmanager

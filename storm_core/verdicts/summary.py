@@ -90,8 +90,8 @@ def summarise(paths: Iterable[Path], reader: VerdictReader | None = None) -> dic
     for path in paths:
         for batch in reader.read(path):
             sources = found.setdefault(batch.wording.rubric, {})
-            for source, rows in by_source(batch):
-                sources.setdefault(source, VerdictSummary(batch.wording)).add(rows)
+            for source, rows in rows_by_source(batch):
+                sources.setdefault(source, VerdictSummary(batch.wording)).add(batch[rows])
     return found
 
 
@@ -107,11 +107,11 @@ def total_of(summaries: Iterable[VerdictSummary]) -> VerdictSummary:
     return total
 
 
-def by_source(batch: VerdictBatch) -> Iterable[tuple[str, VerdictBatch]]:
-    """The verdicts of each source in the batch, sources sorted."""
+def rows_by_source(batch: VerdictBatch) -> Iterable[tuple[str, "NDArray[np.int64]"]]:
+    """The rows of each source in the batch, sources sorted."""
     names_N = batch.texts("source")
     for source in sorted(set(names_N)):
-        yield source, batch[names_N == source]
+        yield source, np.flatnonzero(names_N == source)
 
 
 def value_edges(values: Sequence[float]) -> list[float]:

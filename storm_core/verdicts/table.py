@@ -55,9 +55,8 @@ class VerdictBatch:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def __getitem__(self, rows: "NDArray[np.bool_] | NDArray[np.int64]") -> "VerdictBatch":
-        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        return VerdictBatch(self.wording, self.judge_digest, self.table.take(chosen))
+    def __getitem__(self, rows: "NDArray[np.int64]") -> "VerdictBatch":
+        return VerdictBatch(self.wording, self.judge_digest, self.table.take(rows))
 
     @cached_property
     def place_N(self) -> "NDArray[np.int64]":  # noqa: N802 (shape suffix)

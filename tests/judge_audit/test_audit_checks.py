@@ -10,7 +10,6 @@ from storm_core.judge_audit.checks import (
     GOOD,
     NO_TRUST,
     POOR,
-    THRESHOLDS,
     TRUSTED,
     UNKNOWN,
     Check,
@@ -18,6 +17,7 @@ from storm_core.judge_audit.checks import (
     check_rubric,
     grade,
     judge_the_judge,
+    load_thresholds,
 )
 from storm_core.judge_audit.comparison import compare, position_bias
 from storm_core.judging.wording.rubrics import load_rubric
@@ -97,7 +97,8 @@ def test_good_needs_an_interval_that_is_nowhere_poor(threshold, estimate, interv
     [([GOOD, GOOD], TRUSTED), ([GOOD, FAIR], CARE), ([GOOD, UNKNOWN], CARE), ([GOOD, UNKNOWN, POOR], NO_TRUST)],
 )
 def test_one_poor_check_is_enough_and_trust_needs_all(outcomes, verdict):
-    checks = [Check(name="n", rubric="r", estimate=None, interval=None, outcome=outcome) for outcome in outcomes]
+    check = Check(name="n", rubric="r", threshold=HIGHER, estimate=None, interval=None, outcome=GOOD)
+    checks = [replace(check, outcome=outcome) for outcome in outcomes]
     assert judge_the_judge(checks) == verdict
 
 
@@ -126,7 +127,7 @@ def outcomes(numbers):
 
 
 def test_consistent_judge_can_be_trusted():
-    assert set(outcomes(rubric_numbers())) == set(THRESHOLDS)
+    assert set(outcomes(rubric_numbers())) == set(load_thresholds())
     assert judge_the_judge(check_rubric(rubric_numbers())) == TRUSTED
 
 

@@ -14,7 +14,7 @@ from storm_core.artifacts import seal
 from storm_core.cli import main
 from storm_core.errors import InputError
 from storm_core.execution import execute
-from storm_core.judge_audit.checks import THRESHOLDS
+from storm_core.judge_audit.checks import load_thresholds
 from storm_core.judge_audit.config import AUDIT, AuditConfig
 from storm_core.judge_audit.expected import Expected
 from storm_core.judge_audit.summary import JudgeSummary
@@ -183,7 +183,7 @@ def test_random_model_is_not_trusted(audited):
     assert found["verdict"] == "do not trust"
     assert outcome.metrics["checks_poor"] > 0
     assert "This judge: do not trust" in page(output)
-    assert len(found["checks"]) == 2 * len(THRESHOLDS)
+    assert len(found["checks"]) == 2 * len(load_thresholds())
 
 
 def test_kept_shares_stand_beside_those_of_the_article(audited):

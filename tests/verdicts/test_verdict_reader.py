@@ -26,7 +26,7 @@ def test_batch_has_the_columns_of_one_rubric_as_arrays(tmp_path: Path, make_verd
     assert first.probability_NK.tolist() == [list(SURE), [0.0] * 5]
     assert first.texts("id").tolist() == ["1", "2"]
     assert first[np.array([1])].numbers("truncated").tolist() == [1.0]
-    assert first[first.answered_N].verdict(0) == make_verdict("1", SURE)
+    assert first[np.flatnonzero(first.answered_N)].verdict(0) == make_verdict("1", SURE)
     assert second.wording.rubric == "difficulty"
 
 

@@ -119,16 +119,9 @@ class Endpoint:
 
     def _create(self, path: str, body: Mapping[str, Any]) -> bytes:
         """The body of the response, as it is: the client would build an object of whatever comes."""
-        rest = dict(body)
-        model = rest.pop("model")
-        if path == COMPLETIONS:
-            prompt = rest.pop("prompt")
-            return self._client.completions.with_raw_response.create(
-                model=model, prompt=prompt, extra_body=rest
-            ).content
-        messages = rest.pop("messages")
-        chat = self._client.chat.completions.with_raw_response
-        return chat.create(model=model, messages=messages, extra_body=rest).content
+        import httpx2
+
+        return self._client.post(path, body=body, cast_to=httpx2.Response).content
 
     def _describe_status(self, path: str, status: int, text: str) -> str:
         if status in (401, 403):

@@ -53,7 +53,7 @@ def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int
     reported = _first_token(answer, with_ids=prompt_tokens is not None)
     if not reported:
         raise RefusedError("an answer that reports no token")
-    found = [_find(reported, token, text) for token, text in labels.items()]
+    found = [reported.get(token, reported.get(text)) for token, text in labels.items()]
     missing = found.count(None)
     return make_answer(found, _unseen_mass(reported, missing))
 
@@ -115,10 +115,6 @@ def _from_object(entries: Mapping[str, float], *, with_ids: bool) -> dict[int | 
         is_id = with_ids and number != name and number.isascii() and number.isdecimal()
         named[int(number) if is_id else name] = value
     return named
-
-
-def _find(reported: Mapping[int | str, float], token: int, text: str) -> float | None:
-    return reported.get(token, reported.get(text))
 
 
 def _unseen_mass(reported: Mapping[int | str, float], missing: int) -> float:

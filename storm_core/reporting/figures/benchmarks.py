@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from storm_core.reporting.figures.drawing import INK, ROLE_COLORS, hide_ticks, new_figure
+from storm_core.reporting.figures.drawing import INK, ROLE_COLORS, annotate, draw_grid, new_figure
 
 _BAR_INCHES = 0.2
 _GAP_BARS = 0.9
@@ -36,23 +36,13 @@ def draw_benchmarks(rows: Sequence[Mapping[str, Any]], roles: Mapping[str, str])
                 error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 2},
                 label=roles[role] if group == 0 else None,
             )
-            axes.annotate(
-                f"{100 * value:.1f}",
-                (value + stderr, start + place),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7.5,
-                color=INK,
-            )
+            annotate(axes, f"{100 * value:.1f}", (value + stderr, start + place), font_points=7.5)
     axes.set_yticks(centres, [row["title"] for row in rows])
     axes.set_ylim(len(rows) * (len(roles) + _GAP_BARS) - _GAP_BARS, -1)
     axes.set_xlim(0, 1.06)
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
     axes.set_xlabel("score, percent")
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-    hide_ticks(axes)
+    draw_grid(axes, "x")
     figure.legend(loc="outside upper left", ncols=len(roles), handlelength=1.2)
     return figure

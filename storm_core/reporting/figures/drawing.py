@@ -7,7 +7,7 @@ dark scheme.
 import io
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context
@@ -106,3 +106,19 @@ def new_figure(height_inches: float) -> Figure:
 def hide_ticks(axes: Axes) -> None:
     """Take the tick marks away and leave their labels."""
     axes.tick_params(length=0)
+
+
+def draw_grid(axes: Axes, axis: Literal["x", "y"]) -> None:
+    """Draw lines across this axis, and take the left edge and the tick marks away."""
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis=axis)
+    hide_ticks(axes)
+
+
+def annotate(
+    axes: Axes, text: str, point: tuple[float, float], *, gap_points: float = 4, font_points: float = 8
+) -> None:
+    """Write `text` to the right of a point of the data."""
+    axes.annotate(
+        text, point, (gap_points, 0), textcoords="offset points", va="center", color=INK, fontsize=font_points
+    )

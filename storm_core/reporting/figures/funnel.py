@@ -6,7 +6,17 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from storm_core.reporting.figures.drawing import DROPPED, INK, KEPT, KEPT_ASIDE, MUTED, RULE, hide_ticks, new_figure
+from storm_core.reporting.figures.drawing import (
+    DROPPED,
+    KEPT,
+    KEPT_ASIDE,
+    MUTED,
+    RULE,
+    annotate,
+    draw_grid,
+    new_figure,
+)
+from storm_core.reporting.style.pages import in_words
 
 _ROW_INCHES = 0.3
 _FRAME_INCHES = 0.7
@@ -39,11 +49,6 @@ def draw_funnel(funnel: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def reason_in_words(reason: str) -> str:
-    """`low_educational_value` as `low educational value`."""
-    return reason.replace("_", " ")
-
-
 def _draw_steps(axes: Axes, total: Mapping[str, Any], reasons: Sequence[str]) -> None:
     left = total["read"]
     _bar(axes, 0, left, MUTED, f"{left:,}")
@@ -53,7 +58,7 @@ def _draw_steps(axes: Axes, total: Mapping[str, Any], reasons: Sequence[str]) ->
         left -= dropped
         axes.barh(len(labels), left, color=RULE, height=0.68)
         _bar(axes, len(labels), dropped, DROPPED, f"-{dropped:,}", start=left)
-        labels.append(reason_in_words(reason))
+        labels.append(in_words(reason))
     _bar(axes, len(labels), total["train"], KEPT, f"{total['train']:,}")
     _bar(axes, len(labels) + 1, total["validation"], KEPT_ASIDE, f"{total['validation']:,}", start=total["train"])
     labels += ["train", "validation"]
@@ -66,9 +71,7 @@ def _draw_steps(axes: Axes, total: Mapping[str, Any], reasons: Sequence[str]) ->
 
 def _bar(axes: Axes, row: int, length: float, color: str, text: str, *, start: float = 0) -> None:
     axes.barh(row, length, left=start, color=color, height=0.68)
-    axes.annotate(
-        text, (start + length, row), xytext=(4, 0), textcoords="offset points", va="center", color=INK, fontsize=8
-    )
+    annotate(axes, text, (start + length, row))
 
 
 def _draw_outcomes(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons: Sequence[str]) -> None:
@@ -77,7 +80,7 @@ def _draw_outcomes(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons
     starts = [0.0] * len(sources)
     for outcome, color in outcomes.items():
         shares = [_share(row, outcome) for row in sources.values()]
-        axes.barh(range(len(sources)), shares, left=starts, color=color, height=0.68, label=reason_in_words(outcome))
+        axes.barh(range(len(sources)), shares, left=starts, color=color, height=0.68, label=in_words(outcome))
         starts = [start + share for start, share in zip(starts, shares, strict=True)]
     axes.set_title("Each source: the share that went where")
     _finish(axes, [f"{name} ({row['read']:,})" for name, row in sources.items()])
@@ -93,6 +96,4 @@ def _share(row: Mapping[str, Any], outcome: str) -> float:
 def _finish(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-    hide_ticks(axes)
+    draw_grid(axes, "x")

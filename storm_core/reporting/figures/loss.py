@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from storm_core.reporting.figures.drawing import INK, ROLE_COLORS, hide_ticks, new_figure
+from storm_core.reporting.figures.drawing import ROLE_COLORS, annotate, hide_ticks, new_figure
 
 _HEIGHT_INCHES = 3.1
 # More points than the page has pixels in a row would only make it larger.
@@ -40,15 +40,7 @@ def draw_loss(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
             label="validation",
         )
         last = points[-1]
-        axes.annotate(
-            f"{last['loss']:.3f}",
-            (last["step"], last["loss"]),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=INK,
-        )
+        annotate(axes, f"{last['loss']:.3f}", (last["step"], last["loss"]), gap_points=6)
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats a token)")
     axes.set_ylim(bottom=0)

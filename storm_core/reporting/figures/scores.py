@@ -5,8 +5,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from storm_core.reporting.figures.drawing import INK, MUTED, ROLE_COLORS, hide_ticks, new_figure
+from storm_core.reporting.figures.drawing import INK, MUTED, ROLE_COLORS, draw_grid, new_figure
+from storm_core.reporting.style.pages import in_words
 
 _ROW_INCHES = 1.45
 _FRAME_INCHES = 0.6
@@ -25,7 +27,7 @@ def draw_scores(rubrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> 
     grid = figure.subplots(len(sources), 2 * len(rubrics), squeeze=False, sharex="col", sharey="col")
     for column, (name, rubric) in enumerate(rubrics.items()):
         color = _COLORS[column % len(_COLORS)]
-        title = name.replace("_", " ")
+        title = in_words(name)
         grid[-1][2 * column].set_xlabel(f"{title}:\nexpected value")
         grid[-1][2 * column + 1].set_xlabel(f"{title}:\nmost probable label")
         for row, source in enumerate(sources):
@@ -64,14 +66,6 @@ def _finish(axes: Axes, numbers: Mapping[str, Any] | None) -> None:
         axes.text(0.5, 0.5, "no verdicts", transform=axes.transAxes, ha="center", va="center", color=MUTED)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.yaxis.set_major_locator(_few_ticks())
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
     axes.tick_params(axis="y", labelsize=7, labelcolor=MUTED)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="y")
-    hide_ticks(axes)
-
-
-def _few_ticks() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(nbins=3)
+    draw_grid(axes, "y")

@@ -31,11 +31,13 @@ def draw_snr(matrices: Sequence[Mapping[str, Any]]) -> Figure:
     snr_TL = np.full((len(types), len(layers)), np.nan)  # T: module types, L: layers
     for cell in cells:
         snr_TL[types.index(cell["type"]), layers.index(cell["layer"])] = snr_of(cell)
+    positive = snr_TL[np.isfinite(snr_TL) & (snr_TL > 0)]
     figure = new_figure(max(len(types), _LEAST_ROWS) * _ROW_INCHES + _FRAME_INCHES)
     axes = figure.subplots()
     image = axes.pcolormesh(
-        np.ma.masked_invalid(np.clip(snr_TL, _floor(snr_TL), None)),
-        norm=_norm(snr_TL),
+        # A ratio of zero, which a logarithm cannot show, gets the colour of the smallest one above it.
+        np.ma.masked_invalid(np.clip(snr_TL, positive.min() if positive.size else 1.0, None)),
+        norm=_norm(positive),
         cmap=colormaps["viridis"].resampled(_COLORS),
         edgecolors=PAPER,
         linewidth=0.6,
@@ -66,19 +68,7 @@ def snr_of(matrix: Mapping[str, Any]) -> float:
     return float(matrix["snr"])
 
 
-def _positive(snr_TL: np.ndarray) -> np.ndarray:
-    positive: np.ndarray = snr_TL[np.isfinite(snr_TL) & (snr_TL > 0)]
-    return positive
-
-
-def _floor(snr_TL: np.ndarray) -> float:
-    """The smallest ratio that a logarithm can show: a ratio of zero gets its colour."""
-    positive = _positive(snr_TL)
-    return float(positive.min()) if positive.size else 1.0
-
-
-def _norm(snr_TL: np.ndarray) -> LogNorm:
-    positive = _positive(snr_TL)
+def _norm(positive: np.ndarray) -> LogNorm:
     if not positive.size:
         return LogNorm(vmin=0.1, vmax=10)
     low, high = (float(bound) for bound in np.percentile(positive, _COLOR_PERCENTILES))
