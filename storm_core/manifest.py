@@ -147,10 +147,15 @@ def check_relative_path(name: str, where: object) -> None:
     Raises:
         InputError: the name is absolute, empty, or holds `..`, a backslash or a control character.
     """
+    if not is_plain_path(name):
+        raise InputError(f"{where} lists the file {name!r}, which is not a plain relative path")
+
+
+def is_plain_path(name: str) -> bool:
+    """Whether the name leads to one place below a directory, and to the same one in every store."""
     path = PurePosixPath(name)
     plain = bool(path.parts) and not path.is_absolute() and path.as_posix() == name and ".." not in path.parts
-    if not plain or any(character in _REFUSED_IN_NAMES for character in name):
-        raise InputError(f"{where} lists the file {name!r}, which is not a plain relative path")
+    return plain and not any(character in _REFUSED_IN_NAMES for character in name)
 
 
 def content_digest(kind: str, files: tuple[FileEntry, ...]) -> str:

@@ -54,7 +54,7 @@ def _line(place: int, item: object) -> str:
     row = item if isinstance(item, Mapping) else {"messages": item}
     try:
         return json.dumps({name: row[name] for name in COLUMNS if name in row})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"examples[{place}] is not a conversation of texts: {error}") from error
 
 

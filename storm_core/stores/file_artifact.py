@@ -43,14 +43,13 @@ class FileArtifact:
         return replace(artifact, manifest=replace(artifact.manifest, uri=self.location.uri))
 
     def pull(self, manifest: Manifest, directory: Path) -> None:
-        """Copy the files that `manifest` lists, verified, into `directory`.
+        """Copy the files that `manifest` lists into `directory`, once they are verified.
 
         Raises:
             InputError: a file is missing or altered.
         """
         verify(self._path, manifest)
         copy_files(self._path, manifest, directory)
-        verify(directory, manifest)
 
     def damaged(self) -> list[str]:
         """Names of the listed files that are missing or altered, after reading all of them."""

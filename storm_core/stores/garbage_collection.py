@@ -9,6 +9,7 @@ from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Place
 from storm_core.stores.layout import split_location
 from storm_core.stores.lineage import Lineage
+from storm_core.stores.references import stored_artifact
 from storm_core.stores.store import Store
 from storm_core.stores.uris import parse_uri
 
@@ -69,10 +70,12 @@ def registered_sources(store: Store, tracking_uri: str | None = None) -> list[Ma
 
 
 def _registered(store: Store, source: str) -> Manifest:
+    """The manifest of what the registry names; it may lie in a store of its own below this one."""
     found = split_location(parse_uri(source))
-    if found is None or found[0] != store.location:
-        raise InputError(f"there is no artifact at {source}, which a model version in MLflow names as its source")
-    return store.artifact(*found[1:]).manifest()
+    artifact = store.artifact(*found[1:]) if found and found[0] == store.location else stored_artifact(source)
+    if artifact is None:
+        raise InputError(f"{source}, which a model version in MLflow names as its source, is in no store")
+    return artifact.manifest()
 
 
 def _artifact(store: Store, place: Place, reason: str) -> Garbage:

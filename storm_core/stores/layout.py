@@ -7,7 +7,7 @@ unfinished runs have finished.
 
 import re
 
-from storm_core.manifest import check_relative_path
+from storm_core.manifest import check_relative_path, is_plain_path
 from storm_core.stores.locations import HubLocation, L, Location, StoreLocation
 
 _DIGEST = "[0-9a-f]{64}"
@@ -34,7 +34,7 @@ def split_location(location: Location) -> tuple[StoreLocation, str, str] | None:
 def split_file_name(name: str) -> tuple[str, str, str] | None:
     """Kind and digest of the artifact that the file of this name below the store is of, and its name there; or None."""
     found = _FILE.fullmatch(name)
-    return (found["kind"], found["digest"], found["name"]) if found else None
+    return (found["kind"], found["digest"], found["name"]) if found and is_plain_path(found["kind"]) else None
 
 
 def is_named_by_digest(location: StoreLocation) -> bool:

@@ -23,16 +23,16 @@ class PartialResults(Protocol):
         """Names of the partial results that are there, sorted."""
 
     def keep(self, name: str, source: Path) -> None:
-        """Store a copy of the file `source` as the part `name`, in the place of an earlier one."""
+        """Store a copy of the file `source` as the partial result `name`, in the place of an earlier one."""
 
     def fetch(self, name: str, target: Path) -> bool:
-        """Copy the part to the file `target`; False, and no file, where it is absent or was altered."""
+        """Copy the partial result to the file `target`; False, and no file, where it is absent or was altered."""
 
     def drop(self, name: str) -> None:
-        """Remove the part, if it is there."""
+        """Remove the partial result, if it is there."""
 
     def clear(self) -> None:
-        """Remove every part under the key."""
+        """Remove every partial result under the key."""
 
 
 class DirectoryPartialResults:
@@ -46,7 +46,7 @@ class DirectoryPartialResults:
         return tuple(sorted(self._stored()))
 
     def keep(self, name: str, source: Path) -> None:
-        """Store a copy of the file `source` as the part `name`, in the place of an earlier one."""
+        """Store a copy of the file `source` as the partial result `name`, in the place of an earlier one."""
         check_relative_path(name, self.root)
         earlier = self._stored().get(name, [])
         target = self.root / stored_name(name, hash_file(source))
@@ -63,7 +63,7 @@ class DirectoryPartialResults:
                 path.unlink(missing_ok=True)
 
     def fetch(self, name: str, target: Path) -> bool:
-        """Copy the part to the file `target`; False, and no file, where it is absent or was altered."""
+        """Copy the partial result to the file `target`; False, and no file, where it is absent or was altered."""
         for path in self._stored().get(name, []):
             try:
                 shutil.copyfile(path, target)
@@ -77,16 +77,16 @@ class DirectoryPartialResults:
         return False
 
     def drop(self, name: str) -> None:
-        """Remove the part, if it is there."""
+        """Remove the partial result, if it is there."""
         for path in self._stored().get(name, []):
             path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove every part under the key."""
+        """Remove every partial result under the key."""
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _stored(self) -> dict[str, list[Path]]:
-        """The stored files of every part; more than one where two runs kept different ones at the same time."""
+        """The stored files of every partial result; several where two runs kept different ones at the same time."""
         found: dict[str, list[Path]] = {}
         for path in sorted(self.root.rglob("*")):
             parsed = parse_stored_name(path.relative_to(self.root).as_posix())
@@ -96,12 +96,12 @@ class DirectoryPartialResults:
 
 
 def stored_name(name: str, sha256: str) -> str:
-    """What the part `name` with this hash is stored under."""
+    """What the partial result `name` with this hash is stored under."""
     return f"{name}.{sha256}"
 
 
 def parse_stored_name(stored: str) -> tuple[str, str] | None:
-    """Name and SHA-256 of a stored part, or None for a file that is none."""
+    """Name and SHA-256 of a stored partial result, or None for a file that is none."""
     found = _STORED_NAME.fullmatch(stored)
     hidden = any(piece.startswith(".") for piece in stored.split("/"))
     return (found["name"], found["sha256"]) if found and not hidden else None

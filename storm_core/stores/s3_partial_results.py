@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class S3PartialResults:
-    """PartialResults below `location`, each one object; S3 shows an object whole or not at all."""
+    """Partial results below `location`, each one object; S3 shows an object whole or not at all."""
 
     def __init__(self, client: "S3Client", location: S3Location, observer: Observer) -> None:
         self._client = client
@@ -31,7 +31,7 @@ class S3PartialResults:
         return tuple(sorted(self._stored()))
 
     def keep(self, name: str, source: Path) -> None:
-        """Store a copy of the file `source` as the part `name`, in the place of an earlier one."""
+        """Store a copy of the file `source` as the partial result `name`, in the place of an earlier one."""
         check_relative_path(name, self._location.uri)
         earlier = self._stored().get(name, [])
         entry = FileEntry(path=name, size=source.stat().st_size, sha256=hash_file(source))
@@ -43,7 +43,7 @@ class S3PartialResults:
                 delete_object(self._client, self._location.below(old.path))
 
     def fetch(self, name: str, target: Path) -> bool:
-        """Copy the part to the file `target`; False, and no file, where it is absent or was altered."""
+        """Copy the partial result to the file `target`; False, and no file, where it is absent or was altered."""
         for stored in self._stored().get(name, []):
             source = self._location.below(stored.path)
             with Downloader(self._client, self._observe) as downloader:
@@ -56,16 +56,16 @@ class S3PartialResults:
         return False
 
     def drop(self, name: str) -> None:
-        """Remove the part, if it is there."""
+        """Remove the partial result, if it is there."""
         for stored in self._stored().get(name, []):
             delete_object(self._client, self._location.below(stored.path))
 
     def clear(self) -> None:
-        """Remove every part under the key."""
+        """Remove every partial result under the key."""
         delete_below(self._client, self._location)
 
     def _stored(self) -> dict[str, list[FileEntry]]:
-        """The stored files of every part, their `path` below the location; their hash is in their name."""
+        """The stored files of every partial result, their `path` below the location; their hash is in their name."""
         found: dict[str, list[FileEntry]] = {}
         for listed in list_objects(self._client, self._location):
             parsed = parse_stored_name(listed.name)

@@ -139,10 +139,12 @@ def test_what_is_no_conversation_is_refused_with_its_place(given: Conversations,
         storm.score(tiny_llama, given)
 
 
-def test_broken_line_of_a_file_is_refused_with_its_place(tiny_llama: Path, tmp_path: Path) -> None:
-    (tmp_path / "foxes.jsonl").write_text(json.dumps({"messages": TALKS[0]}) + "\n{oops\n")
-    with pytest.raises(storm.InputError, match=r"foxes\.jsonl:2: not JSON"):
-        storm.score(tiny_llama, tmp_path / "foxes.jsonl")
+@pytest.mark.parametrize("name", ["foxes", "examples"])
+def test_broken_line_of_a_file_is_refused_with_its_place(name: str, tiny_llama: Path, tmp_path: Path) -> None:
+    file = tmp_path / f"{name}.jsonl"
+    file.write_text(json.dumps({"messages": TALKS[0]}) + "\n\n{oops\n")
+    with pytest.raises(storm.InputError, match=rf"{name}\.jsonl:3: not JSON"):
+        storm.score(tiny_llama, file)
 
 
 def test_rubrics_of_ones_own_are_asked(tiny_llama: Path, tmp_path: Path) -> None:

@@ -139,6 +139,28 @@ def test_pull_of_a_damaged_artifact_leaves_no_directory(
     assert not (tmp_path / "pulled").exists()
 
 
+@pytest.mark.parametrize("in_layout", [True, False])
+def test_pull_names_the_file_that_is_missing(in_layout: bool, tmp_path: Path, storm: Storm) -> None:
+    directory = Path(make(f"file://{tmp_path}/store", "model", b"x").removeprefix("file://"))
+    if not in_layout:
+        directory = directory.rename(tmp_path / "elsewhere")
+    (directory / "a.bin").unlink()
+    code, _, err = storm("pull", directory.as_uri(), str(tmp_path / "pulled"))
+    assert code == 1
+    assert f"{directory / 'a.bin'} is missing" in err.splitlines()[-1]
+    assert not (tmp_path / "pulled").exists()
+
+
+def test_ls_passes_over_a_foreign_file_whose_place_is_no_artifact_s(tmp_path: Path, storm: Storm) -> None:
+    uri = make(f"file://{tmp_path}/store", "model", b"x")
+    foreign = tmp_path / "store" / "my\\kind" / ("0" * 64)
+    foreign.mkdir(parents=True)
+    (foreign / "file").write_text("x")
+    code, out, _ = storm("ls", f"file://{tmp_path}/store", "--unfinished", "--json")
+    assert code == 0
+    assert [json.loads(line)["uri"] for line in out.splitlines()] == [uri]
+
+
 @pytest.fixture
 def damage(store: str, request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     """Flip a byte of an artifact's file behind the store's back."""

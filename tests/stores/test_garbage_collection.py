@@ -89,6 +89,18 @@ def test_gc_keeps_registered_models_and_their_ancestors(
     assert unneeded in out
 
 
+def test_gc_keeps_what_was_registered_from_a_store_of_its_own_below_this_one(
+    store: str, storm: Storm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    base = make(store, "model", b"base")
+    nested = make(f"{store}/team", "model", b"nested", inputs={"model": [digest_in(base)]})
+    monkeypatch.setattr("mlflow.MlflowClient.search_model_versions", lambda *_, **__: Versions(nested))
+    before = listed()
+    assert storm("gc", "--min-age-hours", "0", "--keep-registered", "--delete")[0] == 0
+    assert listed() == before
+
+
 @pytest.mark.parametrize(
     "source", ["{store}/../elsewhere/model", "{store}/deep/model/{digest}", f"{{store}}/model/{'0' * 64}"]
 )
