@@ -10,7 +10,7 @@ from storm_core import __version__
 from tests.finetuning.test_training_killed import Training, resumed_from
 from tests.package_copy import PackageCopy
 
-REPORT = ("reporting/page.py", "trim_blocks=True", "trim_blocks=False")
+REPORT = ("reporting/page.py", "{value:.2f}", "{value:.3f}")
 LOSS = ("finetuning/training.py", 'reduction="sum"', 'reduction="mean"')
 RELEASE = ("__init__.py", __version__, "99.0.0")
 
