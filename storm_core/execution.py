@@ -9,10 +9,12 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ from storm_core.artifacts import seal
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
+from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stage import Inputs, Stage
+from storm_core.stores.leases import RUN_LEASES, held
 from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults
 from storm_core.stores.references import check_reference, open_reference, store_from_environment
 from storm_core.stores.staging import StagingArea
@@ -63,7 +67,7 @@ def execute(
     for path in outputs.values():
         _check_replaceable(path)
     key = run_key(stage, config, opened)
-    with track(stage.verb, config, opened.digests()) as run:
+    with track(stage.verb, config, opened.digests()) as run, _alone(stage, opened, store, key):
         recalled = _recall(stage, store, key, outputs)
         outcome = recalled or _produce(stage, config, opened, outputs, store, key)
         outcome = replace(outcome, seconds=time.monotonic() - started)
@@ -100,6 +104,22 @@ def run_key(stage: Stage, config: StageConfig, inputs: Inputs) -> str:
 def _identity(stage: Stage, config: StageConfig) -> dict[str, Any]:
     """What decides the outputs besides the inputs; a changed stage never answers with old results."""
     return {"verb": stage.verb, **code_identity(stage), "config": dataclasses.asdict(config)}
+
+
+@contextlib.contextmanager
+def _alone(stage: Stage, inputs: Inputs, store: Store | None, key: str) -> Iterator[None]:
+    """Keep other processes that share the store from the same work at the same time: they then reuse its result."""
+    if store is None:
+        yield
+        return
+    task = os.environ.get(TASK_NAME_VARIABLE, stage.verb)
+    about = {"verb": stage.verb, "task": task, "inputs": sorted(set(chain.from_iterable(inputs.digests().values())))}
+
+    def say(holder: Mapping[str, Any]) -> None:
+        report(f"{stage.verb}: waits for {holder['task']}, which does the same work")
+
+    with held(store.ledger, f"{RUN_LEASES}/{key}", about=about, waits=say):
+        yield
 
 
 def _recall(stage: Stage, store: Store | None, key: str, outputs: Mapping[str, Path]) -> Outcome | None:

@@ -16,6 +16,7 @@ from storm_core.progress import report
 from storm_core.stores.file_artifact import FileArtifact, copy_files
 from storm_core.stores.inventory import Leftover, ListedFile, Place, group_files, modified_at
 from storm_core.stores.layout import artifact_location, partial_results_location, result_location
+from storm_core.stores.ledger import FileLedger
 from storm_core.stores.locations import FileLocation
 from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults
 from storm_core.stores.staging import StagingArea
@@ -26,6 +27,7 @@ class FileStore:
 
     def __init__(self, location: FileLocation) -> None:
         self.location = FileLocation(path=location.path.resolve())
+        self.ledger = FileLedger(self.location)
         self._staging = StagingArea(self.location.path / ".staging")
 
     def artifact(self, kind: str, digest: str) -> FileArtifact:

@@ -1,8 +1,8 @@
 """How every store is laid out.
 
 `<store>/<kind>/<digest>/` holds an artifact, with its real file names and its manifest. Beside the kinds lie
-`.results/`, which remembers what each stage run produced, so that the same run again need not run; and `.parts/`, what
-unfinished runs have finished.
+`.results/`, which remembers what each stage run produced, so that the same run again need not run; `.parts/`, what
+unfinished runs have finished; and `.ledger/`, notes by which processes that share the store agree.
 """
 
 import re
@@ -50,3 +50,8 @@ def result_location(store: L, key: str) -> L:
 def partial_results_location(store: L) -> L:
     """Where the store keeps the partial results of runs, those of each below its key."""
     return store.below(".parts")
+
+
+def ledger_location(store: L) -> L:
+    """Where the store keeps its ledger's notes."""
+    return store.below(".ledger")

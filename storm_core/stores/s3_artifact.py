@@ -19,7 +19,14 @@ from storm_core.stores.downloads import RANGE_BYTES, Downloader
 from storm_core.stores.events import Observer, ignore
 from storm_core.stores.layout import is_named_by_digest
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_client import code_of, delete_below, delete_object, errors_in_words, list_objects, read_object
+from storm_core.stores.s3_client import (
+    delete_below,
+    delete_object,
+    errors_in_words,
+    is_taken,
+    list_objects,
+    read_object,
+)
 from storm_core.stores.uploads import PART_BYTES, Uploader
 
 if TYPE_CHECKING:
@@ -174,7 +181,7 @@ class S3Artifact:
             try:
                 self._client.put_object(Bucket=place.bucket, Key=place.key, Body=body, IfNoneMatch="*")
             except ClientError as error:
-                if code_of(error) not in ("PreconditionFailed", "412", "ConditionalRequestConflict", "409"):
+                if not is_taken(error):
                     raise
         self._observe("publish.manifest_sent")
 

@@ -44,6 +44,7 @@ CONNECTIONS = 8
 
 _DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
 _MISSING = ("NoSuchKey", "NotFound", "404")
+_TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What reading a body may raise after the answer began well; botocore retries none of these by itself.
 _BROKEN_BODY = (IncompleteReadError, ResponseStreamingError, HTTPClientError)
 
@@ -97,6 +98,11 @@ def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
 def is_missing(error: ClientError) -> bool:
     """Whether the error says that there is no such object."""
     return code_of(error) in _MISSING
+
+
+def is_taken(error: ClientError) -> bool:
+    """Whether the error says that a put with `If-None-Match: *` found an object there."""
+    return code_of(error) in _TAKEN
 
 
 def code_of(error: ClientError) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Leftover, Place, group_files
 from storm_core.stores.layout import artifact_location, partial_results_location, result_location
+from storm_core.stores.ledger import S3Ledger
 from storm_core.stores.locations import S3Location
 from storm_core.stores.partial_results import PartialResults
 from storm_core.stores.s3_artifact import MAX_MANIFEST_BYTES, S3Access, S3Artifact
@@ -23,6 +24,7 @@ class S3Store:
         self.location = location
         self.access = access
         self._client = access.client
+        self.ledger = S3Ledger(access.client, location)
 
     def artifact(self, kind: str, digest: str) -> S3Artifact:
         """The artifact of this kind and digest, be it there or not."""

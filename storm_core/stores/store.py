@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from storm_core.artifacts import Artifact
 from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Leftover, Place
+from storm_core.stores.ledger import Ledger
 from storm_core.stores.locations import StoreLocation
 from storm_core.stores.partial_results import PartialResults
 
@@ -50,6 +51,10 @@ class Store(Protocol):
     @property
     def location(self) -> StoreLocation:
         """Where the store lies."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Notes by which the store's users agree."""
 
     def artifact(self, kind: str, digest: str) -> StoredArtifact:
         """The artifact of this kind and digest, be it there or not."""

@@ -1,6 +1,8 @@
 import errno
 import sys
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,10 +26,12 @@ RUNS: list[str] = []
 class CopyConfig(StageConfig):
     suffix: str = option("what to append", "!")
     fail: bool = option("fail halfway", False)
+    seconds: float = option("how long it takes", 0.0)
 
 
 def run_copy(config: CopyConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
     RUNS.append(config.suffix)
+    time.sleep(config.seconds)
     text = inputs["text"].file("text.txt").read_text()
     (outputs["copy"] / "text.txt").write_text(text + config.suffix)
     if config.fail:
@@ -73,7 +77,7 @@ def test_without_a_store_the_output_directory_is_the_artifact(text: Path, tmp_pa
     artifact = open_directory(tmp_path / "out")
     assert artifact.file("text.txt").read_text() == "hello!"
     assert artifact.manifest.inputs == {"text": [open_directory(text).digest]}
-    assert artifact.manifest.producer["config"] == {"suffix": "!", "fail": False}
+    assert artifact.manifest.producer["config"] == {"suffix": "!", "fail": False, "seconds": 0.0}
 
 
 def test_manifest_says_by_what_version_code_and_packages_it_was_made(text: Path, tmp_path: Path) -> None:
@@ -118,14 +122,15 @@ def test_damaged_result_is_made_again(text: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("with_store", [False, True])
-def test_failed_stage_leaves_nothing(
+def test_failed_stage_leaves_nothing_but_that_it_is_over(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_store: bool
 ) -> None:
     if with_store:
         monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
     with pytest.raises(InputError, match="cannot be copied"):
         copy(text, tmp_path / "out", CopyConfig(fail=True))
-    left = [path for path in tmp_path.rglob("*") if path.is_file() and text not in path.parents]
+    files = (path for path in tmp_path.rglob("*") if path.is_file() and ".ledger" not in path.parts)
+    left = [path for path in files if text not in path.parents]
     assert left == []
 
 
@@ -201,3 +206,36 @@ def test_incomplete_result_is_delivered_but_not_used_again(
         for _ in range(2):
             assert not copy(text, tmp_path / "out").reused
             assert open_reference(str(tmp_path / "out")).file("text.txt").read_text() == "hello!"
+
+
+def test_same_run_side_by_side_is_done_once_and_the_second_waits_for_it(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("STORM_TASK_NAME", "copy-base")
+    config = CopyConfig(seconds=1.0)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(copy, text, tmp_path / name, config) for name in ("one", "two")]
+        outcomes = [one.result() for one in both]
+    assert RUNS == ["!"]
+    assert sorted(outcome.reused for outcome in outcomes) == [False, True]
+    assert len({outcome.manifests["copy"].digest for outcome in outcomes}) == 1
+    assert "copy: waits for copy-base, which does the same work" in capsys.readouterr().err
+
+
+def test_other_run_does_not_wait(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
+    configs = [CopyConfig(seconds=1.0), CopyConfig(suffix="?", seconds=1.0)]
+    begun = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(copy, text, tmp_path / config.suffix, config) for config in configs]
+        assert not any(one.result().reused for one in both)
+    assert time.monotonic() - begun < 2.0
+
+
+def test_failed_run_lets_the_next_begin(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
+    for _ in range(2):
+        with pytest.raises(InputError):
+            copy(text, tmp_path / "out", CopyConfig(fail=True))
+    assert RUNS == ["!", "!"]
