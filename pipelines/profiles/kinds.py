@@ -11,8 +11,6 @@ from typing import Any, NoReturn, TypeVar
 from pipelines.profiles.not_offered import reason_against
 from storm_core.errors import InputError
 
-_KIND = "kind"
-_MEANING = "meaning"
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 T = TypeVar("T")
@@ -32,8 +30,8 @@ class Kind:
 
 
 def field(kind: Kind, meaning: str, default: Any = dataclasses.MISSING) -> Any:
-    """A field of a dataclass that a profile may give; without a default it must."""
-    metadata = {_KIND: kind, _MEANING: meaning}
+    """A field of a dataclass that a profile may give; without a default it must. docs/profiles.md shows the meaning."""
+    metadata = {"kind": kind, "meaning": meaning}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -41,14 +39,8 @@ def field(kind: Kind, meaning: str, default: Any = dataclasses.MISSING) -> Any:
 
 def kind_of(declared: "dataclasses.Field[Any]") -> Kind:
     """The kind of value of a declared field."""
-    kind: Kind = declared.metadata[_KIND]
+    kind: Kind = declared.metadata["kind"]
     return kind
-
-
-def meaning_of(declared: "dataclasses.Field[Any]") -> str:
-    """What a declared field is for."""
-    meaning: str = declared.metadata[_MEANING]
-    return meaning
 
 
 def refuse(path: str, allowed: str, given: Any) -> NoReturn:

@@ -63,7 +63,7 @@ def metadata(tmp_path: Path, *, registry: str, targets: tuple[str, ...] = ("core
 
 def compiled_images(output: Path, *more: str) -> set[str]:
     assert main(["compile", "--recipe", str(RECIPE), "--output", str(output), *more]) == 0
-    document = yaml.safe_load(output.read_text())
+    document = next(yaml.safe_load_all(output.read_text()))
     return {executor["container"]["image"] for executor in document["deploymentSpec"]["executors"].values()}
 
 
@@ -162,7 +162,7 @@ def test_compiled_recipe_with_a_judge_in_vllm_names_its_image(tmp_path: Path) ->
     (tmp_path / "vllm.yaml").write_text(yaml.safe_dump(recipe))
     output = tmp_path / "p.yaml"
     assert main(["compile", "--recipe", str(tmp_path / "vllm.yaml"), "--output", str(output)]) == 0
-    executors = yaml.safe_load(output.read_text())["deploymentSpec"]["executors"].values()
+    executors = next(yaml.safe_load_all(output.read_text()))["deploymentSpec"]["executors"].values()
     found = {executor["container"]["command"][1]: executor["container"]["image"] for executor in executors}
     assert {verb for verb, image in found.items() if image == images.VLLM} == {"score", "audit"}
 
