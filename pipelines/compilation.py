@@ -87,6 +87,7 @@ def _profile(name: str, given: Mapping[str, Any], secrets: Mapping[str, str]) ->
         check_name(f"the {kind} secret", secret)
     if "service_account" in given:
         check_name("the service account", given["service_account"])
+    _check_addresses(given.get("store"), given.get("tracking_uri"))
     said = load_profile(name)
     profile = dataclasses.replace(
         said,
@@ -94,8 +95,8 @@ def _profile(name: str, given: Mapping[str, Any], secrets: Mapping[str, str]) ->
         secrets={**said.secrets, **secrets},
         credentials=None if "s3" in secrets else said.credentials,
     )
-    _check_addresses(profile.store, profile.tracking_uri)
     try:
+        _check_addresses(profile.store, profile.tracking_uri)
         check(profile)
     except InputError as error:
         raise InputError(f"profile {name}: {error}") from error

@@ -31,6 +31,10 @@ _OWNED = {
     "KFP_POD_UID": "KFP",
     "KFP_RETRY_INDEX": "KFP",
 }
+# Volumes of a task's pod: the profile's, KFP's and Argo's.
+_VOLUMES = {"scratch", "shm", "kfp-launcher", "ca-bundle", "kfp-workspace", "var-run-argo", "tmp-dir-argo"}
+_VOLUMES |= {"argo-staging", "input-artifacts"}
+_VOLUMES |= {f"{place}-scratch" for place in ("gcs", "s3", "minio", "dot-local", "dot-cache", "dot-config")}
 _CREDENTIALS = {key for secret in SECRETS.values() for key in secret.required} | {"AWS_SESSION_TOKEN"}
 
 
@@ -76,13 +80,12 @@ def _accelerator(verb: str, task: TaskProfile) -> Iterator[tuple[str, str]]:
 
 def _files(task: TaskProfile) -> Iterator[tuple[str, str]]:
     """KFP makes a volume for each, called as the secret or config map is."""
-    names: set[str] = {"scratch", "shm", "kfp-launcher", "ca-bundle", "workspace"}
-    names |= {f"{place}-scratch" for place in ("gcs", "s3", "minio", "dot-local", "dot-cache", "dot-config")}
+    names = set(_VOLUMES)
     paths: set[str] = set()
     for source in task.files_from:
         name = source.secret or source.config_map or ""
         if name in names:
-            yield "files_from", f"names {name} twice, or it is the name of a volume of KFP's or of ours"
+            yield "files_from", f"names {name} twice, or a volume of KFP's, Argo's or the profile's is called so"
         if source.path in paths:
             yield "files_from", f"mounts two sources at {source.path}"
         names.add(name)

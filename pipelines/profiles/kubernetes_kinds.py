@@ -55,7 +55,7 @@ OWN_KEY = text(
 )
 RESOURCE_NAME = text(
     "a resource's name with its domain, such as nvidia.com/gpu or nvidia.com/mig-1g.10gb",
-    lambda name: "/" in name and _is_label_key(name),
+    lambda name: _is_label_key(name) and "/" in name and not name.partition("/")[0].endswith("kubernetes.io"),
 )
 
 

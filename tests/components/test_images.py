@@ -72,6 +72,11 @@ def test_bake_builds_the_images_that_components_name(build: Any, bake: Any) -> N
     assert built == set(images.IMAGES)
 
 
+def test_bake_builds_the_images_for_gpus_that_a_profile_can_name(build: Any, bake: Any) -> None:
+    built = {tag for name in bake["group"]["cuda"]["targets"] for tag in build.resolve(bake, name, {})["tags"]}
+    assert built == set(images.CUDA_OF.values())
+
+
 @pytest.mark.parametrize("target", ["core", "training"])
 def test_image_is_checked_for_the_verbs_whose_components_run_in_it(build: Any, bake: Any, target: str) -> None:
     resolved = build.resolve(bake, target, {})
@@ -143,6 +148,14 @@ def test_image_without_digest_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["compile", "--recipe", str(RECIPE), "--output", str(tmp_path / "p.yaml"), *arguments]) == 1
     assert f"holds no digest for {images.TRAINING}" in capsys.readouterr().err
     assert not (tmp_path / "p.yaml").exists()
+
+
+def test_image_for_gpus_is_named_by_its_own_digest(tmp_path: Path) -> None:
+    cuda = images.CUDA_OF[images.TRAINING]
+    written = {"training-cuda": {"image.name": f"ghcr.io/a/{cuda}", "containerimage.digest": DIGESTS["training"]}}
+    (tmp_path / "metadata.json").write_text(json.dumps(written))
+    assert images.pinned("ghcr.io/a", tmp_path / "metadata.json") == {cuda: f"ghcr.io/a/{cuda}@{DIGESTS['training']}"}
+    assert images.pinned("ghcr.io/a")[cuda] == f"ghcr.io/a/{cuda}"
 
 
 def test_digests_without_a_registry_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

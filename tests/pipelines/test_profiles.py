@@ -147,6 +147,7 @@ def test_mappings_and_lists_of_a_verb_add_to_the_default_and_values_replace_it()
         ("default: {files_from: [{secret: s, path: /usr}]}", "default.files_from[0].path must be an absolute path for"),
         ("default: {files_from: [{secret: s, path: /a/../b}]}", "default.files_from[0].path must be"),
         ("default: {files_from: [{secret: s, path: /tmp/b}]}", "default.files_from[0].path must be"),
+        ("default: {files_from: [{secret: scratch, path: /c}]}", "default.files_from names scratch twice, or a volume"),
         (
             "default: {files_from: [{secret: s, path: /c}]}\ntasks: {scan: {files_from: [{config_map: s, path: /d}]}}",
             "tasks.scan.files_from names s twice",
@@ -217,6 +218,25 @@ def test_nothing_is_written_where_the_profile_is_wrong(tmp_path: Path, capsys: p
     assert compile_with(tmp_path, "--profile", str(tmp_path / "wrong.yaml")) == 1
     assert "wrong.yaml: default.retries must come with timeout_hours" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("store: /data/store", "wrong.yaml: pods share no disk; the store must be s3://bucket"),
+        ("store: s3://user:hunter2@bucket/x", "wrong.yaml: "),
+        ("tracking_uri: http://user:hunter2@mlflow", "wrong.yaml: the tracking URI must hold no user or password"),
+    ],
+)
+def test_address_in_a_profile_is_checked_as_a_flag_s_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(text)
+    assert compile_with(tmp_path, "--profile", str(tmp_path / "wrong.yaml")) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "hunter2" not in error
+    assert not (tmp_path / "p.yaml").exists()
 
 
 def test_flags_replace_what_the_profile_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
