@@ -3,7 +3,7 @@
     python benchmarks/resources.py [--recipe recipes/smoke.yaml]
 
 Runs the recipe with its engine of subprocesses, each stage started by a small process that measures it, in a new
-directory, so that nothing is reused. `pipelines/resources.py` says what a cluster is asked for, by these figures.
+directory, so that nothing is reused. `pipelines/profiles/laptop-kind.yaml` asks a cluster for this much.
 """
 
 import argparse

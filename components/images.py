@@ -19,6 +19,8 @@ TRAINING = f"storm-training:{__version__}"
 VLLM = f"storm-vllm:{__version__}"
 
 IMAGES = (CORE, TRAINING, VLLM)
+# The builds with CUDA libraries, for GPUs. What is in CORE computes on processors alone.
+CUDA_OF: Mapping[str, str] = {image: f"{image}-cuda" for image in (TRAINING, VLLM)}
 
 IMAGE_OF: Mapping[str, str] = {
     "fetch": TRAINING,
@@ -57,10 +59,11 @@ def pinned(registry: str, metadata: Path | None = None) -> dict[str, str]:
         InputError: the metadata cannot be read, or holds no digest for an image.
     """
     prefix = registry.rstrip("/") + "/"
+    known = (*IMAGES, *CUDA_OF.values())
     if metadata is None:
-        return {image: prefix + image for image in IMAGES}
+        return {image: prefix + image for image in known}
     digests = _read_digests(metadata)
-    return {image: f"{prefix}{image}@{digests[image]}" for image in IMAGES if image in digests}
+    return {image: f"{prefix}{image}@{digests[image]}" for image in known if image in digests}
 
 
 def _read_digests(metadata: Path) -> dict[str, str]:

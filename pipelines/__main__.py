@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.profiles.loading import DEFAULT, shipped
 from pipelines.secrets import SECRETS
 from storm_core.errors import InputError
 from storm_core.stopping import EXIT_CODE, stop_in_order
@@ -37,6 +38,7 @@ def _run(parsed: argparse.Namespace) -> None:
         compiled = compile_recipe(
             parsed.recipe,
             parsed.output,
+            profile=parsed.profile,
             store=parsed.store,
             tracking_uri=parsed.tracking_uri,
             secrets={kind: name for kind, name in secrets.items() if name is not None},
@@ -61,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     compiler = commands.add_parser("compile", help="write the pipeline, with a recipe's arguments, as KFP YAML")
     compiler.add_argument("--recipe", type=Path, required=True, help="YAML file of run arguments")
     compiler.add_argument("--output", type=Path, required=True, help="file to write")
+    compiler.add_argument(
+        "--profile",
+        default=DEFAULT,
+        help=f"what the cluster gives to each task: {', '.join(shipped())}, or a YAML file (default: {DEFAULT})",
+    )
     compiler.add_argument("--store", help="URI of the artifact store that every task uses (STORM_STORE)")
     compiler.add_argument("--tracking-uri", help="MLflow server that every task logs to (MLFLOW_TRACKING_URI)")
     for kind, secret in SECRETS.items():

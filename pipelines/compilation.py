@@ -1,5 +1,6 @@
 """The recipe as KFP YAML, to upload or submit."""
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,13 +11,15 @@ from kfp import compiler
 
 from components import images
 from pipelines.arguments import REFERENCES
+from pipelines.profiles.checks import check
+from pipelines.profiles.fields import CUDA, Profile
+from pipelines.profiles.loading import DEFAULT, load_profile
 from pipelines.recipes import load_recipe
 from pipelines.secrets import check_name
 from pipelines.storm import storm_pipeline
 from pipelines.tasks import TaskSettings
 from storm_core.errors import InputError
 from storm_core.stores.locations import S3Location
-from storm_core.stores.references import STORE_VARIABLE
 from storm_core.stores.uris import parse_uri
 
 
@@ -36,6 +39,7 @@ def compile_recipe(
     recipe_path: Path,
     output: Path,
     *,
+    profile: str = DEFAULT,
     store: str | None = None,
     tracking_uri: str | None = None,
     secrets: Mapping[str, str] | None = None,
@@ -48,6 +52,8 @@ def compile_recipe(
     Args:
         recipe_path: YAML file of run arguments.
         output: the `.yaml` file to write.
+        profile: what the cluster gives to each task: the name of a shipped profile, or the path of a YAML file. What is
+            given here besides replaces what it says.
         store: value of `STORM_STORE` in every container, `s3://bucket` or `s3://bucket/prefix`. A run needs one:
             verdicts go from pod to pod by reference.
         tracking_uri: value of `MLFLOW_TRACKING_URI` in every container, `http://` or `https://`.
@@ -58,29 +64,43 @@ def compile_recipe(
         digests: the build's metadata file; with it images are named by digest.
 
     Raises:
-        InputError: the recipe cannot work, `output` is not a YAML file in an existing directory or cannot be written, a
-            name is not valid in Kubernetes, pods cannot reach the store or the server, or an image has no digest.
+        InputError: the recipe or the profile cannot work, `output` is not a YAML file in an existing directory or
+            cannot be written, a name is not valid in Kubernetes, pods cannot reach the store or the server, or an image
+            has no digest.
     """
     if output.suffix not in (".yaml", ".yml") or not output.parent.is_dir():
         raise InputError(f"output must be a .yaml file in an existing directory, got {output}")
-    named = {f"the {kind} secret": name for kind, name in (secrets or {}).items()}
-    named |= {} if service_account is None else {"the service account": service_account}
-    for what, name in named.items():
-        check_name(what, name)
-    _check_addresses(store, tracking_uri)
+    given = {"store": store, "tracking_uri": tracking_uri, "service_account": service_account, "registry": registry}
+    chosen = _profile(profile, {name: value for name, value in given.items() if value is not None}, secrets or {})
     arguments = load_recipe(recipe_path)
-    environment = {STORE_VARIABLE: store, "MLFLOW_TRACKING_URI": tracking_uri}
-    settings = TaskSettings(
-        image_name=_image_names(arguments, registry, digests),
-        environment={name: value for name, value in environment.items() if value},
-        secrets=secrets or {},
-        service_account=service_account,
-    )
+    settings = TaskSettings(image_name=_image_names(arguments, chosen, digests), profile=chosen)
     try:
         _write(settings, arguments, recipe_path, output)
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror}") from error
-    return Compiled(expectations=settings.expectations(), warnings=_warnings(settings, arguments))
+    return Compiled(expectations=settings.expectations(), warnings=_warnings(chosen, arguments))
+
+
+def _profile(name: str, given: Mapping[str, Any], secrets: Mapping[str, str]) -> Profile:
+    """The profile, with what is given besides in place of what it says."""
+    for kind, secret in secrets.items():
+        check_name(f"the {kind} secret", secret)
+    if "service_account" in given:
+        check_name("the service account", given["service_account"])
+    _check_addresses(given.get("store"), given.get("tracking_uri"))
+    said = load_profile(name)
+    profile = dataclasses.replace(
+        said,
+        **given,
+        secrets={**said.secrets, **secrets},
+        credentials=None if "s3" in secrets else said.credentials,
+    )
+    try:
+        _check_addresses(profile.store, profile.tracking_uri)
+        check(profile)
+    except InputError as error:
+        raise InputError(f"profile {name}: {error}") from error
+    return profile
 
 
 def _check_addresses(store: str | None, tracking_uri: str | None) -> None:
@@ -95,21 +115,25 @@ def _check_addresses(store: str | None, tracking_uri: str | None) -> None:
             raise InputError(f"the tracking URI must be http://host or https://host, got {tracking_uri}")
 
 
-def _warnings(settings: TaskSettings, arguments: Mapping[str, Any]) -> list[str]:
+def _warnings(profile: Profile, arguments: Mapping[str, Any]) -> list[str]:
     """What will stop a run, but may be given to it later: by its arguments, or by the pods' own identity."""
     lines = []
     given = {one.name: arguments.get(one.name, "") for one in REFERENCES}
     local = [name for name, reference in given.items() if reference and "://" not in reference]
     if local:
         lines.append(f"no pod has the paths of {', '.join(local)}; `storm artifact push` makes URIs of them")
-    store = settings.environment.get(STORE_VARIABLE)
-    if store is None:
+    if profile.store is None:
         lines.append("no --store: select will not find the verdicts, which go from pod to pod by reference")
-    elif "s3" not in settings.secrets:
-        lines.append(f"no --s3-secret: the pods need an identity of their own that may use {store}")
-    if arguments.get("score_engine") == "openai" and "judge" not in settings.secrets:
+    elif "s3" not in profile.secrets and profile.credentials is None:
+        lines.append(f"no --s3-secret: the pods need an identity of their own that may use {profile.store}")
+    if arguments.get("score_engine") == "openai" and not _has_judge_key(profile):
         lines.append("no --judge-secret: the judge's endpoint will be asked without a key")
     return lines
+
+
+def _has_judge_key(profile: Profile) -> bool:
+    sources = profile.task("score").environment_from
+    return "judge" in profile.secrets or any("OPENAI_API_KEY" in source.keys.values() for source in sources)
 
 
 def _write(settings: TaskSettings, arguments: dict[str, Any], recipe_path: Path, output: Path) -> None:
@@ -125,15 +149,17 @@ def _write(settings: TaskSettings, arguments: dict[str, Any], recipe_path: Path,
         compiled.replace(output)
 
 
-def _image_names(arguments: Mapping[str, Any], registry: str | None, digests: Path | None) -> Callable[[str, str], str]:
+def _image_names(arguments: Mapping[str, Any], profile: Profile, digests: Path | None) -> Callable[[str, str], str]:
     """How each task's image is called where it is pulled from."""
-    if digests and not registry:
+    if digests and not profile.registry:
         raise InputError("digests are a registry's: give --registry with --digests")
     chosen = images.chosen_by(arguments)
-    pulled_by = images.pinned(registry, digests) if registry else {}
+    pulled_by = images.pinned(profile.registry, digests) if profile.registry else {}
 
     def name(verb: str, image: str) -> str:
         image = chosen.get(verb, image)
+        if profile.task(verb).image == CUDA:
+            image = images.CUDA_OF.get(image, image)
         if pulled_by and image not in pulled_by:
             raise InputError(f"{digests} holds no digest for {image}")
         return pulled_by.get(image, image)

@@ -1,5 +1,7 @@
 """Fan-out: the shards of the examples are scored side by side."""
 
+from functools import partial
+
 from kfp import dsl
 
 from components.signatures import Parameter
@@ -21,12 +23,13 @@ def score_shards_pipeline(settings: TaskSettings) -> GraphComponent:
         *option_arguments("score").values(),
     ]
     summary = "Score every shard by itself."
-    return make_pipeline(_score, parameters, settings, name="score-shards", description=summary, returns=list[str])
+    build = partial(_score, at_once=settings.shards_at_once())
+    return make_pipeline(build, parameters, settings, name="score-shards", description=summary, returns=list[str])
 
 
-def _score(graph: Graph) -> dsl.Collected:
+def _score(graph: Graph, at_once: int | None) -> dsl.Collected:
     values = graph.values
-    with dsl.ParallelFor(values["shard_indices"]) as shard:
+    with dsl.ParallelFor(values["shard_indices"], parallelism=at_once) as shard:
         scored = graph.task(
             "score", model=values["model"], examples=values["examples"], rubrics=values[RUBRICS.name], shard=shard
         )

@@ -14,6 +14,7 @@ from storm_core.errors import InputError
 _READERS_OF_REFERENCES = ("fetch", "prepare", "score", "audit", "evaluate")
 # A DNS subdomain name, as Kubernetes has it of secrets and service accounts.
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+NAME_RULE = "a valid Kubernetes name: at most 253 of a-z, 0-9, '-' and '.', a letter or digit first and last"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +72,16 @@ SECRETS: Mapping[str, Secret] = {
 }
 
 
+def is_name(text: str) -> bool:
+    """Whether Kubernetes takes the text as the name of a secret, a config map or a service account."""
+    return bool(_NAME.fullmatch(text))
+
+
 def check_name(what: str, name: str) -> None:
     """Refuse what cannot be the name of a secret or a service account.
 
     Raises:
         InputError: it says what Kubernetes allows.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            f"{what} must be a valid Kubernetes name: at most 253 of a-z, 0-9, '-' and '.', a letter or digit first "
-            f"and last; got {name!r}"
-        )
+    if not is_name(name):
+        raise InputError(f"{what} must be {NAME_RULE}; got {name!r}")

@@ -63,13 +63,18 @@ def metadata(tmp_path: Path, *, registry: str, targets: tuple[str, ...] = ("core
 
 def compiled_images(output: Path, *more: str) -> set[str]:
     assert main(["compile", "--recipe", str(RECIPE), "--output", str(output), *more]) == 0
-    document = yaml.safe_load(output.read_text())
+    document = next(yaml.safe_load_all(output.read_text()))
     return {executor["container"]["image"] for executor in document["deploymentSpec"]["executors"].values()}
 
 
 def test_bake_builds_the_images_that_components_name(build: Any, bake: Any) -> None:
     built = {tag for name in ("core", "training", "vllm") for tag in build.resolve(bake, name, {})["tags"]}
     assert built == set(images.IMAGES)
+
+
+def test_bake_builds_the_images_for_gpus_that_a_profile_can_name(build: Any, bake: Any) -> None:
+    built = {tag for name in bake["group"]["cuda"]["targets"] for tag in build.resolve(bake, name, {})["tags"]}
+    assert built == set(images.CUDA_OF.values())
 
 
 @pytest.mark.parametrize("target", ["core", "training"])
@@ -145,6 +150,14 @@ def test_image_without_digest_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "p.yaml").exists()
 
 
+def test_image_for_gpus_is_named_by_its_own_digest(tmp_path: Path) -> None:
+    cuda = images.CUDA_OF[images.TRAINING]
+    written = {"training-cuda": {"image.name": f"ghcr.io/a/{cuda}", "containerimage.digest": DIGESTS["training"]}}
+    (tmp_path / "metadata.json").write_text(json.dumps(written))
+    assert images.pinned("ghcr.io/a", tmp_path / "metadata.json") == {cuda: f"ghcr.io/a/{cuda}@{DIGESTS['training']}"}
+    assert images.pinned("ghcr.io/a")[cuda] == f"ghcr.io/a/{cuda}"
+
+
 def test_digests_without_a_registry_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     digests = str(metadata(tmp_path, registry="ghcr.io/someone"))
     output = str(tmp_path / "p.yaml")
@@ -162,7 +175,7 @@ def test_compiled_recipe_with_a_judge_in_vllm_names_its_image(tmp_path: Path) ->
     (tmp_path / "vllm.yaml").write_text(yaml.safe_dump(recipe))
     output = tmp_path / "p.yaml"
     assert main(["compile", "--recipe", str(tmp_path / "vllm.yaml"), "--output", str(output)]) == 0
-    executors = yaml.safe_load(output.read_text())["deploymentSpec"]["executors"].values()
+    executors = next(yaml.safe_load_all(output.read_text()))["deploymentSpec"]["executors"].values()
     found = {executor["container"]["command"][1]: executor["container"]["image"] for executor in executors}
     assert {verb for verb, image in found.items() if image == images.VLLM} == {"score", "audit"}
 

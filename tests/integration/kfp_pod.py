@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.integration.kfp_kubernetes import extend
+
 # Where KFP's launcher keeps artifacts of a pipeline root `minio://mlpipeline/v2/artifacts`.
 ARTIFACTS = "/minio/mlpipeline/v2/artifacts"
 ARTIFACTS_URI = "minio://mlpipeline/v2/artifacts"
 LAUNCHER = "/kfp-launcher"
 # What KFP's launcher adds to the outputs of every task.
 LOGS_OUTPUT = "executor-logs"
+RUN_ID_LABEL = "pipeline/runid"
 _SCRATCH = ("minio", "s3", "gcs", ".cache", ".config", ".local")
 # The field of KFP's ResourceSpec to that of Kubernetes, and the older form of the same, which KFP reads no more.
 _OLD_RESOURCES = ("cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit")
@@ -40,13 +43,18 @@ def executors(pipeline: Mapping[str, Any], platform: Mapping[str, Any], name_var
     return found
 
 
-def pod(name: str, executor: Executor, command: list[str], *, service_account: str) -> dict[str, Any]:
-    """The pod of a task whose command has its placeholders filled in; config map `name` holds what it starts from."""
+def pod(
+    name: str, executor: Executor, command: list[str], *, service_account: str, run_id: str | None = None
+) -> dict[str, Any]:
+    """The pod of a task whose command has its placeholders filled in; config map `name` holds what it starts from.
+
+    With `run_id` it has the label that KFP gives every pod of a run.
+    """
     container = {
         "name": "main",
         "image": executor.container["image"],
         "command": ["python3", f"{LAUNCHER}/launcher.py", LAUNCHER, *command],
-        "env": [*executor.container.get("env", []), *_secrets(executor.kubernetes), *_pod_fields()],
+        "env": [*executor.container.get("env", []), *_pod_fields()],
         "resources": resources(executor.container),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -59,8 +67,9 @@ def pod(name: str, executor: Executor, command: list[str], *, service_account: s
             *({"name": _volume(directory), "mountPath": f"/{directory}"} for directory in _SCRATCH),
         ],
     }
-    return {
-        "metadata": {"name": name, "labels": {"pipelines.kubeflow.org/v2_component": "true"}},
+    labels = {"pipelines.kubeflow.org/v2_component": "true"} | ({RUN_ID_LABEL: run_id} if run_id else {})
+    made = {
+        "metadata": {"name": name, "labels": labels},
         "spec": {
             "restartPolicy": "Never",
             "serviceAccountName": service_account,
@@ -71,13 +80,17 @@ def pod(name: str, executor: Executor, command: list[str], *, service_account: s
             ],
         },
     }
+    extend(made, executor.kubernetes)
+    return made
 
 
 def resources(container: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Requests and limits as Kubernetes has them, of what the compiled container asks for."""
     asked: dict[str, dict[str, str]] = {}
     for field, quantity in container.get("resources", {}).items():
-        if field not in _OLD_RESOURCES:
+        if field == "accelerator":
+            asked.setdefault("limits", {})[quantity["resourceType"]] = quantity["resourceCount"]
+        elif field not in _OLD_RESOURCES:
             kind, resource = _RESOURCES[field]
             asked.setdefault(kind, {})[resource] = quantity
     return asked
@@ -90,21 +103,6 @@ def with_logs_output(executor_input: str) -> str:
     artifact["uri"] = f"{ARTIFACTS_URI}/{LOGS_OUTPUT}"
     message["outputs"].setdefault("artifacts", {})[LOGS_OUTPUT] = {"artifacts": [artifact]}
     return json.dumps(message)
-
-
-def _secrets(kubernetes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    unknown = set(kubernetes) - {"secretAsEnv"}
-    assert not unknown, f"these pods have no {sorted(unknown)} yet, which the compiled pipeline asks for"
-    return [
-        {"name": pair["envVar"], "valueFrom": {"secretKeyRef": _key(secret, pair["secretKey"])}}
-        for secret in kubernetes.get("secretAsEnv", [])
-        for pair in secret["keyToEnv"]
-    ]
-
-
-def _key(secret: Mapping[str, Any], key: str) -> dict[str, Any]:
-    name = secret["secretNameParameter"]["runtimeValue"]["constant"]
-    return {"name": name, "key": key, "optional": secret["optional"]}
 
 
 def _pod_fields() -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
-"""What the compiled pipeline asks of a cluster: secrets, resources, images; and that KFP can read all of it."""
+"""What the compiled pipeline asks of a cluster where flags say it; and that KFP can read all of it."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig, Pipeli
 
 from components.images import VLLM
 from pipelines.__main__ import main
-from pipelines.resources import RESOURCES
+from pipelines.profiles.loading import DEFAULT, load_profile
 from pipelines.secrets import SECRETS
 from storm_core.stages import STAGES
 
@@ -24,7 +23,7 @@ FLAGS = [part for kind, name in NAMED.items() for part in (f"--{kind}-secret", n
 
 
 def compiled(output: Path, *more: str, recipe: Path = ROOT / "recipes" / "smoke.yaml") -> list[dict[str, Any]]:
-    """The documents of the compiled pipeline: the pipeline, and where it names secrets, what is Kubernetes' own."""
+    """The documents of the compiled pipeline: the pipeline, and what is Kubernetes' own."""
     assert main(["compile", "--recipe", str(recipe), "--output", str(output), *more]) == 0
     return list(yaml.safe_load_all(output.read_text()))
 
@@ -43,16 +42,18 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("flags", [[], FLAGS], ids=["plain", "secrets"])
 def test_compiled_pipeline_has_no_field_that_kfp_does_not_know(recipe: Path, flags: list[str], tmp_path: Path) -> None:
-    pipeline, *platforms = compiled(tmp_path / "p.yaml", *flags, recipe=recipe)
+    check_that_kfp_reads(compiled(tmp_path / "p.yaml", *flags, recipe=recipe))
+
+
+def check_that_kfp_reads(documents: list[dict[str, Any]]) -> None:
+    pipeline, platform = documents
     json_format.ParseDict(pipeline, PipelineSpec())
     json_format.ParseDict(pipeline["deploymentSpec"], PipelineDeploymentConfig())
-    assert len(platforms) == bool(flags)
-    for platform in platforms:
-        json_format.ParseDict(platform, PlatformSpec())
-        executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-        assert set(executors) == set(pipeline["deploymentSpec"]["executors"])
-        for executor in executors.values():
-            json_format.ParseDict(executor, KubernetesExecutorConfig())
+    json_format.ParseDict(platform, PlatformSpec())
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == set(pipeline["deploymentSpec"]["executors"])
+    for executor in executors.values():
+        json_format.ParseDict(executor, KubernetesExecutorConfig())
 
 
 def test_a_field_that_kfp_does_not_know_would_be_found(documents: list[dict[str, Any]]) -> None:
@@ -90,9 +91,10 @@ def test_keys_of_a_secret_become_variables_of_the_same_name(documents: list[dict
 
 def test_settings_of_one_pipeline_are_none_of_the_next(tmp_path: Path) -> None:
     compiled(tmp_path / "first.yaml", *FLAGS, "--store", "s3://bucket", "--registry", "ghcr.io/someone")
-    (plain,) = compiled(tmp_path / "second.yaml")
-    assert "ghcr.io" not in str(plain)
-    assert "STORM_STORE" not in str(plain)
+    plain = str(compiled(tmp_path / "second.yaml"))
+    assert "ghcr.io" not in plain
+    assert "STORM_STORE" not in plain
+    assert "our-s3" not in plain
 
 
 def test_person_is_told_which_secrets_with_which_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,26 +174,23 @@ def test_output_that_cannot_be_written_is_an_error_in_words(tmp_path: Path, caps
     assert [path.name for path in tmp_path.iterdir()] == ["p.yaml"]
 
 
-def test_every_task_asks_for_processors_and_memory(documents: list[dict[str, Any]]) -> None:
+def test_without_a_profile_tasks_ask_for_what_the_demo_took(documents: list[dict[str, Any]]) -> None:
     pipeline, _ = documents
-    assert set(RESOURCES) == set(STAGES)
+    profile = load_profile(DEFAULT)
     for name, verb in verbs(pipeline).items():
         asked = pipeline["deploymentSpec"]["executors"][name]["container"]["resources"]
-        expected = RESOURCES[verb]
+        expected = profile.task(verb)
         assert asked["resourceCpuRequest"] == expected.cpu_request
         assert asked["resourceCpuLimit"] == expected.cpu_limit
         assert asked["resourceMemoryRequest"] == expected.memory_request
+        assert "accelerator" not in asked
 
 
-def test_quantities_are_whole_and_no_request_is_above_its_limit() -> None:
-    for verb, resources in RESOURCES.items():
-        request, limit = (processors(text) for text in (resources.cpu_request, resources.cpu_limit))
-        assert 0 < request <= limit, verb
-        assert re.fullmatch(r"[1-9]\d*(Mi|Gi)", resources.memory_request), verb
-
-
-def processors(text: str) -> float:
-    return int(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
+def test_every_pod_knows_the_run_that_it_is_part_of(documents: list[dict[str, Any]]) -> None:
+    _, platform = documents
+    for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        (field,) = executor["fieldPathAsEnv"]
+        assert field == {"name": "STORM_KFP_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"}
 
 
 def test_earlier_output_stays_where_compiling_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,16 @@ def test_artifacts_in_a_bucket_are_those_of_a_local_store(
         source = client.get_model_version_by_alias(model.name, "candidate").source
         assert source is not None and source.startswith("s3://storm/tiny/model/")
         check_lineage(source, capsys)
+        monkeypatch.setenv("STORM_CACHE", str(tmp_path / "another-cache"))
+        check_nothing_is_computed_again(workspace)
+
+
+def check_nothing_is_computed_again(workspace: Path) -> None:
+    """The same pipeline submitted again, where nothing is known of the first run but the store."""
+    finished = run(workspace, "runs-again", STORM_STORE="s3://storm/tiny")
+    assert finished.returncode == 0, finished.stderr
+    computed = [line.partition(":")[0] for line in finished.stderr.splitlines() if ": done in" in line]
+    assert computed == ["register"], "what is written to a server's registry is never taken from the store"
 
 
 def check_lineage(uri: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
 def compiled(recipe: Path, output: Path, *more: str) -> dict[str, Any]:
     assert main(["compile", "--recipe", str(recipe), "--output", str(output), *more]) == 0
-    document: dict[str, Any] = yaml.safe_load(output.read_text())
+    document: dict[str, Any] = next(yaml.safe_load_all(output.read_text()))
     return document
 
 

@@ -82,7 +82,7 @@ def test_compiled_pipeline_and_its_page_have_it(seen: list[WeighingConfig], tmp_
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     arguments = ["--recipe", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "p.yaml")]
     assert pipelines(["compile", *arguments]) == 0
-    document = yaml.safe_load((tmp_path / "p.yaml").read_text())
+    document = next(yaml.safe_load_all((tmp_path / "p.yaml").read_text()))
     parameter = document["root"]["inputDefinitions"]["parameters"]["scan_scales"]
     assert parameter["defaultValue"] == "letter"
     assert parameter["literals"] == ["kitchen", "letter"]

@@ -129,7 +129,7 @@ def wrong(document: dict[str, Any]) -> list[Edge]:
 def document(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     output = tmp_path_factory.mktemp("compiled") / "p.yaml"
     assert main(["compile", "--recipe", str(request.param), "--output", str(output)]) == 0
-    found: dict[str, Any] = yaml.safe_load(output.read_text())
+    found: dict[str, Any] = next(yaml.safe_load_all(output.read_text()))
     return found
 
 
