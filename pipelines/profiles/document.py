@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from pipelines.profiles.kinds import join
 from storm_core.errors import InputError
 
 # Python itself refuses to show an integer of thousands of digits.
@@ -63,5 +64,5 @@ def _refuse_repeated(mapping: yaml.MappingNode) -> None:
         if isinstance(key, yaml.ScalarNode):
             name, line = (key.tag, key.value), key.start_mark.line + 1
             if name in lines:
-                raise InputError(f"{key.value} is given twice, in line {lines[name]} and in line {line}")
+                raise InputError(f"{join('', key.value)} is given twice, in line {lines[name]} and in line {line}")
             lines[name] = line

@@ -9,6 +9,7 @@ from pipelines.profiles.kinds import (
     Kind,
     choice,
     field,
+    join,
     listed,
     mapped,
     number,
@@ -98,7 +99,7 @@ def _read_tasks(path: str, given: Any) -> dict[str, dict[str, Any]]:
         refuse(path, TASKS.allowed, given)
     for verb in given:
         if verb not in STAGES:
-            refuse_unknown(f"{path}.{verb}", verb, STAGES)
+            refuse_unknown(join(path, verb), verb, STAGES)
     return {verb: read_fields(TaskProfile, f"{path}.{verb}", one) for verb, one in given.items()}
 
 
@@ -107,7 +108,7 @@ def _read_secrets(path: str, given: Any) -> dict[str, str]:
         refuse(path, NAMED_SECRETS.allowed, given)
     for kind in given:
         if kind not in SECRETS:
-            refuse_unknown(f"{path}.{kind}", kind, SECRETS)
+            refuse_unknown(join(path, kind), kind, SECRETS)
     return {kind: kinds.NAME.read(f"{path}.{kind}", name) for kind, name in given.items()}
 
 

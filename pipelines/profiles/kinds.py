@@ -43,6 +43,13 @@ def kind_of(declared: "dataclasses.Field[Any]") -> Kind:
     return kind
 
 
+def join(path: str, name: Any) -> str:
+    """The path of a field below `path`, short and on one line whatever the field was called."""
+    plain = isinstance(name, str) and name.isprintable() and len(name) <= _SHORT.maxstring
+    shown = name if plain else _SHORT.repr(name)
+    return f"{path}.{shown}" if path else f"{shown}"
+
+
 def refuse(path: str, allowed: str, given: Any) -> NoReturn:
     """Raise the error that says where, what is allowed, and what was given."""
     raise InputError(f"{path} must be {allowed}; got {_SHORT.repr(given)}")
@@ -163,11 +170,11 @@ def read_fields(declared: type, path: str, given: Any) -> dict[str, Any]:
         refuse(path or "a profile", f"a mapping with fields of {', '.join(kinds)}", given)
     for name in given:
         if name not in kinds:
-            refuse_unknown(_join(path, name), name, kinds)
+            refuse_unknown(join(path, name), name, kinds)
     for one in dataclasses.fields(declared):
         if one.default is one.default_factory and one.name not in given:
-            raise InputError(f"{_join(path, one.name)} is missing; it must be {kinds[one.name].allowed}")
-    return {name: kinds[name].read(_join(path, name), value) for name, value in given.items()}
+            raise InputError(f"{join(path, one.name)} is missing; it must be {kinds[one.name].allowed}")
+    return {name: kinds[name].read(join(path, name), value) for name, value in given.items()}
 
 
 def refuse_unknown(path: str, name: Any, known: Mapping[str, Any]) -> NoReturn:
@@ -178,8 +185,3 @@ def refuse_unknown(path: str, name: Any, known: Mapping[str, Any]) -> NoReturn:
     close = difflib.get_close_matches(plain, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
     raise InputError(f"{path} is unknown; {hint}")
-
-
-def _join(path: str, name: Any) -> str:
-    shown = name if isinstance(name, str) else _SHORT.repr(name)
-    return f"{path}.{shown}" if path else f"{shown}"
