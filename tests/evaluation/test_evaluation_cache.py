@@ -43,9 +43,11 @@ def test_replies_become_a_part_once_enough_time_has_passed(
     kept = ReplyCache(partial_results, "quiz")
     kept.ask(["a"], lambda: ["yes"])
     assert partial_results.names() == ()
-    monkeypatch.setattr(evaluation_cache, "SECONDS_BETWEEN_WRITES", 0.0)
-    kept.ask(["b"], lambda: ["no"])
-    assert partial_results.names() == ("quiz/replies-00000.json",)
+    kept.keep()
+    monkeypatch.setattr(evaluation_cache, "LONGEST_SECONDS", 0.0)
+    hurried = ReplyCache(partial_results, "quiz")
+    hurried.ask(["b"], lambda: ["no"])
+    assert partial_results.names() == ("quiz/replies-00000.json", "quiz/replies-00001.json")
     assert ReplyCache(partial_results, "quiz").ask(["a"], refuse) == ["yes"]
 
 
