@@ -1,8 +1,8 @@
 """When to write down what a kill would lose: as often as costs at most a fiftieth of the time.
 
 Kubeflow Pipelines kills a stage within milliseconds, so nothing can be written when the end comes. What a write costs
-is known once one was made: after one that took s seconds the next is due after 50 s seconds of work. So the first is
-made early, and all but the first cost at most `MAX_SHARE`, however unevenly the store answers.
+is known once one was made: after one that took s seconds the next is due after 50 s seconds of work. So a write costs
+at most `MAX_SHARE` of the time up to the next one, however unevenly the store answers.
 """
 
 import time
@@ -15,19 +15,25 @@ class Pace:
     """Says when the next write is due. Time counts from the end of one write, so that slow ones leave time to work."""
 
     def __init__(
-        self, *, shortest_seconds: float, longest_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        first_seconds: float,
+        shortest_seconds: float,
+        longest_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Time counts from now.
 
         Args:
-            shortest_seconds: never sooner after the last write than this, and the first one then.
-            longest_seconds: due after this at the latest, whatever a write costs; it may be the shorter one.
+            first_seconds: the first write is due after this: soon enough to matter, late enough for what it may cost.
+            shortest_seconds: never sooner than this after another write.
+            longest_seconds: due after this at the latest, whatever a write costs; it may be the shortest of the three.
             clock: a time in seconds.
         """
         self._shortest = shortest_seconds
         self._longest = longest_seconds
         self._clock = clock
-        self._wait = wait_after(0.0, shortest_seconds, longest_seconds)
+        self._wait = min(first_seconds, longest_seconds)
         self._last = clock()
 
     def is_due(self) -> bool:

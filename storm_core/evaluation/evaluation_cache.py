@@ -34,7 +34,9 @@ class ReplyCache:
         self._prefix = f"{benchmark}/replies-"
         self._known: dict[str, list[Any]] = {}
         self._unkept: dict[str, list[Any]] = {}
-        self._pace = Pace(shortest_seconds=_SHORTEST_SECONDS, longest_seconds=LONGEST_SECONDS)
+        self._pace = Pace(
+            first_seconds=_SHORTEST_SECONDS, shortest_seconds=_SHORTEST_SECONDS, longest_seconds=LONGEST_SECONDS
+        )
         names = [name for name in partial_results.names() if name.startswith(self._prefix)]
         for name in names:
             self._known |= _read_json(partial_results, name) or {}

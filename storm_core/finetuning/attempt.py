@@ -16,7 +16,8 @@ from storm_core.stopping import EXIT_CODE, StopRequest, listen_for_stop
 if TYPE_CHECKING:
     from storm_core.finetuning.training import AnswerTrainer
 
-# A checkpoint of a small model takes a second, and reading it back a few; more often would help nobody.
+# A checkpoint of a small model takes a second, one of 8 billion parameters minutes: too much for the first minute.
+_FIRST_SECONDS = 300.0
 _SHORTEST_SECONDS = 60.0
 
 
@@ -75,7 +76,9 @@ class Checkpointing(TrainerCallback):
         self.kept_step = 0
         self._checkpoints = checkpoints
         self._stop = stop
-        self._pace = Pace(shortest_seconds=_SHORTEST_SECONDS, longest_seconds=60 * minutes)
+        self._pace = Pace(
+            first_seconds=_FIRST_SECONDS, shortest_seconds=_SHORTEST_SECONDS, longest_seconds=60 * minutes
+        )
         self._began = self._pace.now()
         self._scratch = scratch
 

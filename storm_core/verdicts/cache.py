@@ -43,7 +43,9 @@ class VerdictCache:
         """
         self._partial_results = partial_results
         self._prefix = f"{run_key[:16]}/"
-        self._pace = Pace(shortest_seconds=_SHORTEST_SECONDS, longest_seconds=keep_seconds)
+        self._pace = Pace(
+            first_seconds=_SHORTEST_SECONDS, shortest_seconds=_SHORTEST_SECONDS, longest_seconds=keep_seconds
+        )
         self._pending: list[Verdict] = []
         self._added = 0
         self._scratch = scratch
