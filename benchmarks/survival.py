@@ -53,8 +53,8 @@ BATCH_SIZE = 4
 SUITE = "survival.yaml"
 SOURCES = ("chat=chatterbot:chatterbot_corpus/data/english",)
 METHODS = ("names", "fetch", "drop", "clear")
-# Every fifth layer: what is trained decides how large a checkpoint is.
-SCAN = "unfrozen_parameters:\n- ^model\\.layers\\.\\d*[05]\\.\n"
+# Every second layer: what is trained decides how large a checkpoint is.
+SCAN = "unfrozen_parameters:\n- ^model\\.layers\\.\\d*[02468]\\.\n"
 
 
 @dataclass
