@@ -13,6 +13,8 @@ from storm_core.stores.registrations import registry_address
 from storm_core.stores.registries import default_registry, keep_noted, keep_registered
 from storm_core.stores.store import Store
 
+_MOST_DAYS = 36_500  # A hundred years; a date has an end.
+
 
 def gc(
     store: str | None,
@@ -31,8 +33,8 @@ def gc(
         InputError: bad options, or what is to be kept cannot be found out; then nothing is removed.
         StoreError: the store cannot be used.
     """
-    if not keep_days >= 0:
-        raise InputError(f"--keep-days must be at least 0, got {keep_days}")
+    if not 0 <= keep_days <= _MOST_DAYS:
+        raise InputError(f"--keep-days must be from 0 to {_MOST_DAYS}, got {keep_days}")
     target, age = required_store(store), timedelta(days=keep_days)
     garbage = list(unfinished_garbage(target, age))
     asked = [*registries, *([None] if keep_registered else [])]

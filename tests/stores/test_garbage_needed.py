@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,18 @@ def test_what_leads_to_nothing_goes_and_what_was_taken_lately_stays(store: str, 
     assert set(opened.ledger.ages("used")) == {f"used/{digest_in(taken)}/merge"}
 
 
+def test_leases_that_ended_go_once_nobody_waits_for_them(
+    store: str, storm: Storm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_store(store).ledger
+    with held(ledger, "runs/1", about={"task": "merge", "inputs": []}):
+        pass
+    assert storm(*COLLECT)[1] == "", "somebody may have seen it held"
+    monkeypatch.setattr("storm_core.stores.garbage_collection._LEASE_ENDED", timedelta(0))
+    assert "removed  lease leases/runs/1/00000001" in storm(*COLLECT)[1]
+    assert ledger.ages("leases") == {}
+
+
 def test_model_of_another_registry_is_kept_until_that_one_is_asked(
     store: str, storm: Storm, registry: MlflowClient, empty_registry: Path, tmp_path: Path
 ) -> None:
@@ -230,3 +243,10 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(
 )
 def test_address_of_a_registry_has_no_secret(uri: str, address: str) -> None:
     assert registry_address(uri) == address
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "inf"])
+def test_days_that_no_calendar_has_are_refused(days: str, store: str, storm: Storm) -> None:
+    code, _, err = storm("gc", f"--keep-days={days}")
+    assert code == 1
+    assert "--keep-days must be from 0 to 36500, got" in err
