@@ -1,5 +1,6 @@
 """What garbage collection keeps: what decided on registered models, what runs use, what other registries hold."""
 
+import os
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -250,3 +251,12 @@ def test_days_that_no_calendar_has_are_refused(days: str, store: str, storm: Sto
     code, _, err = storm("gc", f"--keep-days={days}")
     assert code == 1
     assert "--keep-days must be from 0 to 36500, got" in err
+
+
+@pytest.mark.parametrize("store", ["file"], indirect=True)
+def test_what_is_old_and_was_taken_lately_is_not_even_listed(store: str, storm: Storm) -> None:
+    kept, taken, old = (make(store, "model", name) for name in (b"kept", b"taken", b"old"))
+    for path in (path for uri in (taken, old) for path in Path(uri.removeprefix("file://")).iterdir()):
+        os.utime(path, (0, 0))
+    note_uses(open_store(store).ledger, [digest_in(taken)], "merge")
+    assert storm("gc", "--keep", kept)[1].splitlines() == [f"artifact {old}  3 B  nothing that is kept needs it"]
