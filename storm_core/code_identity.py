@@ -21,9 +21,11 @@ from typing import Any
 from storm_core.source_imports import ROOT, Closure, closure, source_file
 from storm_core.stage import Stage
 
-# Stores hand over bytes that were compared with their digests; the others show, log or end a run, or are about keys.
+# Stores hand over bytes that were compared with their digests; the others show, log, pace or end a run, or are about
+# keys.
 MACHINERY = (
     "storm_core.code_identity",
+    "storm_core.pacing",
     "storm_core.progress",
     "storm_core.source_imports",
     "storm_core.stopping",

@@ -32,6 +32,7 @@ from storm_core.stores.partial_results import DirectoryPartialResults, PartialRe
 from storm_core.stores.references import check_reference, open_reference, store_from_environment
 from storm_core.stores.staging import StagingArea
 from storm_core.stores.store import Store
+from storm_core.stores.uses import note_uses
 from storm_core.tracking import StageRun, track
 from storm_core.workspace import Workspace
 
@@ -70,6 +71,9 @@ def execute(
     with track(stage.verb, config, opened.digests()) as run, _alone(stage, opened, store, key):
         recalled = _recall(stage, store, key, outputs)
         outcome = recalled or _produce(stage, config, opened, outputs, store, key)
+        if stage.resumable:
+            # Of what is recalled too: that run may have been killed once its outputs were published.
+            _open_partial_results(key, stage, outputs, store).clear()
         outcome = replace(outcome, seconds=time.monotonic() - started)
         _deliver(outcome, outputs, value_files, in_store=store is not None)
         _log(run, outcome)
@@ -130,6 +134,8 @@ def _recall(stage: Stage, store: Store | None, key: str, outputs: Mapping[str, P
     if entry is None:
         return None
     try:
+        if store:
+            note_uses(store.ledger, [uri.rpartition("/")[2] for uri in entry["outputs"].values()], stage.verb)
         manifests = {name: check_reference(entry["outputs"][name]) for name in outputs}
     except InputError as error:
         report(f"{stage.verb}: runs again, the earlier result cannot be used: {error}")
@@ -179,6 +185,8 @@ def _produce(
             )
             for name, directory in staged.items()
         }
+        if store:
+            note_uses(store.ledger, [manifest.digest for manifest in manifests.values()], stage.verb)
         for name, directory in staged.items():
             if store:
                 manifests[name] = replace(manifests[name], uri=store.publish(directory, manifests[name]).uri)
@@ -187,8 +195,6 @@ def _produce(
     if store and stage.reusable and results.complete:
         references = {name: manifest.uri for name, manifest in manifests.items()}
         store.remember(key, {"outputs": references, "metrics": results.metrics, "values": results.values})
-    if stage.resumable:
-        workspace.of_run().clear()
     return Outcome(manifests=manifests, metrics=results.metrics, values=results.values, reused=False, seconds=0.0)
 
 

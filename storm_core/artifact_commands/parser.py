@@ -36,7 +36,7 @@ def run_artifact_command(parsed: dict[str, Any]) -> int:
 
 def _functions() -> dict[str, Callable[..., int]]:
     # Imported here: `storm --help` needs none of it.
-    from storm_core.artifact_commands import listing, transfer, upkeep
+    from storm_core.artifact_commands import garbage, listing, transfer, upkeep
 
     return {
         "ls": listing.ls,
@@ -45,7 +45,7 @@ def _functions() -> dict[str, Callable[..., int]]:
         "push": transfer.push,
         "pull": transfer.pull,
         "verify": upkeep.verify,
-        "gc": upkeep.gc,
+        "gc": garbage.gc,
     }
 
 
@@ -83,10 +83,18 @@ def _add_upkeep(commands: "Commands") -> None:
     verify.add_argument(
         "--remove-damaged", action="store_true", help="remove damaged files and their manifest, to publish them again"
     )
+    _add_gc(commands)
+
+
+def _add_gc(commands: "Commands") -> None:
     gc = _command(commands, "gc", "list, and on request remove, what unfinished runs left and what nothing needs")
     gc.add_argument("store", nargs="?", metavar="STORE", help=_STORE)
     gc.add_argument(
-        "--min-age-hours", type=float, default=24.0, help="leave what was written to since (hours; default 24)"
+        "--keep-days",
+        type=float,
+        default=7.0,
+        metavar="DAYS",
+        help="leave what was made, written to or taken by a run since (days; default 7): longer than a run takes",
     )
     gc.add_argument(
         "--keep",
@@ -96,7 +104,17 @@ def _add_upkeep(commands: "Commands") -> None:
         help="list finished artifacts too that are neither this nor what it was made from; may be repeated",
     )
     gc.add_argument(
-        "--keep-registered", action="store_true", help="like --keep, of every model version in the MLflow registry"
+        "--keep-registered",
+        action="store_true",
+        help="like --keep, of every model version in the MLflow registry, and of what decided on it",
+    )
+    gc.add_argument(
+        "--registry",
+        action="append",
+        default=[],
+        dest="registries",
+        metavar="URI",
+        help="like --keep-registered, of the MLflow registry at this tracking URI; may be repeated",
     )
     gc.add_argument("--delete", action="store_true", help="remove what is listed; without this nothing is removed")
 

@@ -7,17 +7,19 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from storm_core.evaluation.scores import Measurement, Sample, Score
+from storm_core.pacing import Pace
 from storm_core.progress import report
 from storm_core.stores.partial_results import PartialResults
 
-# Work that a kill may cost. To write every batch would be one request to the store for a second of a GPU's work.
-SECONDS_BETWEEN_WRITES = 30.0
+# To write every batch would be one request to the store for a second of a GPU's work, and as many to read them back.
+_SHORTEST_SECONDS = 10.0
+# Work that a kill may cost, however slow the store is.
+LONGEST_SECONDS = 300.0
 
 
 class ReplyCache:
@@ -32,7 +34,9 @@ class ReplyCache:
         self._prefix = f"{benchmark}/replies-"
         self._known: dict[str, list[Any]] = {}
         self._unkept: dict[str, list[Any]] = {}
-        self._last = time.monotonic()
+        self._pace = Pace(
+            first_seconds=_SHORTEST_SECONDS, shortest_seconds=_SHORTEST_SECONDS, longest_seconds=LONGEST_SECONDS
+        )
         names = [name for name in partial_results.names() if name.startswith(self._prefix)]
         for name in names:
             self._known |= _read_json(partial_results, name) or {}
@@ -46,17 +50,18 @@ class ReplyCache:
         key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         if key not in self._known:
             self._known[key] = self._unkept[key] = list(compute())
-            if time.monotonic() - self._last >= SECONDS_BETWEEN_WRITES:
+            if self._pace.is_due():
                 self.keep()
         return self._known[key]
 
     def keep(self) -> None:
         """Keep the replies that are not kept yet."""
         if self._unkept:
+            began = self._pace.now()
             _keep_json(self._partial_results, f"{self._prefix}{self._next:05d}.json", self._unkept)
             self._next += 1
             self._unkept = {}
-        self._last = time.monotonic()
+            self._pace.wrote(since=began)
 
 
 def keep_measurement(partial_results: PartialResults, benchmark: str, measurement: Measurement) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from storm_core.finetuning.history import validation_is_due
 from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
+from storm_core.pacing import Pace
 from storm_core.progress import report
 from storm_core.stopping import EXIT_CODE, StopRequest, listen_for_stop
 
 if TYPE_CHECKING:
     from storm_core.finetuning.training import AnswerTrainer
+
+# A checkpoint of a small model takes a second, one of 8 billion parameters minutes: too much for the first minute.
+_FIRST_SECONDS = 300.0
+_SHORTEST_SECONDS = 60.0
 
 
 class LeaveTrainingError(Exception):
@@ -62,9 +66,8 @@ def _leave(trainer: "AnswerTrainer", checkpointing: "Checkpointing") -> None:
 
 
 class Checkpointing(TrainerCallback):
-    """Has the trainer save a checkpoint every so many minutes, and when told to stop; hands it to `checkpoints`.
+    """Has the trainer save a checkpoint as `storm_core.pacing` says, and when told to stop; hands it to `checkpoints`.
 
-    The minutes count from the end of one checkpoint to the next, so that slow storage cannot eat the time to train in.
     Transformers' own just-in-time checkpoint waits three seconds, may lie in the middle of an update, and does not end
     the process with the code that tells of the signal; hence this one.
     """
@@ -73,20 +76,22 @@ class Checkpointing(TrainerCallback):
         self.kept_step = 0
         self._checkpoints = checkpoints
         self._stop = stop
-        self._seconds = 60 * minutes
+        self._pace = Pace(
+            first_seconds=_FIRST_SECONDS, shortest_seconds=_SHORTEST_SECONDS, longest_seconds=60 * minutes
+        )
+        self._began = self._pace.now()
         self._scratch = scratch
-        self._last = time.monotonic()
 
     def publish(self, step: int) -> None:
         """Hand the checkpoint that the trainer saved after `step` to the store."""
         self._checkpoints.keep(self._scratch / f"checkpoint-{step}", step)
         self.kept_step = step
-        self._last = time.monotonic()
+        self._pace.wrote(since=self._began)
 
     def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Begin to count the minutes; what training continues from is kept already."""
+        """Begin to count the time; what training continues from is kept already."""
         self.kept_step = state.global_step
-        self._last = time.monotonic()
+        self._pace.restart()
 
     def on_step_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Leave where nothing is left to train: the trainer would add a step to a resumed fraction of an epoch."""
@@ -100,8 +105,13 @@ class Checkpointing(TrainerCallback):
         if self._stop.requested:
             control.should_evaluate = False
             control.should_training_stop = True
-        control.should_save = self._stop.requested or time.monotonic() - self._last >= self._seconds
+        control.should_save = self._stop.requested or self._pace.is_due()
+        self._began = self._pace.now()
         return control
+
+    def on_evaluate(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Leave a validation pass out of what a checkpoint takes: the trainer makes it between asking and saving."""
+        self._began = self._pace.now()
 
     def on_prediction_step(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Leave a validation pass when told to stop; it is taken again, from its start, by the next attempt."""

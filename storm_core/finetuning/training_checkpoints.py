@@ -16,7 +16,7 @@ _PART = re.compile(r"(?P<folder>step-(?P<step>\d{8})-[0-9a-f]{8})/(?P<file>[^/]+
 
 
 class TrainingCheckpoints:
-    """The checkpoints among `partial_results`; only the newest is kept.
+    """The checkpoints among `partial_results`; the newest is kept, and while it is written the one before it.
 
     Two attempts may run at once where the first has not died yet, and a GPU gives them different weights: each attempt
     marks its folders with a word of its own, so that nothing is put together from both.
@@ -39,20 +39,19 @@ class TrainingCheckpoints:
         mark.write_text(f"{step}\n", encoding="utf-8")
         self._partial_results.keep(f"{folder}/{_COMPLETE}", mark)
         shutil.rmtree(directory)
-        for other in self._folders():
-            if other < folder:
-                self._drop(other)
+        self._drop_older(folder)
 
     def restore(self, directory: Path) -> int | None:
         """Fetch the newest usable checkpoint into `directory`; returns its step, or None where there is none.
 
-        What is newer and cannot be used is dropped, with a line that says so.
+        What is newer and cannot be used is dropped, with a line that says so; what is older, without one.
         """
         folders = self._folders()
         for folder in sorted(folders, reverse=True):
             step = int(folder.split("-")[1])
             fault = self._fetch(folder, folders[folder], directory)
             if fault is None:
+                self._drop_older(folder)
                 return step
             report(f"train: the checkpoint of step {step} {fault}; it is ignored")
             self._drop(folder)
@@ -68,6 +67,11 @@ class TrainingCheckpoints:
                 shutil.rmtree(directory)
                 return f"has no {name}, or an altered one"
         return None
+
+    def _drop_older(self, kept: str) -> None:
+        for folder in self._folders():
+            if folder < kept:
+                self._drop(folder)
 
     def _drop(self, folder: str) -> None:
         # The mark goes first: what is left of it then counts as never finished.

@@ -18,8 +18,9 @@ class ScoreConfig(JudgeConfig):
         3.0,
     )
     keep_seconds: float = option(
-        "how often finished verdicts are kept for a run that continues after a kill; what is younger is asked again",
-        30.0,
+        "time at most until a finished verdict is kept for a run that continues after a kill, which asks again for "
+        "what was not; it is kept sooner where that costs at most 2% of the time",
+        300.0,
         unit="seconds",
         minimum=0,
     )

@@ -8,13 +8,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from storm_core.artifacts import Artifact
-from storm_core.errors import InputError
+from storm_core.errors import InputError, StoreError
 from storm_core.progress import report
 from storm_core.promotion.evaluations import Evaluation, read_evaluation
 from storm_core.registry.config import RegisterConfig
 from storm_core.registry.entries import model_entry
 from storm_core.registry.model_versions import ModelEntry, aliases_of, register_version
 from storm_core.stage import Inputs, Results
+from storm_core.stores.references import store_holding
+from storm_core.stores.registrations import DECISION_TAGS, Registration, note_registration, registry_address
 from storm_core.tracking import current_run
 
 REGISTERED_ROLES = ("merged", "quantized")
@@ -35,10 +37,13 @@ def run(config: RegisterConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
         raise InputError("MLFLOW_TRACKING_URI is not set; register needs a registry: sqlite:///FILE or a server's URL")
     decision = read_decision(inputs["decision"])
     entries = [_entry(role, inputs, decision) for role in REGISTERED_ROLES]
+    registry = os.environ.get("MLFLOW_REGISTRY_URI") or os.environ["MLFLOW_TRACKING_URI"]
     for entry in entries:
-        check_source(entry.source, os.environ.get("MLFLOW_REGISTRY_URI") or os.environ["MLFLOW_TRACKING_URI"])
+        check_source(entry.source, registry)
 
     name, client = config.registered_model_name, stage_run.client
+    for entry in entries:
+        note_in_store(entry, registry, name)
     versions = {entry.role: register_version(client, stage_run.run_id, name, entry) for entry in entries}
     for alias in ("candidate", "champion") if decision["passed"] else ("candidate",):
         client.set_registered_model_alias(name, alias, versions["merged"])
@@ -89,12 +94,30 @@ def check_source(source: str, registry_uri: str) -> None:
         )
 
 
+def note_in_store(entry: ModelEntry, registry: str, name: str) -> None:
+    """Tell the store that holds the model of the registry, before the latter takes it: garbage collection asks both.
+
+    A store that cannot be written to stops no registration, and a line says so.
+    """
+    registration = Registration(
+        digest=entry.digest,
+        registry=registry_address(registry),
+        name=name,
+        decided_by=tuple(entry.tags[tag] for tag in DECISION_TAGS),
+    )
+    try:
+        store = store_holding(entry.source)
+        if store:
+            note_registration(store.ledger, registration)
+    except (StoreError, OSError) as error:
+        report(f"the store of {entry.source} is not told of its registration ({error}); name the registry to `gc`")
+
+
 def _entry(role: str, inputs: Inputs, decision: Mapping[str, Any]) -> ModelEntry:
     model, evaluation = inputs[f"{role}_model"], read_evaluation(inputs[f"{role}_evaluation"])
     _check_belong_together(role, model, evaluation, decision)
     tags = {
-        "storm.decision": inputs["decision"].digest,
-        "storm.evaluation": inputs[f"{role}_evaluation"].digest,
+        **dict(zip(DECISION_TAGS, (inputs["decision"].digest, inputs[f"{role}_evaluation"].digest), strict=True)),
         **{f"storm.input.{name}": ",".join(digests) for name, digests in model.manifest.inputs.items()},
     }
     return model_entry(

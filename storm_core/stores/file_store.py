@@ -3,6 +3,7 @@
 It is laid out as `layout.py` says, each artifact an immutable directory; outputs are written in `.staging/`.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,8 +15,8 @@ from storm_core.artifacts import is_whole, verify
 from storm_core.manifest import MANIFEST_NAME, Manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stores.file_artifact import FileArtifact, copy_files
-from storm_core.stores.inventory import Leftover, ListedFile, Place, group_files, modified_at
-from storm_core.stores.layout import artifact_location, partial_results_location, result_location
+from storm_core.stores.inventory import Leftover, Place, group_files, list_files, newest_change
+from storm_core.stores.layout import artifact_location, partial_results_location, result_location, results_location
 from storm_core.stores.ledger import FileLedger
 from storm_core.stores.locations import FileLocation
 from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults
@@ -85,21 +86,30 @@ class FileStore:
         partial.write_text(json.dumps(entry, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         partial.replace(path)
 
+    def results(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Everything that `remember` kept, with its key; an empty entry where it cannot be read."""
+        for path in sorted(results_location(self.location).path.glob("[!.]*.json")):
+            try:
+                yield path.stem, self.recall(path.stem) or {}
+            except ValueError:
+                yield path.stem, {}
+
+    def forget(self, key: str) -> None:
+        """Remove what `remember` kept under `key`, if it is there."""
+        result_location(self.location, key).path.unlink(missing_ok=True)
+
     def partial_results(self, key: str) -> PartialResults:
         """The partial results of unfinished work under `key`."""
         return DirectoryPartialResults(partial_results_location(self.location).path / key)
 
     def places(self) -> Iterator[Place]:
         """Every artifact's place, sorted."""
-        root = self.location.path
-        paths = (path for path in sorted(root.glob("*/*/**/*")) if path.is_file())
-        listed = (
-            ListedFile(path.relative_to(root).as_posix(), path.stat().st_size, modified_at(path)) for path in paths
-        )
-        return group_files(self.location, listed)
+        return group_files(self.location, list_files(self.location.path))
 
     def leftovers(self) -> Iterator[Leftover]:
         """Partial results of unfinished runs. Staging directories of dead processes are swept when the next is made."""
         for path in sorted(partial_results_location(self.location).path.glob("*")):
-            newest = max(modified_at(inner) for inner in (path, *path.rglob("*")))
-            yield Leftover(what=f"partial results {path}", modified=newest, remove=DirectoryPartialResults(path).clear)
+            with contextlib.suppress(FileNotFoundError):
+                newest = newest_change(path)
+                remove = DirectoryPartialResults(path).clear
+                yield Leftover(what=f"partial results {path}", modified=newest, remove=remove, run_key=path.name)

@@ -1,6 +1,8 @@
 """What lies in a store: every artifact's place, finished or not, from a listing alone."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -48,11 +50,13 @@ class Leftover:
         what: kind and place of it, in words.
         modified: when it was last written to, with time zone.
         remove: removes it.
+        run_key: what partial results are kept under: a run's key, or what runs share; else empty.
     """
 
     what: str
     modified: datetime
     remove: Callable[[], None]
+    run_key: str = ""
 
 
 def group_files(store: L, files: Iterable[ListedFile]) -> Iterator[Place]:
@@ -72,6 +76,36 @@ def group_files(store: L, files: Iterable[ListedFile]) -> Iterator[Place]:
         )
 
 
+def list_files(root: Path) -> Iterator[ListedFile]:
+    """Every file below a directory; what goes meanwhile is left out, and so is what is hidden at the top."""
+    for directory, folders, names in os.walk(root, onerror=_fail_unless_gone):
+        if Path(directory) == root:
+            folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        folders.sort()
+        for path in (Path(directory, name) for name in sorted(names)):
+            with suppress(FileNotFoundError):
+                yield ListedFile(path.relative_to(root).as_posix(), path.stat().st_size, modified_at(path))
+
+
+def newest_change(root: Path) -> datetime:
+    """When anything at or below a directory was last written to, with time zone.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    newest = modified_at(root)
+    for directory, _, names in os.walk(root, onerror=_fail_unless_gone):
+        for path in (Path(directory), *(Path(directory, name) for name in names)):
+            with suppress(FileNotFoundError):
+                newest = max(newest, modified_at(path))
+    return newest
+
+
 def modified_at(path: Path) -> datetime:
     """When the file or directory was last written to, with time zone."""
     return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+
+
+def _fail_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

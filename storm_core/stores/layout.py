@@ -42,9 +42,19 @@ def is_named_by_digest(location: StoreLocation) -> bool:
     return re.fullmatch(_DIGEST, location.name) is not None
 
 
+def results_location(store: L) -> L:
+    """Where the store remembers the results of runs, each by the run's key."""
+    return store.below(".results")
+
+
 def result_location(store: L, key: str) -> L:
     """Where the store remembers the result of the run with this key."""
-    return store.below(".results", f"{key}.json")
+    return results_location(store).below(f"{key}.json")
+
+
+def is_of_store(name: str) -> bool:
+    """Whether the file of this name below the store is one of an artifact or a partial result of this very store."""
+    return split_file_name(name) is not None or name.startswith(".parts/")
 
 
 def partial_results_location(store: L) -> L:

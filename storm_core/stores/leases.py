@@ -24,9 +24,12 @@ from storm_core.stores.ledger import Ledger, Note
 LEASE_SECONDS = 30.0
 # Below it lie the leases on runs of stages, each by its run key.
 RUN_LEASES = "runs"
+# Below it lie all leases.
+LEASES = "leases"
 _RENEWALS_PER_LEASE = 3
 _LOOK_AGAIN_SECONDS = 2.0
-_PREFIX = "leases"
+# No lease is asked for that would last longer unrenewed: an older note is of no holder, and need not be read.
+_LONGEST_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +79,15 @@ def held(
 
 def active(ledger: Ledger) -> dict[str, Note]:
     """What the holders of all leases that are held now say of themselves, by key."""
-    ages = ledger.ages(_PREFIX)
+    ages = {place: age for place, age in ledger.ages(LEASES).items() if age <= _LONGEST_SECONDS}
     keys = {place.rpartition("/")[0] for place in ages}
     found = {key: _newest(ledger, key, ages) for key in sorted(keys)}
-    return {key.removeprefix(f"{_PREFIX}/"): one.note for key, one in found.items() if one.is_held}
+    return {key.removeprefix(f"{LEASES}/"): one.note for key, one in found.items() if one.is_held}
 
 
 def _acquire(ledger: Ledger, key: str, note: Note, waits: Callable[[Note], None]) -> str:
     """The place of the note by which this process holds the lease."""
-    row, told = f"{_PREFIX}/{key}", False
+    row, told = f"{LEASES}/{key}", False
     while True:
         found = _newest(ledger, row, ledger.ages(row))
         if found.is_held:

@@ -71,6 +71,17 @@ def store_of(manifest: Manifest) -> Store | None:
     return store_from_environment()
 
 
+def store_holding(uri: str) -> Store | None:
+    """The store that has the artifact of this URI in its place; None where it lies in none.
+
+    Raises:
+        InputError: it is no URI.
+        StoreError: the AWS configuration cannot be used.
+    """
+    found = split_location(parse_uri(uri))
+    return _store_at(found[0]) if found else None
+
+
 def stored_artifact(reference: str) -> StoredArtifact | None:
     """The artifact in a store that `reference` names; None for a local path and a hub's repository.
 

@@ -120,14 +120,14 @@ def reading_again(read: Callable[[], T], sleep: Callable[[float], None] = time.s
     return read()
 
 
-def list_objects(client: "S3Client", location: S3Location) -> Iterator[ListedFile]:
-    """Every object below `location`, in the order of their names.
+def list_objects(client: "S3Client", location: S3Location, start: str = "") -> Iterator[ListedFile]:
+    """Every object below `location` whose name starts with `start`, in the order of their names.
 
     Raises:
         StoreError: the store cannot be used.
     """
     prefix = f"{location.key}/" if location.key else ""
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix + start)
     with errors_in_words(client, location):
         for page in pages:
             for listed in page.get("Contents", []):

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from storm_core.stores.inventory import Leftover
+from storm_core.stores.layout import is_of_store
 from storm_core.stores.locations import S3Location
 from storm_core.stores.s3_client import delete_below, errors_in_words, list_objects
 
@@ -25,13 +26,12 @@ def partial_result_leftovers(client: "S3Client", partial_results: S3Location) ->
         newest[key] = max(newest.get(key, listed.modified), listed.modified)
     for key, modified in newest.items():
         place = partial_results.below(key)
-        yield Leftover(
-            what=f"partial results {place.uri}", modified=modified, remove=partial(delete_below, client, place)
-        )
+        remove = partial(delete_below, client, place)
+        yield Leftover(what=f"partial results {place.uri}", modified=modified, remove=remove, run_key=key)
 
 
 def upload_leftovers(client: "S3Client", store: S3Location) -> Iterator[Leftover]:
-    """The multipart uploads below `store` that were not completed.
+    """The multipart uploads to `store` that were not completed; not those to other stores below it.
 
     Raises:
         StoreError: the store cannot be used.
@@ -39,7 +39,8 @@ def upload_leftovers(client: "S3Client", store: S3Location) -> Iterator[Leftover
     prefix = f"{store.key}/" if store.key else ""
     pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=store.bucket, Prefix=prefix)
     with errors_in_words(client, store):
-        uploads = [upload for page in pages for upload in page.get("Uploads", [])]
+        below = [upload for page in pages for upload in page.get("Uploads", [])]
+    uploads = [upload for upload in below if is_of_store(upload["Key"].removeprefix(prefix))]
     for upload in uploads:
         place = S3Location(bucket=store.bucket, key=upload["Key"])
         remove = partial(_abort, client, place, upload["UploadId"])

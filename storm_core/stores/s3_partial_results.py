@@ -33,7 +33,7 @@ class S3PartialResults:
     def keep(self, name: str, source: Path) -> None:
         """Store a copy of the file `source` as the partial result `name`, in the place of an earlier one."""
         check_relative_path(name, self._location.uri)
-        earlier = self._stored().get(name, [])
+        earlier = self._stored(name).get(name, [])
         entry = FileEntry(path=name, size=source.stat().st_size, sha256=hash_file(source))
         target = self._location.below(stored_name(name, entry.sha256))
         with Uploader(self._client, self._observe) as uploader:
@@ -44,7 +44,7 @@ class S3PartialResults:
 
     def fetch(self, name: str, target: Path) -> bool:
         """Copy the partial result to the file `target`; False, and no file, where it is absent or was altered."""
-        for stored in self._stored().get(name, []):
+        for stored in self._stored(name).get(name, []):
             source = self._location.below(stored.path)
             with Downloader(self._client, self._observe) as downloader:
                 try:
@@ -57,17 +57,17 @@ class S3PartialResults:
 
     def drop(self, name: str) -> None:
         """Remove the partial result, if it is there."""
-        for stored in self._stored().get(name, []):
+        for stored in self._stored(name).get(name, []):
             delete_object(self._client, self._location.below(stored.path))
 
     def clear(self) -> None:
         """Remove every partial result under the key."""
         delete_below(self._client, self._location)
 
-    def _stored(self) -> dict[str, list[FileEntry]]:
-        """The stored files of every partial result, their `path` below the location; their hash is in their name."""
+    def _stored(self, start: str = "") -> dict[str, list[FileEntry]]:
+        """The stored files of every partial result whose name starts with `start`; their hash is in their name."""
         found: dict[str, list[FileEntry]] = {}
-        for listed in list_objects(self._client, self._location):
+        for listed in list_objects(self._client, self._location, start):
             parsed = parse_stored_name(listed.name)
             if parsed:
                 name, sha256 = parsed

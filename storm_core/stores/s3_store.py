@@ -7,12 +7,12 @@ from typing import Any
 
 from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Leftover, Place, group_files
-from storm_core.stores.layout import artifact_location, partial_results_location, result_location
+from storm_core.stores.layout import artifact_location, partial_results_location, result_location, results_location
 from storm_core.stores.ledger import S3Ledger
 from storm_core.stores.locations import S3Location
 from storm_core.stores.partial_results import PartialResults
 from storm_core.stores.s3_artifact import MAX_MANIFEST_BYTES, S3Access, S3Artifact
-from storm_core.stores.s3_client import errors_in_words, list_objects, read_object
+from storm_core.stores.s3_client import delete_object, errors_in_words, list_objects, read_object
 from storm_core.stores.s3_leftovers import partial_result_leftovers, upload_leftovers
 from storm_core.stores.s3_partial_results import S3PartialResults
 
@@ -68,6 +68,19 @@ class S3Store:
         content = json.dumps(entry, indent=2, sort_keys=True) + "\n"
         with errors_in_words(self._client, target):
             self._client.put_object(Bucket=target.bucket, Key=target.key, Body=content.encode())
+
+    def results(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Everything that `remember` kept, with its key; an empty entry where it cannot be read."""
+        for listed in list_objects(self._client, results_location(self.location)):
+            key = listed.name.removesuffix(".json")
+            try:
+                yield key, self.recall(key) or {}
+            except ValueError:
+                yield key, {}
+
+    def forget(self, key: str) -> None:
+        """Remove what `remember` kept under `key`, if it is there."""
+        delete_object(self._client, result_location(self.location, key))
 
     def partial_results(self, key: str) -> PartialResults:
         """The partial results of unfinished work under `key`."""

@@ -74,6 +74,12 @@ class Store(Protocol):
     def remember(self, key: str, entry: Mapping[str, Any]) -> None:
         """Keep the JSON object `entry` under `key`, replacing what was there in one step."""
 
+    def results(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Everything that `remember` kept, with its key; an empty entry where it cannot be read."""
+
+    def forget(self, key: str) -> None:
+        """Remove what `remember` kept under `key`, if it is there."""
+
     def partial_results(self, key: str) -> PartialResults:
         """The partial results of unfinished work under `key`."""
 

@@ -5,7 +5,6 @@ Which verdicts a run can use follows from example and rubric, not from the file 
 and what is about the run's own examples goes into an index on disk, so memory does not grow with them.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storm_core.artifacts import hash_file
+from storm_core.pacing import Pace
 from storm_core.records import Example
 from storm_core.stores.partial_results import PartialResults
 from storm_core.verdicts.cache_index import VerdictIndex
@@ -22,6 +22,8 @@ from storm_core.verdicts.schema import Verdict
 
 # A part of so many verdicts is kept at once, however young; it bounds what is pending in memory.
 _MAX_PENDING = 20_000
+# Parts are read back one by one: 360 an hour are as many as a later run should meet.
+_SHORTEST_SECONDS = 10.0
 
 
 class VerdictCache:
@@ -37,13 +39,14 @@ class VerdictCache:
             partial_results: of all runs that ask the same judge in the same way.
             scratch: a directory that may be filled; what is left in it is of no use to anyone.
             run_key: of this run; its own partial results carry it in their names.
-            keep_seconds: how long a verdict may wait before it is kept.
+            keep_seconds: how long a verdict may wait at most before it is kept.
         """
         self._partial_results = partial_results
         self._prefix = f"{run_key[:16]}/"
-        self._keep_seconds = keep_seconds
+        self._pace = Pace(
+            first_seconds=_SHORTEST_SECONDS, shortest_seconds=_SHORTEST_SECONDS, longest_seconds=keep_seconds
+        )
         self._pending: list[Verdict] = []
-        self._pending_since = 0.0
         self._added = 0
         self._scratch = scratch
         self._index = VerdictIndex(scratch / "index.sqlite")
@@ -81,12 +84,10 @@ class VerdictCache:
 
     def add(self, batch: Sequence[Verdict]) -> None:
         """Take the verdicts of a whole batch; all of them go into the same part."""
-        if not self._pending:
-            self._pending_since = time.monotonic()
         self._pending.extend(batch)
         self._index.add(batch)
         self._added += len(batch)
-        if time.monotonic() - self._pending_since >= self._keep_seconds or len(self._pending) >= _MAX_PENDING:
+        if self._pace.is_due() or len(self._pending) >= _MAX_PENDING:
             self._flush()
 
     def finish(self) -> None:
@@ -108,11 +109,13 @@ class VerdictCache:
 
     def _flush(self) -> None:
         if self._pending:
+            began = self._pace.now()
             file = self._scratch / "pending.parquet"
             write_verdicts(file, self._pending)
             # Named by content: two attempts of one run that are under way at once do not replace each other's files.
             self._partial_results.keep(f"{self._prefix}{hash_file(file)[:16]}.parquet", file)
             self._pending.clear()
+            self._pace.wrote(since=began)
 
     def _stored(
         self, names: Iterable[str], wanted: Callable[["pa.RecordBatch"], "pa.Array"] | None = None

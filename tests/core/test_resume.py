@@ -10,6 +10,7 @@ import pytest
 from storm_core.config import StageConfig, option
 from storm_core.execution import Outcome, execute
 from storm_core.stage import Input, Inputs, Output, Results, Stage
+from storm_core.stores.partial_results import DirectoryPartialResults
 from storm_core.stores.references import open_reference
 from storm_core.workspace import Workspace
 
@@ -129,3 +130,14 @@ def test_parts_of_another_config_or_input_are_not_taken(text: Path, hidden: Path
     assert WORK[5:] == ["one", "two"]
     # What other runs have left is theirs.
     assert len(kept(hidden)) == 3
+
+
+def test_parts_of_a_run_that_was_killed_once_it_had_published_are_cleared_by_the_next(
+    text: Path, hidden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(DirectoryPartialResults, "clear", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        shout(text)
+    assert [path for path in hidden.rglob("*") if path.is_file()]
+    assert shout(text).reused
+    assert not [path for path in hidden.rglob("*") if path.is_file()]

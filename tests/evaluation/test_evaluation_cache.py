@@ -1,6 +1,7 @@
 """Replies and measurements that survive the process that made them."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from storm_core.evaluation import evaluation_cache
 from storm_core.evaluation.evaluation_cache import ReplyCache, keep_measurement, read_measurement
 from storm_core.evaluation.resumable_model import cut
 from storm_core.evaluation.scores import Measurement, Sample, Score
+from storm_core.pacing import Pace
 from storm_core.stores.partial_results import DirectoryPartialResults
 
 
@@ -43,9 +45,11 @@ def test_replies_become_a_part_once_enough_time_has_passed(
     kept = ReplyCache(partial_results, "quiz")
     kept.ask(["a"], lambda: ["yes"])
     assert partial_results.names() == ()
-    monkeypatch.setattr(evaluation_cache, "SECONDS_BETWEEN_WRITES", 0.0)
-    kept.ask(["b"], lambda: ["no"])
-    assert partial_results.names() == ("quiz/replies-00000.json",)
+    kept.keep()
+    monkeypatch.setattr(evaluation_cache, "LONGEST_SECONDS", 0.0)
+    hurried = ReplyCache(partial_results, "quiz")
+    hurried.ask(["b"], lambda: ["no"])
+    assert partial_results.names() == ("quiz/replies-00000.json", "quiz/replies-00001.json")
     assert ReplyCache(partial_results, "quiz").ask(["a"], refuse) == ["yes"]
 
 
@@ -86,3 +90,18 @@ def test_pieces_hold_every_request_once_and_no_context_is_torn(contexts: list[st
     assert sum(map(len, held)) == len(set(contexts))
     lengths = [len(contexts[index]) for piece in pieces for index in piece]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_kill_loses_no_more_replies_than_the_pace_allows(
+    partial_results: DirectoryPartialResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr(evaluation_cache, "Pace", partial(Pace, clock=lambda: seconds[0]))
+    kept = ReplyCache(partial_results, "quiz")
+    for number in range(21):
+        seconds[0] += 3.0
+        kept.ask([number], lambda: ["yes"])
+        # Ten seconds, and the batch that was under way.
+        for earlier in range(number - 3):
+            assert ReplyCache(partial_results, "quiz").ask([earlier], refuse) == ["yes"]
+    assert len(partial_results.names()) == 5

@@ -54,7 +54,7 @@ def test_stopped_training_continues_after_a_release_with_another_report_and_begi
     for name, value in copy.environment().items():
         monkeypatch.setenv(name, value)
     inputs = [f"--model={tiny_llama}", f"--selection={selection}", f"--scan={tiny_scan}"]
-    training = Training(inputs, tmp_path / "outputs", tmp_path / "store")
+    training = Training(inputs, tmp_path / "outputs", {"STORM_STORE": (tmp_path / "store").as_uri()})
     generator = random.Random()  # noqa: S311 (not a secret)
 
     training.stop_midway(signal.SIGTERM, generator)

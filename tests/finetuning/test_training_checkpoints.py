@@ -8,6 +8,18 @@ from storm_core.finetuning.training_checkpoints import FILES, WEIGHTS_FILE, Trai
 from storm_core.stores.partial_results import DirectoryPartialResults
 
 
+class Counting(DirectoryPartialResults):
+    """Partial results that note how many checkpoints there are, whole or not, after each change."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.counts: list[int] = []
+
+    def keep(self, name: str, source: Path) -> None:
+        super().keep(name, source)
+        self.counts.append(len({path.parent for path in self.root.glob("step-*/*") if path.is_file()}))
+
+
 class Dying(DirectoryPartialResults):
     """Partial results of a process that is killed at its n-th change."""
 
@@ -65,6 +77,19 @@ def test_killed_at_any_change_the_old_or_the_new_checkpoint_is_whole(changes: in
     with pytest.raises(KeyboardInterrupt):
         TrainingCheckpoints(Dying(tmp_path / "parts", changes)).keep(saved(tmp_path / "scratch", 10), 10)
     assert restored(partial_results, tmp_path / "out") == (10 if changes > len(FILES) else 5)
+
+
+@pytest.mark.parametrize("changes", range(2 * (len(FILES) + 1)))
+def test_there_are_never_more_than_two_checkpoints_wherever_attempts_end(changes: int, tmp_path: Path) -> None:
+    counting = Counting(tmp_path / "parts")
+    TrainingCheckpoints(counting).keep(saved(tmp_path / "scratch", 5), 5)
+    with pytest.raises(KeyboardInterrupt):
+        TrainingCheckpoints(Dying(tmp_path / "parts", changes)).keep(saved(tmp_path / "scratch", 10), 10)
+    checkpoints = TrainingCheckpoints(counting)
+    assert checkpoints.restore(tmp_path / "out") in (5, 10)
+    for step in (15, 20):
+        checkpoints.keep(saved(tmp_path / "next", step), step)
+    assert max(counting.counts) == 2
 
 
 def test_half_and_altered_checkpoints_are_told_of_and_dropped(

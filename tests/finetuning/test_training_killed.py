@@ -6,58 +6,62 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
+import boto3
 import pytest
 
+from pipelines.s3_server import S3Server
 from storm_core.manifest import read_manifest
+from storm_core.stores.references import open_store
 
-# The command itself, with a note of each update that it makes.
+# The command itself, with a note of when it made each update; checkpoints may follow each other at once.
 COMMAND = """
-import sys
+import sys, time
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from storm_core.cli import main
+from storm_core.finetuning import attempt
+attempt._FIRST_SECONDS = attempt._SHORTEST_SECONDS = 0.0
 notes = open(sys.argv.pop(1), "a", buffering=1)
-register_optimizer_step_post_hook(lambda *_: notes.write("update\\n"))
+register_optimizer_step_post_hook(lambda *_: notes.write(f"{time.time()}\\n"))
 sys.exit(main())
 """
 UPDATES = 60
-OPTIONS = [
-    "--epochs=12",
-    "--batch-size=2",
-    "--learning-rate=0.01",
-    "--warmup-ratio=0",
-    "--evaluations=3",
-    "--checkpoint-minutes=0",
-]
+OPTIONS = ["--epochs=12", "--batch-size=2", "--learning-rate=0.01", "--warmup-ratio=0", "--evaluations=3"]
 
 
 class Training:
     """Attempts of one `storm train`, with a file of notes each."""
 
-    def __init__(self, inputs: list[str], directory: Path, store: Path | None) -> None:
+    def __init__(self, inputs: list[str], directory: Path, settings: Mapping[str, str], minutes: float = 0) -> None:
         self.directory = directory
         self.attempts = 0
         self._inputs = inputs
-        self._store = store
+        self._settings = settings
+        self._minutes = minutes
         directory.mkdir()
 
     def start(self) -> "subprocess.Popen[str]":
         self.attempts += 1
         outputs = [f"--tuned-model={self.directory / 'tuned'}", f"--training={self.directory / 'training'}"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        if self._store:
-            environment["STORM_STORE"] = self._store.as_uri()
+        options = [*OPTIONS, f"--checkpoint-minutes={self._minutes}"]
         return subprocess.Popen(
-            [sys.executable, "-c", COMMAND, str(self._notes()), "train", *self._inputs, *outputs, *OPTIONS],
+            [sys.executable, "-c", COMMAND, str(self._notes()), "train", *self._inputs, *outputs, *options],
             stderr=subprocess.PIPE,
             text=True,
-            env=environment,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **self._settings},
         )
+
+    def times(self) -> list[float]:
+        """When the newest attempt made each of its updates so far."""
+        lines = self._notes().read_text().splitlines(keepends=True) if self._notes().exists() else []
+        return [float(line) for line in lines if line.endswith("\n")]
 
     def updates(self) -> int:
         """How many updates the newest attempt has made so far."""
-        return self._notes().read_text().count("update") if self._notes().exists() else 0
+        return len(self.times())
 
     def stop_midway(self, number: signal.Signals, generator: random.Random) -> tuple[int, str]:
         """Begin an attempt and signal it at some moment of its training; returns exit code and standard error."""
@@ -84,19 +88,45 @@ class Training:
         return self.directory / f"notes-{self.attempts}"
 
 
+@pytest.fixture
+def inputs(tiny_llama: Path, selection: Path, tiny_scan: Path) -> list[str]:
+    return [f"--model={tiny_llama}", f"--selection={selection}", f"--scan={tiny_scan}"]
+
+
+@pytest.fixture
+def expected(inputs: list[str], tmp_path: Path) -> dict[str, str]:
+    """The digests of what an uninterrupted training gives."""
+    return Training(inputs, tmp_path / "reference", {}).finish()[0]
+
+
+@pytest.fixture(params=["file", "s3"])
+def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Mapping[str, str]]:
+    """The variables that name an empty store, for the attempts and for the test itself."""
+    if request.param == "file":
+        yield {"STORM_STORE": (tmp_path / "store").as_uri()}
+        return
+    with S3Server(tmp_path / "server") as server:
+        found = {**server.environment(), "STORM_STORE": "s3://storm/here", "STORM_CACHE": str(tmp_path / "cache")}
+        for name, value in found.items():
+            monkeypatch.setenv(name, value)
+        # A session of its own: boto3's default one knows the server of another test.
+        boto3.session.Session().client("s3").create_bucket(Bucket="storm")
+        yield found
+
+
 def resumed_from(errors: str) -> int:
-    """The step that an attempt says it continues after."""
-    (line,) = (line for line in errors.splitlines() if "continues after step" in line)
-    return int(line.split()[4])
+    """The step that an attempt says it continues after; 0 where it begins anew, as it says nothing then."""
+    lines = [line for line in errors.splitlines() if "continues after step" in line]
+    return int(lines[0].split()[4]) if lines else 0
 
 
 @pytest.mark.slow
 def test_killed_process_begun_again_ends_with_the_same_bytes_and_repeats_nothing(
-    tiny_llama: Path, selection: Path, tiny_scan: Path, tmp_path: Path
+    inputs: list[str], expected: dict[str, str], settings: Mapping[str, str], tmp_path: Path
 ) -> None:
-    inputs = [f"--model={tiny_llama}", f"--selection={selection}", f"--scan={tiny_scan}"]
-    expected, _ = Training(inputs, tmp_path / "reference", None).finish()
-    training = Training(inputs, tmp_path / "killed", tmp_path / "store")
+    training = Training(inputs, tmp_path / "killed", settings)
     generator = random.Random()  # noqa: S311 (not a secret)
 
     code, _ = training.stop_midway(signal.SIGKILL, generator)
@@ -114,4 +144,27 @@ def test_killed_process_begun_again_ends_with_the_same_bytes_and_repeats_nothing
     assert digests == expected
     assert resumed_from(errors) == stopped_after
     assert training.updates() == UPDATES - stopped_after
-    assert not [path for path in (tmp_path / "store" / ".parts").rglob("*") if path.is_file()]
+    assert list(open_store(settings["STORM_STORE"]).leftovers()) == [], "a checkpoint stays after the training"
+
+
+@pytest.mark.slow
+def test_kill_loses_no_more_than_the_work_between_two_checkpoints(
+    inputs: list[str], expected: dict[str, str], tmp_path: Path
+) -> None:
+    longest = 0.5
+    settings = {"STORM_STORE": (tmp_path / "store").as_uri()}
+    training = Training(inputs, tmp_path / "killed", settings, minutes=longest / 60)
+    process = training.start()
+    while training.updates() < 12 and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.Random().random() / 2)  # noqa: S311 (not a secret)
+    process.kill()
+    killed, times = time.time(), training.times()
+    process.communicate()
+    # Some of these pauses are the writing of a checkpoint; the last is what the kill came into.
+    pauses = [later - earlier for earlier, later in pairwise([*times, killed])]
+    digests, errors = training.finish()
+    assert digests == expected
+    lost = times[resumed_from(errors) :]
+    assert not lost or lost[0] >= killed - longest - 2 * max(pauses)
+    assert training.updates() == UPDATES - resumed_from(errors)

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import random
 import time
+from functools import partial
 from multiprocessing import forkserver
 from typing import Any
 
@@ -13,6 +14,7 @@ from storm_core.cli import main
 from storm_core.execution import execute
 from storm_core.judging.config import SCORE, ScoreConfig
 from storm_core.judging.engines.transformers_engine import TransformersEngine
+from storm_core.pacing import Pace
 from storm_core.records import Message, make_example, write_examples
 from storm_core.stores.partial_results import DirectoryPartialResults
 from storm_core.verdicts.cache import VerdictCache
@@ -231,6 +233,20 @@ def test_an_error_in_the_middle_keeps_the_batches_before_it(tmp_path, tiny_llama
     read_counts.clear()
     score(tiny_llama, tmp_path / "examples", tmp_path / "out" / "verdicts", keep_seconds=1000.0)
     assert 0 < done < 40 and sum(read_counts) == 40 - done
+
+
+def test_a_kill_loses_no_more_verdicts_than_the_pace_allows(tmp_path, make_verdict, monkeypatch):
+    seconds = [0.0]
+    monkeypatch.setattr("storm_core.verdicts.cache.Pace", partial(Pace, clock=lambda: seconds[0]))
+    (tmp_path / "scratch").mkdir()
+    stored = DirectoryPartialResults(tmp_path / "parts")
+    with VerdictCache(stored, tmp_path / "scratch", run_key="r" * 64, keep_seconds=300.0) as kept:
+        for number in range(21):
+            seconds[0] += 3.0
+            kept.add([make_verdict(str(number), "educational_value", "3")])
+            # Ten seconds, and the batch that was under way.
+            assert len(rows_of((tmp_path / "parts").rglob("*.parquet.*"))) >= number - 3
+        assert len(stored.names()) == 5
 
 
 class InterruptedHereError(Exception):

@@ -7,11 +7,13 @@ from mlflow import MlflowClient
 
 from storm_core.artifacts import open_directory
 from storm_core.cli import main
-from storm_core.errors import InputError
+from storm_core.errors import InputError, StoreError
 from storm_core.execution import execute
 from storm_core.registry.config import REGISTER, RegisterConfig
 from storm_core.registry.model_versions import find_version
 from storm_core.registry.stage import check_source
+from storm_core.stores.references import open_store
+from storm_core.stores.registrations import noted_registrations
 
 WORSE = {"merged": (5, 5), "quantized": (5, 5)}
 
@@ -162,3 +164,28 @@ def test_only_a_server_reached_over_http_refuses_local_sources() -> None:
     check_source("s3://bucket/model/1", "http://mlflow:5000")
     with pytest.raises(InputError, match=r"STORM_STORE=s3://"):
         check_source("file:///store/model/1", "http://mlflow:5000")
+
+
+def test_the_store_of_a_model_is_told_where_it_is_registered(tmp_path: Path, registry, promotion) -> None:
+    store = open_store((tmp_path / "shared").as_uri())
+    inputs = promotion()
+    for role in ("merged", "quantized"):
+        directory = Path(inputs[f"{role}_model"][0])
+        inputs[f"{role}_model"] = [store.publish_copy(directory, open_directory(directory).manifest).uri]
+    execute(REGISTER, RegisterConfig(), inputs=inputs, outputs={"registration": tmp_path / "out"}, value_files={})
+    decision = open_directory(Path(inputs["decision"][0])).digest
+    noted = {one.digest: one for one in noted_registrations(store.ledger)}
+    assert set(noted) == {inputs[f"{role}_model"][0].rpartition("/")[2] for role in ("merged", "quantized")}
+    for one in noted.values():
+        assert (one.registry, one.name, one.decided_by[0]) == (f"sqlite:///{registry}", "storm", decision)
+
+
+def test_a_store_that_takes_no_note_stops_no_registration(
+    tmp_path: Path, registry, promotion, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreError("read only")
+
+    monkeypatch.setattr("storm_core.registry.stage.store_holding", refuse)
+    assert len(register(tmp_path / "registration", promotion())["versions"]) == 2
+    assert "is not told of its registration (read only)" in capsys.readouterr().err

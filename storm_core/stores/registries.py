@@ -1,0 +1,79 @@
+"""What MLflow's registries hold of a store: the registered models, and what decided on them."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from storm_core.errors import InputError, first_line
+from storm_core.manifest import Manifest
+from storm_core.stores.layout import split_location
+from storm_core.stores.needed import Needed
+from storm_core.stores.references import stored_artifact
+from storm_core.stores.registrations import DECISION_TAGS, Registration, noted_registrations, registry_address
+from storm_core.stores.store import Store
+from storm_core.stores.uris import parse_uri
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+def keep_registered(store: Store, needed: Needed, registries: Sequence[str | None]) -> int:
+    """Keep the models that the registries hold, and what decided on them; returns how many versions.
+
+    `registries` are tracking URIs; None is that of the environment.
+
+    Raises:
+        InputError: a registry cannot be asked, or a registered model lies in this store no more or cannot be read.
+    """
+    count = 0
+    for registry in registries:
+        for version in _versions(registry):
+            source = version.source or ""
+            # Others may be of a scheme that no store has.
+            if source.startswith(f"{store.location.uri}/"):
+                count += 1
+                needed.keep(_manifest(store, source))
+                needed.keep_digests(version.tags[tag] for tag in DECISION_TAGS if tag in version.tags)
+    return count
+
+
+def keep_noted(store: Store, needed: Needed, asked: Sequence[str]) -> list[Registration]:
+    """Keep what the store's notes say of registries other than those that were asked; returns these notes."""
+    elsewhere = [one for one in noted_registrations(store.ledger) if one.registry not in asked]
+    for one in elsewhere:
+        needed.keep_digests([one.digest, *one.decided_by])
+    return elsewhere
+
+
+def default_registry() -> str:
+    """The address of the registry that the environment names."""
+    import mlflow
+
+    return registry_address(mlflow.get_registry_uri())
+
+
+def _versions(registry: str | None) -> Iterator["ModelVersion"]:
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = MlflowClient(registry, registry)
+        page = client.search_model_versions()
+        yield from page
+        while page.token:
+            page = client.search_model_versions(page_token=page.token)
+            yield from page
+    except MlflowException as error:
+        uri = registry or mlflow.get_registry_uri()
+        named = registry_address(uri)
+        fault = first_line(error).replace(uri, named)  # It may hold a password.
+        raise InputError(f"the registry {named} cannot be asked what to keep: {fault}") from error
+
+
+def _manifest(store: Store, source: str) -> Manifest:
+    """The manifest of what the registry names; it may lie in a store of its own below this one."""
+    found = split_location(parse_uri(source))
+    artifact = store.artifact(*found[1:]) if found and found[0] == store.location else stored_artifact(source)
+    if artifact is None:
+        raise InputError(f"{source}, which a model version in MLflow names as its source, is in no store")
+    return artifact.manifest()
