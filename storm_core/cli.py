@@ -1,6 +1,7 @@
 """`storm <verb> ...`: one subcommand a stage, its flags derived from the stage's declaration."""
 
 import argparse
+import contextlib
 import dataclasses
 import errno
 import json
@@ -15,6 +16,9 @@ from storm_core.artifact_commands.parser import add_artifact_parser, run_artifac
 from storm_core.config import describe_option, parse_option
 from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, write_executor_output
+from storm_core.heartbeat import heartbeat
+from storm_core.introduction import introduce
+from storm_core.line_stream import whole_lines
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 ARTIFACT = "artifact"
 _FIGURES_SHOWN = 6
+_LINE_CHARACTERS = 150
 # What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only.
 _MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
@@ -43,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten_libraries()
     try:
         configure_logs()
-        with stop_in_order():
+        with stop_in_order(), contextlib.nullcontext() if shows_bars() else whole_lines():
             if verb == ARTIFACT:
                 return run_artifact_command(parsed)
             _run(load_stage(verb), parsed)
@@ -109,23 +114,28 @@ def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
 
 
 def _run(stage: Stage, parsed: dict[str, Any]) -> None:
-    # Imported here: `--help` does not run a stage.
-    from storm_core.execution import execute
-
     text = parsed.pop("executor_input")
     executor_input = parse_executor_input(text) if text else None
     given = {field.name: parsed[field.name] for field in dataclasses.fields(stage.config)}
     options = {name: parse_option(stage.config, name, text) for name, text in given.items() if text is not None}
-    outcome = execute(
-        stage,
-        stage.config(**options),
-        inputs={name: _references(name, parsed[name]) for name in stage.inputs},
-        outputs={name: Path(parsed[name]) for name in stage.outputs},
-        value_files={name: Path(parsed[name]) for name in stage.values if parsed[name] is not None},
-    )
+    config, name = stage.config(**options), _task_name(stage)
+    inputs = {name: _references(name, parsed[name]) for name in stage.inputs}
+    for line in introduce(name, stage, config, inputs):
+        report(line)
+    # Imported here: `--help` does not run a stage, and who waits knows already for what.
+    from storm_core.execution import execute
+
+    with heartbeat(name):
+        outcome = execute(
+            stage,
+            config,
+            inputs=inputs,
+            outputs={name: Path(parsed[name]) for name in stage.outputs},
+            value_files={name: Path(parsed[name]) for name in stage.values if parsed[name] is not None},
+        )
     if executor_input:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)
-    report(f"{_task_name(stage)}: {_summary(stage, outcome)}")
+    report(f"{name}: {_summary(stage, outcome)}"[:_LINE_CHARACTERS])
 
 
 def _summary(stage: Stage, outcome: "Outcome") -> str:

@@ -24,6 +24,8 @@ from storm_core.stage import Stage
 # Stores hand over bytes that were compared with their digests; the others show, log or end a run, or are about keys.
 MACHINERY = (
     "storm_core.code_identity",
+    "storm_core.heartbeat",
+    "storm_core.pages",
     "storm_core.progress",
     "storm_core.source_imports",
     "storm_core.stopping",
