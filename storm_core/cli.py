@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -16,19 +16,20 @@ from storm_core.artifact_commands.parser import add_artifact_parser, run_artifac
 from storm_core.config import describe_option, parse_option
 from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, write_executor_output
-from storm_core.heartbeat import heartbeat
+from storm_core.heartbeat import activity, heartbeat
 from storm_core.introduction import introduce
 from storm_core.line_stream import whole_lines
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
-from storm_core.stages import EXECUTOR_INPUT, STAGES, flag, load_stage
+from storm_core.stages import EXECUTOR_INPUT, PAGE, STAGES, flag, load_stage
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
 from storm_core.threads import limit_threads
 
 if TYPE_CHECKING:
     from storm_core.execution import Outcome
+    from storm_core.pages.finished import Finished
 
 ARTIFACT = "artifact"
 _FIGURES_SHOWN = 6
@@ -96,6 +97,7 @@ def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
         )
     for name, value in stage.values.items():
         outputs.add_argument(flag(name), dest=name, metavar="FILE", help=f"file for {value.help}")
+    outputs.add_argument(PAGE, dest="page", metavar="FILE", help="file for a page on what came out (HTML)")
     outputs.add_argument(EXECUTOR_INPUT, metavar="JSON", help="what KFP passes to learn of the outputs")
     _add_options(parser.add_argument_group("options"), stage)
 
@@ -122,20 +124,50 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     inputs = {name: _references(name, parsed[name]) for name in stage.inputs}
     for line in introduce(name, stage, config, inputs):
         report(line)
+    outputs = {output: Path(parsed[output]) for output in stage.outputs}
+    write_page = _page_writer() if parsed["page"] else None
     # Imported here: `--help` does not run a stage, and who waits knows already for what.
     from storm_core.execution import execute
 
     with heartbeat(name):
-        outcome = execute(
-            stage,
-            config,
-            inputs=inputs,
-            outputs={name: Path(parsed[name]) for name in stage.outputs},
-            value_files={name: Path(parsed[name]) for name in stage.values if parsed[name] is not None},
-        )
+        value_files = {value: Path(parsed[value]) for value in stage.values if parsed[value] is not None}
+        outcome = execute(stage, config, inputs=inputs, outputs=outputs, value_files=value_files)
+        if write_page:
+            with activity("write the page"):
+                write_page(Path(parsed["page"]), _finished(name, stage, outcome, outputs))
     if executor_input:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)
     report(f"{name}: {_summary(stage, outcome)}"[:_LINE_CHARACTERS])
+
+
+def _page_writer() -> "Callable[[Path, Finished], None]":
+    """What writes a page; loaded before the stage runs, so that what is missing is said before hours of work.
+
+    Raises:
+        InputError: the template engine is not installed.
+    """
+    try:
+        from storm_core.pages.page import write_page
+    except ModuleNotFoundError as error:
+        if error.name not in ("jinja2", "markupsafe"):
+            raise
+        raise InputError(f"{PAGE} needs {error.name}; install 'storm-kubeflow[report]'") from None
+    return write_page
+
+
+def _finished(name: str, stage: Stage, outcome: "Outcome", outputs: Mapping[str, Path]) -> "Finished":
+    from storm_core.pages.finished import Finished
+
+    manifests = outcome.manifests
+    return Finished(
+        name=name,
+        stage=stage,
+        outputs=manifests,
+        references={output: manifests[output].uri or str(path.resolve()) for output, path in outputs.items()},
+        metrics=outcome.metrics,
+        reused=outcome.reused,
+        seconds=outcome.seconds,
+    )
 
 
 def _summary(stage: Stage, outcome: "Outcome") -> str:
