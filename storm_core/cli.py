@@ -134,7 +134,8 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
         outcome = execute(stage, config, inputs=inputs, outputs=outputs, value_files=value_files)
         if write_page:
             with activity("write the page"):
-                write_page(Path(parsed["page"]), _finished(name, stage, outcome, outputs))
+                finished = _finished(name, stage, outcome, outputs, in_frame=bool(executor_input))
+                write_page(Path(parsed["page"]), finished)
     if executor_input:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)
     report(f"{name}: {_summary(stage, outcome)}"[:_LINE_CHARACTERS])
@@ -155,7 +156,9 @@ def _page_writer() -> "Callable[[Path, Finished], None]":
     return write_page
 
 
-def _finished(name: str, stage: Stage, outcome: "Outcome", outputs: Mapping[str, Path]) -> "Finished":
+def _finished(
+    name: str, stage: Stage, outcome: "Outcome", outputs: Mapping[str, Path], *, in_frame: bool
+) -> "Finished":
     from storm_core.pages.finished import Finished
 
     manifests = outcome.manifests
@@ -167,6 +170,7 @@ def _finished(name: str, stage: Stage, outcome: "Outcome", outputs: Mapping[str,
         metrics=outcome.metrics,
         reused=outcome.reused,
         seconds=outcome.seconds,
+        in_frame=in_frame,
     )
 
 

@@ -17,6 +17,7 @@ class Finished:
         outputs: the manifest of each output, by name.
         references: what names each output: its URI, or its directory.
         reused: whether the outputs are an earlier run's.
+        in_frame: whether the page is shown inside of another, as the KFP UI does.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Finished:
     metrics: Mapping[str, float]
     reused: bool
     seconds: float
+    in_frame: bool = False
 
     @property
     def manifest(self) -> Manifest:

@@ -23,7 +23,7 @@ def frame_of(finished: Finished, part: Part | None, trouble: str) -> str:
         "trouble": trouble,
         "run": run,
     }
-    return fill("frame.html.jinja", values)
+    return str(fill("frame.html.jinja", values))
 
 
 def _run(finished: Finished) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from storm_core.progress import report
 
 # What a browser shows at once, and KFP's UI hands through its own server.
 MAX_BYTES = 1_000_000
+# Without it the links within a page lead to the page around it: those of `srcdoc` are relative to that.
+_HEAD_IN_FRAME = '<head>\n<base href="about:srcdoc">'
 # By verb: what draws the part that its page alone has, called with the `OutputFiles`. The other stages write a model,
 # of which nothing is to be seen but its numbers. Named as text: Matplotlib is loaded by those alone that draw with it.
 PARTS: Mapping[str, str] = {
@@ -56,7 +58,7 @@ def render_page(finished: Finished) -> str:
         page = frame_of(finished, None, trouble)
     if trouble:
         report(f"{finished.name}: the page has no figure: {trouble}", "warning")
-    return page
+    return page.replace("<head>", _HEAD_IN_FRAME, 1) if finished.in_frame else page
 
 
 def _part(finished: Finished) -> tuple[Part | None, str]:

@@ -1,14 +1,18 @@
 """A finished run of every stage, with small outputs of the form that the stage writes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from storm_core.execution import execute
 from storm_core.manifest import MANIFEST_NAME, read_manifest
 from storm_core.pages.finished import Finished
+from storm_core.reporting.config import REPORT, ReportConfig
 from storm_core.stages import load_stage
 from tests.reporting.conftest import (
     make_evaluation,
+    make_inputs,
     make_registration,
     make_scan,
     make_selection,
@@ -32,24 +36,28 @@ DOCUMENT = (
 )
 
 
-def finished(verb: str, outputs: Mapping[str, Path], **changes: Any) -> Finished:
+def finished(verb: str, outputs: Mapping[str, Path], **known: Any) -> Finished:
     """The finished stage whose outputs lie in these directories."""
     manifests = {name: read_manifest(path / MANIFEST_NAME) for name, path in outputs.items()}
-    known: dict[str, Any] = {
-        "name": verb,
-        "stage": load_stage(verb),
-        "outputs": manifests,
-        "references": {name: str(path) for name, path in outputs.items()},
-        "metrics": {"kept": 1234.0, "kept_fraction": 0.12345},
-        "reused": False,
-        "seconds": 83.0,
-    }
-    return Finished(**{**known, **changes})
+    return Finished(
+        name=verb,
+        stage=load_stage(verb),
+        outputs=manifests,
+        references={name: str(path) for name, path in outputs.items()},
+        reused=False,
+        seconds=83.0,
+        **{"metrics": {"kept": 1234.0, "kept_fraction": 0.12345}, **known},
+    )
 
 
 def sample(verb: str, root: Path, **changes: Any) -> Finished:
     """A finished run of the stage, its outputs below `root`."""
-    return finished(verb, OUTPUTS[verb](root / verb), **{**METRICS.get(verb, {}), **changes})
+    return replace(finished(verb, OUTPUTS[verb](root / verb), **METRICS.get(verb, {})), **changes)
+
+
+def hostile(verb: str, root: Path) -> Finished:
+    """The same, with markup wherever the names are the user's."""
+    return finished(verb, {name: HOSTILE[verb](root / f"hostile-{verb}") for name in load_stage(verb).outputs})
 
 
 def model(directory: Path) -> Path:
@@ -82,6 +90,13 @@ def decision(directory: Path) -> Path:
     return sealed(directory, "decision", {"decision.json": content})
 
 
+def report(directory: Path) -> Path:
+    """The real report on a small run."""
+    inputs = make_inputs(directory / "inputs")
+    execute(REPORT, ReportConfig(), inputs=inputs, outputs={"report": directory / "report"}, value_files={})
+    return directory / "report"
+
+
 OUTPUTS: Mapping[str, Any] = {
     "fetch": lambda root: {"model": model(root / "model")},
     "prepare": lambda root: {"examples": sealed(root, "examples", {"ledger.json": LEDGER}, config={"shards": 4})},
@@ -95,9 +110,26 @@ OUTPUTS: Mapping[str, Any] = {
     "evaluate": lambda root: {"evaluation": make_evaluation(root, "b" * 64, RIGHT)},
     "gate": lambda root: {"decision": decision(root)},
     "register": lambda root: {"registration": make_registration(root)},
-    "report": lambda root: {"report": document(root, "report", "report.html")},
+    "report": lambda root: {"report": report(root)},
 }
 _SIZES = {"source_bytes": 16e9, "written_bytes": 9e9, "relative_error": 0.026}
 METRICS: Mapping[str, Any] = {
     "quantize": {"metrics": {"quantized_tensors": 210, "kept_tensors": 62, **_SIZES}},
+}
+MARKUP = "<img src=x onerror=fetch('https://outside.example')>"
+_BENCHMARK = {"name": "x", "title": MARKUP, "metric": MARKUP, "value": 0.5, "stderr": None, "samples": 2, "others": {}}
+_RESULTS = {"suite": MARKUP, "model_digest": "b" * 64, "dtype": "float32", "benchmarks": [_BENCHMARK]}
+HOSTILE: Mapping[str, Any] = {
+    "prepare": lambda root: sealed(
+        root,
+        "examples",
+        {"ledger.json": {**LEDGER, "sources": {MARKUP: LEDGER["sources"]["chat"]}}},
+        config={"sources": [MARKUP]},
+    ),
+    "score": lambda root: make_verdicts(root, {MARKUP: 120}, 0),
+    "select": lambda root: make_selection(root, {MARKUP: 120}),
+    "evaluate": lambda root: sealed(root, "evaluation", {"results.json": _RESULTS}, config={"suite": MARKUP}),
+    "register": lambda root: sealed(
+        root, "registration", {"registration.json": {"registered_model_name": MARKUP, "versions": []}}
+    ),
 }
