@@ -23,7 +23,7 @@ from tests.reporting.conftest import (
 
 RIGHT = (27, 12, 41)
 SPLIT = {"read": 100, "kept": 97, "dropped": {"too_long": 3}, "tokens": 40_123, "answer_tokens": 12_000}
-LEDGER = {
+LEDGER: dict[str, Any] = {
     "sources": {
         "chat": {"read": 120, "kept": 100, "dropped": {"duplicate": 12, "malformed": 8}},
         "tools": {"read": 90, "kept": 80, "dropped": {"held_out": 10}},

@@ -141,7 +141,7 @@ def test_page_says_why_it_has_no_figure_and_the_stage_counts_as_done(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.html"
-    monkeypatch.setitem(PARTS, "scan", "tests.pages.test_pages:unreadable")  # type: ignore[arg-type]
+    monkeypatch.setitem(PARTS, "scan", "tests.pages.test_pages:unreadable")
     assert main(["scan", f"--model={tiny_llama}", f"--scan={tmp_path / 'scan'}", f"--page={page}"]) == 0
     assert "the page has no figure: [Errno 5] gone: 'scan.json'" in capsys.readouterr().err
     assert "[Errno 5] gone" in page.read_text()
@@ -193,7 +193,7 @@ def test_of_very_many_sources_the_largest_are_shown_and_the_others_together(tmp_
     assert len(page) < MAX_BYTES / 3
     assert "source-0999" in page
     assert "961 others" in page
-    shown = condensed({f"{number}": LEDGER["sources"]["chat"] for number in range(1000)})  # type: ignore[index]
+    shown = condensed({f"{number}": LEDGER["sources"]["chat"] for number in range(1000)})
     assert sum(row["read"] for row in shown.values()) == 120 * 1000
 
 
