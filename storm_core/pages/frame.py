@@ -14,11 +14,12 @@ def frame_of(finished: Finished, part: Part | None, trouble: str) -> str:
     """The whole page: the stage's own part, or why it has none, and what all pages have."""
     run = fill("run.html.jinja", _run(finished))
     if part and part.document:
-        before, end, after = part.document.rpartition("</main>")
+        styled = part.document.replace("</head>", f"<style>\n{page_text('run.css')}</style>\n</head>", 1)
+        before, end, after = styled.rpartition("</main>")
         return f"{before}{run}{end}{after}"
     values = {
         "finished": finished,
-        "style": style_sheet(page_text("page.css")),
+        "style": style_sheet(page_text("page.css") + page_text("run.css")),
         "part": part.html if part else "",
         "trouble": trouble,
         "run": run,

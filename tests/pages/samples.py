@@ -32,7 +32,7 @@ LEDGER: dict[str, Any] = {
     "origins": {},
 }
 DOCUMENT = (
-    "<!doctype html><html><body><main><h1>Report</h1><a href='#end'>end</a><p id='end'>end</p></main></body></html>"
+    "<!doctype html><html><head></head><body><main><h1>Report</h1><a href='#end'>end</a><p id='end'>end</p></main></body></html>"
 )
 
 
