@@ -13,12 +13,13 @@ from storm_core.stages import EXECUTOR_INPUT, flag, load_stage
 # By the kind of an artifact, where KFP has a class for it.
 ARTIFACT_CLASSES = {"model": dsl.Model, "examples": dsl.Dataset, "selection": dsl.Dataset}
 METRICS = Parameter(name="metrics", annotation=dsl.Output[dsl.Metrics], help="the numbers of the stage", written=True)
+PAGE = Parameter(name="page", annotation=dsl.Output[dsl.HTML], help="what came out, as a page", written=True)
 
 
 def component(verb: str) -> dsl.base_component.BaseComponent:
     """The component of `storm <verb>`, in the image that `components.images` names."""
     stage = load_stage(verb)
-    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), METRICS]
+    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), METRICS, PAGE]
 
     def container(values: Mapping[str, Any]) -> dsl.ContainerSpec:
         # `{{$}}` is KFP's placeholder for the ExecutorInput, by which a stage reports its outputs and metrics.

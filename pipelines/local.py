@@ -4,6 +4,7 @@ KFP's own subprocess handler refuses container components. The handler here fill
 walks the graph, resolves placeholders, loops and passes artifacts.
 """
 
+import codecs
 import contextlib
 import io
 import logging
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO, cast
 from kfp import dsl, local
 from kfp.local import config, status, subprocess_task_handler, task_handler_interface
 
+from storm_core.line_stream import LineStream
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.progress import BAR_VARIABLE
 
@@ -98,12 +100,18 @@ def _terminal() -> dict[str, str]:
 
 
 def copy_output(blocks: Iterable[bytes], log: BinaryIO) -> None:
-    """Copy what a task writes to the log and to our terminal as it comes, so that bars move."""
+    """Copy what a task writes to our terminal as it comes, so that bars move, and its whole lines to the log."""
     assert sys.__stderr__ is not None  # noqa: S101 (a command line has it)
-    for block in blocks:
-        log.write(block)
-        sys.__stderr__.buffer.write(block)
-        sys.__stderr__.flush()
+    text = io.TextIOWrapper(log, encoding="utf-8")
+    lines, decoder = LineStream(text), codecs.getincrementaldecoder("utf-8")("replace")
+    try:
+        for block in blocks:
+            lines.write(decoder.decode(block))
+            sys.__stderr__.buffer.write(block)
+            sys.__stderr__.flush()
+    finally:
+        lines.finish()
+        text.detach()  # Else it would close the log.
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from storm_core.errors import InputError
+from storm_core.heartbeat import activity
 from storm_core.manifest import (
     MANIFEST_NAME,
     FileEntry,
@@ -74,7 +75,8 @@ def seal(
         ValueError: the directory is empty.
         InputError: it holds a symbolic link, or a file whose name no store takes.
     """
-    files = list_files(directory)
+    with activity("hash the output"):
+        files = list_files(directory)
     if not files:
         raise ValueError(f"nothing was written to {directory}; an artifact needs at least one file")
     check_listed(files, directory)

@@ -1,12 +1,13 @@
 """`storm <verb> ...`: one subcommand a stage, its flags derived from the stage's declaration."""
 
 import argparse
+import contextlib
 import dataclasses
 import errno
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -15,19 +16,24 @@ from storm_core.artifact_commands.parser import add_artifact_parser, run_artifac
 from storm_core.config import describe_option, parse_option
 from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, write_executor_output
+from storm_core.heartbeat import activity, heartbeat
+from storm_core.introduction import introduce
+from storm_core.line_stream import whole_lines
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
-from storm_core.stages import EXECUTOR_INPUT, STAGES, flag, load_stage
+from storm_core.stages import EXECUTOR_INPUT, PAGE, STAGES, flag, load_stage
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
 from storm_core.threads import limit_threads
 
 if TYPE_CHECKING:
     from storm_core.execution import Outcome
+    from storm_core.pages.finished import Finished
 
 ARTIFACT = "artifact"
 _FIGURES_SHOWN = 6
+_LINE_CHARACTERS = 150
 # What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only.
 _MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
@@ -43,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten_libraries()
     try:
         configure_logs()
-        with stop_in_order():
+        with stop_in_order(), contextlib.nullcontext() if shows_bars() else whole_lines():
             if verb == ARTIFACT:
                 return run_artifact_command(parsed)
             _run(load_stage(verb), parsed)
@@ -91,6 +97,7 @@ def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
         )
     for name, value in stage.values.items():
         outputs.add_argument(flag(name), dest=name, metavar="FILE", help=f"file for {value.help}")
+    outputs.add_argument(PAGE, dest="page", metavar="FILE", help="file for a page on what came out (HTML)")
     outputs.add_argument(EXECUTOR_INPUT, metavar="JSON", help="what KFP passes to learn of the outputs")
     _add_options(parser.add_argument_group("options"), stage)
 
@@ -109,23 +116,62 @@ def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
 
 
 def _run(stage: Stage, parsed: dict[str, Any]) -> None:
-    # Imported here: `--help` does not run a stage.
-    from storm_core.execution import execute
-
     text = parsed.pop("executor_input")
     executor_input = parse_executor_input(text) if text else None
     given = {field.name: parsed[field.name] for field in dataclasses.fields(stage.config)}
     options = {name: parse_option(stage.config, name, text) for name, text in given.items() if text is not None}
-    outcome = execute(
-        stage,
-        stage.config(**options),
-        inputs={name: _references(name, parsed[name]) for name in stage.inputs},
-        outputs={name: Path(parsed[name]) for name in stage.outputs},
-        value_files={name: Path(parsed[name]) for name in stage.values if parsed[name] is not None},
-    )
+    config, name = stage.config(**options), _task_name(stage)
+    inputs = {name: _references(name, parsed[name]) for name in stage.inputs}
+    for line in introduce(name, stage, config, inputs):
+        report(line)
+    outputs = {output: Path(parsed[output]) for output in stage.outputs}
+    write_page = _page_writer() if parsed["page"] else None
+    # Imported here: `--help` does not run a stage, and who waits knows already for what.
+    from storm_core.execution import execute
+
+    with heartbeat(name):
+        value_files = {value: Path(parsed[value]) for value in stage.values if parsed[value] is not None}
+        outcome = execute(stage, config, inputs=inputs, outputs=outputs, value_files=value_files)
+        if write_page:
+            with activity("write the page"):
+                finished = _finished(name, stage, outcome, outputs, in_frame=bool(executor_input))
+                write_page(Path(parsed["page"]), finished)
     if executor_input:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)
-    report(f"{_task_name(stage)}: {_summary(stage, outcome)}")
+    report(f"{name}: {_summary(stage, outcome)}"[:_LINE_CHARACTERS])
+
+
+def _page_writer() -> "Callable[[Path, Finished], None]":
+    """What writes a page; loaded before the stage runs, so that what is missing is said before hours of work.
+
+    Raises:
+        InputError: the template engine is not installed.
+    """
+    try:
+        from storm_core.pages.page import write_page
+    except ModuleNotFoundError as error:
+        if error.name not in ("jinja2", "markupsafe"):
+            raise
+        raise InputError(f"{PAGE} needs {error.name}; install 'storm-kubeflow[report]'") from None
+    return write_page
+
+
+def _finished(
+    name: str, stage: Stage, outcome: "Outcome", outputs: Mapping[str, Path], *, in_frame: bool
+) -> "Finished":
+    from storm_core.pages.finished import Finished
+
+    manifests = outcome.manifests
+    return Finished(
+        name=name,
+        stage=stage,
+        outputs=manifests,
+        references={output: manifests[output].uri or str(path.resolve()) for output, path in outputs.items()},
+        metrics=outcome.metrics,
+        reused=outcome.reused,
+        seconds=outcome.seconds,
+        in_frame=in_frame,
+    )
 
 
 def _summary(stage: Stage, outcome: "Outcome") -> str:

@@ -25,7 +25,9 @@ from storm_core.stage import Stage
 # keys.
 MACHINERY = (
     "storm_core.code_identity",
+    "storm_core.heartbeat",
     "storm_core.pacing",
+    "storm_core.pages",
     "storm_core.progress",
     "storm_core.source_imports",
     "storm_core.stopping",

@@ -23,6 +23,7 @@ from storm_core.artifacts import seal
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
+from storm_core.heartbeat import activity
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from storm_core.progress import report
@@ -69,7 +70,8 @@ def execute(
         _check_replaceable(path)
     key = run_key(stage, config, opened)
     with track(stage.verb, config, opened.digests()) as run, _alone(stage, opened, store, key):
-        recalled = _recall(stage, store, key, outputs)
+        with activity("look for an earlier result"):
+            recalled = _recall(stage, store, key, outputs)
         outcome = recalled or _produce(stage, config, opened, outputs, store, key)
         if stage.resumable:
             # Of what is recalled too: that run may have been killed once its outputs were published.
@@ -91,7 +93,8 @@ def open_inputs(stage: Stage, references: Mapping[str, list[str]]) -> Inputs:
         given = references.get(name, [])
         if not given and not declared.optional:
             raise InputError(f"{stage.verb} needs {name}: {declared.help}")
-        artifacts[name] = [open_reference(reference) for reference in given]
+        with activity(f"open {name}"):
+            artifacts[name] = [open_reference(reference) for reference in given]
         for reference, artifact in zip(given, artifacts[name], strict=True):
             if artifact.manifest.kind not in ("", declared.kind):
                 found = artifact.manifest.kind

@@ -15,6 +15,8 @@ from storm_core.manifest import Manifest
 
 # The type of the artifact whose metadata KFP's UI shows as numbers. What is no number would be shown as 0.0.
 METRICS_TYPE = "system.Metrics"
+# The type of the artifact whose file the UI shows as a page.
+PAGE_TYPE = "system.HTML"
 
 
 def parse_executor_input(text: str) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def parse_executor_input(text: str) -> dict[str, Any]:
 def write_executor_output(
     executor_input: Mapping[str, Any], manifests: Mapping[str, Manifest], metrics: Mapping[str, float]
 ) -> None:
-    """Write the ExecutorOutput: digest and URI of the artifacts in `manifests`, and `metrics` where KFP wants numbers.
+    """Write the ExecutorOutput: digest and URI of the artifacts in `manifests`, the page, and `metrics` as numbers.
 
     Every other output artifact that the ExecutorInput lists is KFP's own (`executor-logs`) and left to it.
     """
@@ -45,7 +47,8 @@ def write_executor_output(
     artifacts = {}
     for name, listed in outputs.get("artifacts", {}).items():
         artifact: dict[str, Any] = next(iter(listed.get("artifacts", [])), {})
-        ours = metrics if artifact.get("type", {}).get("schemaTitle") == METRICS_TYPE else metadata.get(name)
+        shown: dict[str, Mapping[str, Any]] = {METRICS_TYPE: metrics, PAGE_TYPE: {}}
+        ours = shown.get(artifact.get("type", {}).get("schemaTitle", ""), metadata.get(name))
         if ours is not None:
             artifacts[name] = {"artifacts": [{**artifact, "metadata": {**artifact.get("metadata", {}), **ours}}]}
     path = Path(outputs["outputFile"])

@@ -5,7 +5,6 @@ A JSON line holds `time` (UTC, ISO 8601), `level`, `task` (the pipeline's name f
 """
 
 import atexit
-import io
 import json
 import logging
 import os
@@ -13,9 +12,9 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TextIO
 
 from storm_core.errors import InputError
+from storm_core.line_stream import LineStream
 
 FORMAT_VARIABLE = "STORM_LOG_FORMAT"
 TASK_NAME_VARIABLE = "STORM_TASK_NAME"
@@ -24,8 +23,11 @@ FORMATS = ("text", "json")
 
 def write_line(message: str, level: str = "info") -> None:
     """Write one event to standard error."""
-    stream = sys.stderr.behind if isinstance(sys.stderr, _JsonStream) else sys.stderr
-    print(_as_json(message, level) if wants_json() else message, file=stream, flush=True)
+    line = _as_json(message, level) if wants_json() else message
+    if isinstance(sys.stderr, LineStream):
+        sys.stderr.write_line(line)
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 def wants_json() -> bool:
@@ -48,34 +50,9 @@ def configure_logs() -> None:
     logging.basicConfig(handlers=[_JsonHandler()], format="%(name)s: %(message)s", level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _report_defect
-    if not isinstance(sys.stderr, _JsonStream):
-        sys.stderr = _JsonStream(sys.stderr)
-        atexit.register(sys.stderr.write, "\n")
-
-
-class _JsonStream(io.TextIOBase):
-    """Standard error for those who write there themselves: each line becomes an event, of a bar its last state."""
-
-    def __init__(self, behind: TextIO) -> None:
-        self.behind = behind
-        self._unfinished = ""
-
-    def write(self, text: str) -> int:
-        """Write the lines that are whole now."""
-        *lines, self._unfinished = (self._unfinished + text).split("\n")
-        for line in lines:
-            if shown := line.rstrip("\r").rpartition("\r")[2].strip():
-                write_line(shown)
-        return len(text)
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """As that of the stream behind."""
-        return self.behind.encoding
-
-    def fileno(self) -> int:
-        """The file descriptor behind, for those who write past Python."""
-        return self.behind.fileno()
+    if not isinstance(sys.stderr, LineStream):
+        sys.stderr = LineStream(sys.stderr, lambda line: _as_json(line.strip(), "info") if line.strip() else None)
+        atexit.register(sys.stderr.finish)
 
 
 class _JsonHandler(logging.Handler):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from storm_core.heartbeat import activity, path_of
 from storm_core.log_lines import wants_json, write_line
 
 T = TypeVar("T")
@@ -18,20 +19,22 @@ BAR_VARIABLE = "STORM_PROGRESS"
 _SECONDS_BETWEEN_LINES = 15.0
 
 
-def progress(items: Iterable[T], *, total: int, description: str, unit: str) -> Iterator[T]:
-    """Yield `items`, showing how many of `total` are done on standard error."""
-    if shows_bars():
-        from tqdm import tqdm
+def progress(items: Iterable[T], *, total: int | None, description: str, unit: str) -> Iterator[T]:
+    """Yield `items`, showing on standard error how many are done, of `total` where that is known."""
+    with activity(description) as current:
+        if shows_bars():
+            from tqdm import tqdm
 
-        yield from tqdm(items, total=total, desc=description, unit=unit, leave=False)
-        return
-    last = time.monotonic()
-    for done, item in enumerate(items, start=1):
-        yield item
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES and done < total:
-            report(f"{description}: {done} of {total} {unit}")
-            last = now
+            yield from tqdm(items, total=total, desc=path_of(current), unit=unit, leave=False)
+            return
+        last = time.monotonic()
+        for done, item in enumerate(items, start=1):
+            yield item
+            current.state = f"{done} {unit}" if total is None else f"{done} of {total} {unit}"
+            now = time.monotonic()
+            if now - last >= _SECONDS_BETWEEN_LINES and done != total:
+                report(f"{path_of(current)}: {current.state}")
+                last = now
 
 
 @contextlib.contextmanager
@@ -49,20 +52,22 @@ def byte_progress(total: int, description: str) -> Iterator[Callable[[int], None
 
             yield update
         return
-    started = last = time.monotonic()
-    done = 0
+    with activity(description) as current:
+        started = last = time.monotonic()
+        done = 0
 
-    def count_up(count: int) -> None:
-        nonlocal done, last
-        with lock:
-            done += count
-            now = time.monotonic()
-            if now - last >= _SECONDS_BETWEEN_LINES and done < total:
-                rate = done / (now - started)
-                report(f"{description}: {done / 1e9:.1f} of {total / 1e9:.1f} GB, {rate / 1e6:.0f} MB/s")
-                last = now
+        def count_up(count: int) -> None:
+            nonlocal done, last
+            with lock:
+                done += count
+                now = time.monotonic()
+                rate = done / max(now - started, 1e-9)
+                current.state = f"{done / 1e9:.1f} of {total / 1e9:.1f} GB, {rate / 1e6:.0f} MB/s"
+                if now - last >= _SECONDS_BETWEEN_LINES and done < total:
+                    report(f"{description}: {current.state}")
+                    last = now
 
-    yield count_up
+        yield count_up
 
 
 def shows_bars() -> bool:

@@ -8,6 +8,7 @@ import torch
 from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.devices import resolve_device
 from storm_core.errors import InputError, first_line
+from storm_core.heartbeat import activity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,10 +20,11 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     Raises:
         InputError: there is no tokenizer, or it has no chat template.
     """
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        with activity("load the tokenizer"):
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
         raise InputError(f"no usable tokenizer in {path}: {first_line(error)}") from error
     if not tokenizer.chat_template:
@@ -37,13 +39,14 @@ def load_model(path: Path, dtype: torch.dtype, **options: Any) -> "PreTrainedMod
     Raises:
         InputError: the directory is not a usable checkpoint.
     """
-    from transformers import AutoModelForCausalLM
-
     open_checkpoint(path)
-    model = AutoModelForCausalLM.from_pretrained(
-        path, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
-    )
-    loaded: PreTrainedModel = model
-    loaded.to(resolve_device())  # type: ignore[arg-type]  # transformers wraps `to` without its signature
+    with activity("load the model"):
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
+        )
+        loaded: PreTrainedModel = model
+        loaded.to(resolve_device())  # type: ignore[arg-type]  # transformers wraps `to` without its signature
     loaded.train(False)
     return loaded

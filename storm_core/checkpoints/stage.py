@@ -12,6 +12,7 @@ from storm_core.checkpoints.gguf import convert_gguf
 from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
+from storm_core.heartbeat import activity
 from storm_core.progress import progress
 from storm_core.stage import Inputs, Results
 
@@ -29,7 +30,8 @@ def run(config: FetchConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     source, directory = inputs["source"], outputs["model"]
     gguf = _gguf_file(source)
     if gguf:
-        convert_gguf(gguf, directory, resolve_dtype(config.dtype))
+        with activity(f"convert {gguf.name}"):
+            convert_gguf(gguf, directory, resolve_dtype(config.dtype))
     else:
         _copy_model(source.path, directory)
     for name in ("config.json", "generation_config.json", "tokenizer_config.json"):

@@ -50,7 +50,7 @@ def measure_function_calling(
         prompts,
         batch_size=benchmark.batch_size,
         max_new_tokens=benchmark.max_new_tokens,
-        description=benchmark.name,
+        description="replies",
         kept=kept,
     )
     return score_replies(entries, prompts, replies)

@@ -1,12 +1,9 @@
 """Tasks of lm-eval, EleutherAI's evaluation harness, on a model that is already loaded."""
 
 import contextlib
-import io
 import logging
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,8 +14,6 @@ from storm_core.evaluation.suite import LmEval, Questions, Seeds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_SECONDS_BETWEEN_LINES = 15.0
 
 
 def measure_task(
@@ -50,7 +45,7 @@ def measure_task(
     tasks = TaskManager(include_defaults=local is None)
     if not local and benchmark.task not in tasks.all_tasks:
         raise InputError(f"{benchmark.name}: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
-    with _quiet(benchmark.name):
+    with _quiet():
         wrapped = ResumableLM(
             kept,
             pretrained=model,
@@ -154,31 +149,19 @@ def _ranking(choices: list[str], responses: list[tuple[float, bool]]) -> str:
 
 
 @contextlib.contextmanager
-def _quiet(description: str) -> Iterator[None]:
-    """Silence lm-eval's log below errors, and keep its bars to terminals; elsewhere they become a line now and then."""
+def _quiet() -> Iterator[None]:
+    """Silence lm-eval's log below errors, and its question which commit of a git repository it runs in: often in none.
+
+    Git itself would answer that on standard error.
+    """
+    from lm_eval import evaluator
+
     logger = logging.getLogger("lm_eval")
-    level = logger.level
+    level, ask_git = logger.level, evaluator.get_git_commit_hash
     logger.setLevel(logging.ERROR)
-    bars = sys.stderr if sys.stderr.isatty() else _BarsAsLines(sys.stderr, description)
+    evaluator.get_git_commit_hash = lambda: None
     try:
-        with contextlib.redirect_stderr(bars):
-            yield
+        yield
     finally:
         logger.setLevel(level)
-
-
-class _BarsAsLines(io.TextIOBase):
-    """A stand-in for standard error that passes the newest state of a progress bar on, every few seconds."""
-
-    def __init__(self, stream: TextIO, description: str) -> None:
-        self._stream = stream
-        self._description = description
-        self._last = time.monotonic()
-
-    def write(self, text: str, /) -> int:
-        now = time.monotonic()
-        if text.strip() and now - self._last >= _SECONDS_BETWEEN_LINES:
-            self._stream.write(f"{self._description}: {text.strip()}\n")
-            self._stream.flush()
-            self._last = now
-        return len(text)
+        evaluator.get_git_commit_hash = ask_git

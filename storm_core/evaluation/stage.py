@@ -19,6 +19,7 @@ from storm_core.evaluation.harness import measure_task
 from storm_core.evaluation.questions import multiple_choice, read_pairs
 from storm_core.evaluation.scores import Measurement
 from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Suite, load_suite
+from storm_core.heartbeat import activity
 from storm_core.progress import report
 from storm_core.stage import Inputs, Results
 from storm_core.stores.partial_results import PartialResults
@@ -52,9 +53,10 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
     """
     suite = load_suite(config.suite, inputs["data"])
     # All questions are read before the model, which takes longer, and before any of them is asked.
-    questions = {
-        benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks
-    }
+    with activity("read the questions"):
+        questions = {
+            benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks
+        }
     tokenizer = load_tokenizer(inputs["model"].path)
     dtype = suite.dtype if config.dtype == "auto" else config.dtype
     model = load_model(inputs["model"].path, resolve_dtype(dtype))
@@ -101,10 +103,11 @@ def _measure(
         return earlier
     started = time.monotonic()
     kept = ReplyCache(partial_results, benchmark.name)
-    if isinstance(benchmark, LmEval):
-        measurement = measure_task(benchmark, questions, suite.seeds, model, tokenizer, kept)
-    else:
-        measurement = measure_function_calling(benchmark, questions, model, tokenizer, kept)
+    with activity(benchmark.name):
+        if isinstance(benchmark, LmEval):
+            measurement = measure_task(benchmark, questions, suite.seeds, model, tokenizer, kept)
+        else:
+            measurement = measure_function_calling(benchmark, questions, model, tokenizer, kept)
     keep_measurement(partial_results, benchmark.name, measurement)
     seconds = time.monotonic() - started
     score, stderr = measurement.score.value, measurement.score.stderr

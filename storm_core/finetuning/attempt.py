@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from storm_core.finetuning.history import validation_is_due
+from storm_core.finetuning.history import Progress, validation_is_due
 from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
+from storm_core.heartbeat import activity
 from storm_core.pacing import Pace
 from storm_core.progress import report
 from storm_core.stopping import EXIT_CODE, StopRequest, listen_for_stop
@@ -44,7 +45,8 @@ def train(
         state = TrainerState.load_from_json(str(earlier / "trainer_state.json"))
         report(f"train: continues after step {start} of {state.max_steps}")
         trainer.args.eval_on_start = validation_is_due(state, evaluations)
-    with listen_for_stop() as stop:
+    with listen_for_stop() as stop, activity("train") as current:
+        trainer.add_callback(Progress(current))
         checkpointing = Checkpointing(checkpoints, stop, checkpoint_minutes, scratch)
         trainer.add_callback(checkpointing)
         with contextlib.suppress(LeaveTrainingError):

@@ -14,6 +14,7 @@ from torch import Tensor
 from storm_core.artifacts import Artifact
 from storm_core.checkpoints.checkpoint import Checkpoint, TensorInfo
 from storm_core.errors import InputError, first_line
+from storm_core.progress import progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -125,7 +126,8 @@ def prove_freezing(
 
 def hash_tensors(checkpoint: Checkpoint) -> dict[str, str]:
     """SHA-256, in hex, of the bytes of every tensor as stored."""
-    return {name: _hash(checkpoint.load(name)) for name in checkpoint.tensors}
+    names = progress(checkpoint.tensors, total=len(checkpoint.tensors), description="hash", unit="tensors")
+    return {name: _hash(checkpoint.load(name)) for name in names}
 
 
 def _hash(tensor: Tensor) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from storm_core.heartbeat import Activity
 from storm_core.progress import report, shows_bars
 from storm_core.tracking import current_run
 
@@ -67,10 +68,13 @@ class Curves(TrainerCallback):
 class Progress(TrainerCallback):
     """A bar on a terminal, a line now and then elsewhere, with the latest training loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, current: Activity) -> None:
+        """`current` is told how far the training is."""
+        self._current = current
         self._bar: tqdm[Any] | None = None
         self._last = time.monotonic()
         self._loss = ""
+        self._batches = 0
 
     def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Open the bar, where there is a terminal to draw it on."""
@@ -86,12 +90,19 @@ class Progress(TrainerCallback):
 
     def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar on, or write a line when it is time for one."""
+        self._batches = 0
+        self._current.state = f"{state.global_step} of {state.max_steps} steps  {self._loss}".rstrip()
         if self._bar is not None:
             self._bar.set_postfix_str(self._loss, refresh=False)
             self._bar.update()
         elif time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
-            report(f"train: {state.global_step} of {state.max_steps} steps  {self._loss}".rstrip())
+            report(f"train: {self._current.state}")
             self._last = time.monotonic()
+
+    def on_prediction_step(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Count the batches of a validation pass."""
+        self._batches += 1
+        self._current.state = f"{state.global_step} of {state.max_steps} steps, validation batch {self._batches}"
 
     def on_train_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Close the bar."""

@@ -28,8 +28,8 @@ from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, Tokeni
 from storm_core.finetuning.training import build_trainer, update_count
 from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
 from storm_core.finetuning.weights import check_same_tensors, check_trainable, write_weights
-from storm_core.progress import report
-from storm_core.records import read_examples
+from storm_core.progress import progress, report
+from storm_core.records import count_examples, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
 
@@ -69,7 +69,10 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
 
 
 def _read(file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedExamples:
-    examples = tokenize_examples(read_examples(file), tokenizer, max_length)
+    rows = progress(
+        read_examples(file), total=count_examples(file), description=f"tokenize {file.stem}", unit="examples"
+    )
+    examples = tokenize_examples(rows, tokenizer, max_length)
     if not examples.kept:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(examples.dropped.items()))
         raise InputError(

@@ -19,7 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from storm_core.devices import resolve_device, resolve_dtype
 from storm_core.finetuning.config import TrainConfig
-from storm_core.finetuning.history import Curves, Progress, Validation
+from storm_core.finetuning.history import Curves, Validation
 from storm_core.finetuning.length_grouping import LengthGroupedSampler
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExample
 from storm_core.finetuning.training_checkpoints import WEIGHTS_FILE
@@ -45,7 +45,7 @@ def build_trainer(
         args=settings(config, scratch),
         train_dataset=_to_dataset(examples["train"]),
         eval_dataset=_to_dataset(examples["validation"]),
-        callbacks=[Validation(config.evaluations), Curves(), Progress()],
+        callbacks=[Validation(config.evaluations), Curves()],
     )
     for shown in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(shown)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from storm_core.checkpoints.checkpoint import Checkpoint, torch_dtype, write_checkpoint
 from storm_core.errors import InputError
+from storm_core.progress import progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,7 +59,8 @@ def write_weights(model: "PreTrainedModel", checkpoint: Checkpoint, directory: P
 
 def _cast_back(model: "PreTrainedModel", checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name, info in checkpoint.tensors.items():
+    tensors = checkpoint.tensors
+    for name, info in progress(tensors.items(), total=len(tensors), description="write", unit="tensors"):
         weight = parameters[name].detach().cpu()
         # Compared in float32: a small change may well round back to the same stored value.
         if parameters[name].requires_grad and weight.equal(checkpoint.load(name).float()):

@@ -8,6 +8,7 @@ from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.examples.index import shard_files
 from storm_core.examples.sampling import keys_of
+from storm_core.heartbeat import activity
 from storm_core.judge_audit.config import AuditConfig
 from storm_core.judge_audit.contents import collect, metrics_of
 from storm_core.judge_audit.expected import Expected
@@ -42,12 +43,14 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     expected = Expected(judge_digest=judge.digest, rubrics=summary.by_name(), max_length=config.max_length)
     refuse_mixed(inputs.many("verdicts"), numeric_settings(config) if config.probe_examples else None)
     # In an order of their own, so that sums are rounded the same in whatever order they are given.
-    for artifact in sorted(inputs.many("verdicts"), key=lambda one: one.digest):
+    verdicts = sorted(inputs.many("verdicts"), key=lambda one: one.digest)
+    for artifact in progress(verdicts, total=len(verdicts), description="read the verdicts", unit="shards"):
         summary.read(artifact.file(FILE_NAME), expected)
     summary.check()
     shards = shard_files(inputs["examples"])
-    _check_coverage(summary.examples, shards, inputs["examples"], config)
-    examples = _gather(shards, summary.wanted())
+    with activity("read the examples"):
+        _check_coverage(summary.examples, shards, inputs["examples"], config)
+        examples = _gather(shards, summary.wanted())
     probe_verdicts = _ask(judge, summary, rewordings, examples, config)
     contents = collect(summary, probe_verdicts, rewordings, config, judge.digest)
     _write(outputs["audit"], contents, examples, config)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.errors import InputError
+from storm_core.heartbeat import activity
 from storm_core.judging.config import ScoreConfig
 from storm_core.judging.judge import Judge, numeric_settings, open_judge
 from storm_core.judging.metrics import score_metrics
@@ -40,7 +41,8 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         VerdictWriter(directory / FILE_NAME) as writer,
     ):
         ids = (id for batch in read_columns(shard, ("id",)) for id in batch["id"].to_pylist())
-        kept.load(ids, judge.rubric_hashes)
+        with activity("read the verdicts that are known"):
+            kept.load(ids, judge.rubric_hashes)
 
         done = score_examples(judge, _sound(shard), config, kept, writer.write, refused)
         for _ in progress(done, total=total, description="scoring", unit="examples"):

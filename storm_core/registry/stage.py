@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError, StoreError
+from storm_core.heartbeat import activity
 from storm_core.progress import report
 from storm_core.promotion.evaluations import Evaluation, read_evaluation
 from storm_core.registry.config import RegisterConfig
@@ -44,7 +45,8 @@ def run(config: RegisterConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
     name, client = config.registered_model_name, stage_run.client
     for entry in entries:
         note_in_store(entry, registry, name)
-    versions = {entry.role: register_version(client, stage_run.run_id, name, entry) for entry in entries}
+    with activity(f"register versions of {name}"):
+        versions = {entry.role: register_version(client, stage_run.run_id, name, entry) for entry in entries}
     for alias in ("candidate", "champion") if decision["passed"] else ("candidate",):
         client.set_registered_model_alias(name, alias, versions["merged"])
     registered = [

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from storm_core.heartbeat import activity
 from storm_core.reporting.config import ReportConfig
 from storm_core.reporting.contents import collect
 from storm_core.reporting.page import render_page
@@ -17,9 +18,11 @@ def run(config: ReportConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Re
     Raises:
         InputError: an input is not what its stage writes.
     """
-    results = collect(config.title, inputs)
+    with activity("collect the numbers"):
+        results = collect(config.title, inputs)
     directory = outputs["report"]
-    (directory / "report.html").write_text(render_page(results), encoding="utf-8")
+    with activity("draw the page"):
+        (directory / "report.html").write_text(render_page(results), encoding="utf-8")
     text = json.dumps(results, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     (directory / "results.json").write_text(text, encoding="utf-8")
     total = results["funnel"]["total"]

@@ -15,6 +15,7 @@ import numpy as np
 from storm_core.errors import InputError
 from storm_core.examples.index import ExampleIndex, count_by_source, read_index, shard_files
 from storm_core.examples.order import BATCH_ROWS, write_in_order
+from storm_core.heartbeat import activity
 from storm_core.records import SCHEMA, read_columns
 from storm_core.selection.config import SelectConfig
 from storm_core.selection.funnel import build_funnel, check_ledger, describe_drops, parse_ledger
@@ -47,13 +48,15 @@ def run(config: SelectConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Re
     """
     examples = inputs["examples"]
     shards = shard_files(examples)
-    index = read_index(shards)
+    with activity("read the examples"):
+        index = read_index(shards)
     ledger = parse_ledger(examples.file("ledger.json").read_text(encoding="utf-8"))
     check_ledger(ledger, index.count())
 
     refuse_mixed(inputs.many("verdicts"))
     verdicts = [artifact.file(FILE_NAME) for artifact in inputs.many("verdicts")]
-    reason_M = drop_reasons(read_by_example(index, verdicts), index, config)
+    with activity("read the verdicts"):
+        reason_M = drop_reasons(read_by_example(index, verdicts), index, config)
     files = split(index, np.flatnonzero(reason_M == KEPT), config.validation_fraction, config.seed)
     train, validation = (count_by_source(index.sources, index.source_M[rows]) for rows in files)
     dropped = _dropped(index, reason_M)
@@ -62,7 +65,8 @@ def run(config: SelectConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Re
     funnel = build_funnel(ledger, dropped, train, validation, reasons)
     if not train:
         raise InputError(_nothing_left(funnel["total"], config))
-    _write(outputs["selection"], shards, len(index), files)
+    with activity("write the selection"):
+        _write(outputs["selection"], shards, len(index), files)
     # Not sorted: the order of the reasons is the order of the recipe.
     (outputs["selection"] / "funnel.json").write_text(json.dumps(funnel, indent=2) + "\n", encoding="utf-8")
     return Results(metrics=_metrics(funnel["total"]))

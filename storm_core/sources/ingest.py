@@ -9,7 +9,7 @@ import numpy as np
 
 from storm_core.artifacts import Artifact
 from storm_core.examples.words import WordHashes, Words, join_hashes, mix, ngram_hashes
-from storm_core.progress import report
+from storm_core.progress import progress
 from storm_core.records import Example, write_examples
 from storm_core.sources.config import PrepareConfig
 from storm_core.sources.decontamination.held_out import HeldOut
@@ -22,8 +22,6 @@ from storm_core.sources.references import Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_ROWS_BETWEEN_LINES = 100_000
 
 
 class Ingest:
@@ -51,7 +49,8 @@ class Ingest:
         """
         for source in evaluation_sources(self._config.held_out, self._config.held_out_suites, self._data):
             read = malformed = 0
-            for item in read_source(source, self._open(source), self._config.max_rejected_fraction):
+            rows = read_source(source, self._open(source), self._config.max_rejected_fraction)
+            for item in progress(rows, total=None, description=f"hold out {source.name}", unit="rows"):
                 read += 1
                 if isinstance(item, Example):
                     self._held_out.add(source.name, item)
@@ -72,7 +71,7 @@ class Ingest:
             rows = read_source(
                 source, self._open(source), self._config.max_rejected_fraction, self._config.max_characters
             )
-            for number, item in enumerate(rows, start=1):
+            for item in progress(rows, total=None, description=f"read {source.name}", unit="rows"):
                 self._ledger.count_read(source.name)
                 if isinstance(item, Rejected):
                     self._ledger.drop(source.name, item.place, "malformed", item.reason)
@@ -83,8 +82,6 @@ class Ingest:
                     if spool_index.signatures:
                         spool_index.signatures.add(shingles_of(item, texts, self._config.near_duplicate_shingle_words))
                     yield item
-                if number % _ROWS_BETWEEN_LINES == 0:
-                    report(f"{source.name}: {number} rows read")
 
     def _open(self, source: Source) -> Artifact:
         opened = source.open(self._data)

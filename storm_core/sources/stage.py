@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.errors import InputError
-from storm_core.progress import report
+from storm_core.heartbeat import activity
+from storm_core.progress import progress, report
 from storm_core.records import read_columns
 from storm_core.sources.config import PrepareConfig
 from storm_core.sources.deduplication.decisions import REASONS, Decisions, decide
@@ -38,18 +39,22 @@ def run(config: PrepareConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> R
         ingest.read_held_out()
         spool_index = SpoolIndex(_signatures(config, scratch))
         ingest.spool(sources, spool, spool_index)
-        decisions = decide(
-            spool_index,
-            threshold=config.near_duplicate_threshold,
-            limit=config.max_examples_per_source,
-            seed=config.seed,
-        )
+        with activity("find duplicates"):
+            decisions = decide(
+                spool_index,
+                threshold=config.near_duplicate_threshold,
+                limit=config.max_examples_per_source,
+                seed=config.seed,
+            )
         kept = _account(spool, decisions, spool_index, [source.name for source in sources], ledger)
         for source, account in ledger.accounts().items():
             report(f"{source}: {_describe({source: account})}")
         if not kept:
             raise InputError(f"no example is left to learn from: {_describe(ledger.accounts())}")
-        shard_indices, written = write_shards(directory, spool, decisions.kept, spool_index.ids, config.shards, scratch)
+        with activity("write shards"):
+            shard_indices, written = write_shards(
+                directory, spool, decisions.kept, spool_index.ids, config.shards, scratch
+            )
         ledger.write(written, ingest.held_out_account, ingest.origins)
     return Results(metrics=_metrics(ledger), values={"shard_indices": shard_indices})
 
@@ -66,7 +71,8 @@ def _account(
     """Enter into the ledger what the decisions dropped; returns how many of each source stay."""
     kept: Counter[str] = Counter()
     sources_M = spool_index.sources
-    for row, (identity, source, meta) in enumerate(_spooled(spool)):
+    rows = progress(_spooled(spool), total=len(sources_M), description="account", unit="examples")
+    for row, (identity, source, meta) in enumerate(rows):
         reason = REASONS[decisions.reasons[row]]
         if not reason:
             kept[source] += 1

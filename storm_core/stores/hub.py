@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from storm_core.artifacts import Artifact, hash_file
 from storm_core.errors import InputError, StoreError
+from storm_core.heartbeat import activity
 from storm_core.manifest import FileEntry, Manifest, check_relative_path, content_digest
 from storm_core.progress import progress, report, shows_bars
 from storm_core.stores.locations import HubLocation
@@ -163,14 +164,15 @@ def _download(pinned: HubLocation, files: "list[RepoFile]") -> Path:
         size = sum(file.size for file in missing) / 1e6
         report(f"{pinned.uri}: {len(missing)} of {len(files)} files are not cached, {size:.1f} MB to download")
     allowed, ignored = _patterns(pinned)
-    directory = snapshot_download(
-        repository,
-        repo_type=kind,
-        revision=pinned.revision,
-        allow_patterns=allowed,
-        ignore_patterns=ignored,
-        tqdm_class=tqdm if missing and shows_bars() else None,
-    )
+    with activity(f"download {len(missing)} files of {repository}"):
+        directory = snapshot_download(
+            repository,
+            repo_type=kind,
+            revision=pinned.revision,
+            allow_patterns=allowed,
+            ignore_patterns=ignored,
+            tqdm_class=tqdm if missing and shows_bars() else None,
+        )
     return Path(directory)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.errors import StoreError
+from storm_core.heartbeat import activity
 from storm_core.progress import report
 from storm_core.stores.ledger import Ledger, Note
 
@@ -64,7 +65,8 @@ def held(
             lapse.
     """
     note = {**(about or {}), "holder": secrets.token_hex(8), "seconds": seconds, **_process()}
-    place = _acquire(ledger, key, note, waits)
+    with activity("wait until no other process does the same"):
+        place = _acquire(ledger, key, note, waits)
     over = threading.Event()
     renewing = threading.Thread(target=_renew, args=(ledger, place, note, over), daemon=True)
     renewing.start()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.stage_component import component
-from storm_core.executor_output import METRICS_TYPE
+from storm_core.executor_output import METRICS_TYPE, PAGE_TYPE
 from storm_core.stage import Stage
 from storm_core.stages import EXECUTOR_INPUT, STAGES, flag, flags_of, load_stage
 
@@ -71,7 +71,7 @@ def test_types_of_the_signature_are_the_config_s(verb: str) -> None:
 @pytest.mark.parametrize("verb", STAGES)
 def test_outputs_of_the_signature_are_the_stage_s(verb: str) -> None:
     stage: Stage = load_stage(verb)
-    assert set(component(verb).component_spec.outputs) == {*stage.outputs, *stage.values, "metrics"}
+    assert set(component(verb).component_spec.outputs) == {*stage.outputs, *stage.values, "metrics", "page"}
 
 
 @pytest.mark.parametrize("verb", STAGES)
@@ -97,3 +97,8 @@ def test_everything_that_a_component_reads_and_writes_is_described(verb: str) ->
 @pytest.mark.parametrize("verb", STAGES)
 def test_numbers_of_every_stage_reach_the_ui_as_metrics(verb: str) -> None:
     assert component(verb).component_spec.outputs["metrics"].type == f"{METRICS_TYPE}@0.0.1"
+
+
+@pytest.mark.parametrize("verb", STAGES)
+def test_page_of_every_stage_reaches_the_ui_as_html(verb: str) -> None:
+    assert component(verb).component_spec.outputs["page"].type == f"{PAGE_TYPE}@0.0.1"

@@ -21,6 +21,7 @@ def told(tmp_path: Path, tiny_llama: Path) -> dict[str, Any]:
     artifacts = {
         "scan": listed("scan", "system.Artifact"),
         "metrics": listed("metrics", "system.Metrics"),
+        "page": listed("page", "system.HTML"),
         "executor-logs": listed("executor-logs", "system.Artifact"),
         "not-made-yet": {"artifacts": []},
     }
@@ -32,7 +33,8 @@ def told(tmp_path: Path, tiny_llama: Path) -> dict[str, Any]:
 
 
 def test_outputs_that_the_stage_does_not_know_are_left_alone(told: dict[str, Any]) -> None:
-    assert set(told) == {"scan", "metrics"}
+    assert set(told) == {"scan", "metrics", "page"}
+    assert told["page"]["artifacts"][0]["metadata"] == {}
 
 
 def test_artifact_carries_its_digest_and_place_and_keeps_what_kfp_said(told: dict[str, Any], tmp_path: Path) -> None:

@@ -96,4 +96,6 @@ def test_no_module_is_imported_by_a_name_that_the_walk_cannot_see() -> None:
         # These two import what the declarations of the stages name, where the walk begins. From the package itself
         # modules take the version and nothing that it imports; tests/core/test_code_identity.py holds them to that.
         declared = path.name in ("stage.py", "stages.py") or path == ROOT / "__init__.py"
+        # What draws the pages decides no result: the walk never enters it.
+        declared = declared or path.parent == ROOT / "pages"
         assert declared or not called & {"import_module", "__import__", "run_module"}, path

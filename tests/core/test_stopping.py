@@ -60,6 +60,7 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
 def stop_when_asleep(process: "subprocess.Popen[str]") -> str:
     """Send SIGTERM once the stage is at work; gives the rest of what it says."""
     assert process.stderr
+    assert "starts" in process.stderr.readline()
     assert "falling asleep" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)
     _, rest = process.communicate(timeout=20)
@@ -92,9 +93,10 @@ def test_log_lines_as_json_are_one_object_each_whatever_wrote_them(command: list
     finished = subprocess.run([*command, "--mode", "wake"], env=variables, capture_output=True, text=True, check=False)
     assert finished.returncode == 0
     events = [json.loads(line) for line in finished.stderr.splitlines()]
-    assert [event["level"] for event in events] == ["info", "warning", "warning", "info", "info", "info"]
+    assert [event["level"] for event in events] == ["info", "info", "warning", "warning", "info", "info", "info"]
     assert {event["task"] for event in events} == {"nap"}
-    messages = [event["message"] for event in events]
+    first, *messages = [event["message"] for event in events]
+    assert first == "nap: starts  mode=wake"
     assert messages[1] == "library: snoring\nloudly"
     assert messages[3] == "dreams: 2 of 2"
     assert messages[-1] == "yawn"

@@ -20,10 +20,13 @@ from storm_core.judge_audit.expected import Expected
 from storm_core.judge_audit.summary import JudgeSummary
 from storm_core.judging.config import SCORE, ScoreConfig
 from storm_core.judging.wording.rubrics import load_rubric
+from storm_core.pages.page import MAX_BYTES
+from storm_core.pages.page import render_page as render_task_page
 from storm_core.records import Message, make_example, write_examples
 from storm_core.tracking import StageRun
 from storm_core.verdicts.files import read_verdicts, write_verdicts
 from storm_core.verdicts.schema import NO_ANSWER
+from tests.pages.samples import finished
 
 CANARIES = (
     "<script>alert(1)</script>",
@@ -389,3 +392,16 @@ def test_answers_that_are_none_are_counted_and_shown_apart(tmp_path, make_verdic
     assert numbers["mean_expected_value"] == pytest.approx((1 + 2 + 3 + 4) * 2 / 9 + 5 / 9)
     assert [verdict.id for verdict in one.shown()[NO_ANSWER]] == ["id 4"]
     assert summary.kept()["by_label"]["kept"] == 5
+
+
+def test_page_of_the_task_is_the_judge_s_with_what_it_ran_on(audited):
+    output, outcome = audited
+    text = render_task_page(finished("audit", {"audit": output}, metrics=outcome.metrics))
+    assert "Can this judge be trusted?" in text
+    assert outcome.manifests["audit"].digest in text
+    assert text.index("What it ran on") < text.index("</main>")
+    assert text.count("</html>") == 1
+    assert len(text.encode()) < MAX_BYTES
+    Page(text)
+    framed = render_task_page(finished("audit", {"audit": output}, in_frame=True))
+    assert framed.count('<head>\n<base href="about:srcdoc">') == 1

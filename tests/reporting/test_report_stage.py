@@ -205,7 +205,8 @@ def test_a_foreign_directory_in_place_of_verdicts_is_one_line_of_error(tmp_path:
     flags = [text for name, paths in references.items() for p in paths for text in (f"--{name.replace('_', '-')}", p)]
     capsys.readouterr()
     assert main(["report", *flags, "--report", str(tmp_path / "report")]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    *starts, line = capsys.readouterr().err.splitlines()
+    assert all(start.startswith("storm report: starts") for start in starts)
     assert "is not a Parquet file of verdicts" in line
     assert not (tmp_path / "report").exists()
 

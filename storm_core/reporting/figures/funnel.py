@@ -44,8 +44,17 @@ def draw_funnel(funnel: Mapping[str, Any]) -> Figure:
     figure = new_figure(sum(heights) + _LEGEND_INCHES)
     steps, outcomes = figure.subplots(2, 1, height_ratios=heights)
     _draw_steps(steps, funnel["total"], reasons)
-    _draw_outcomes(outcomes, funnel["sources"], reasons)
+    _draw_outcomes(outcomes, funnel["sources"], reasons, ("train", "validation"))
     figure.legend(*outcomes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def draw_outcomes(sources: Mapping[str, Mapping[str, Any]], reasons: Sequence[str], kept: Sequence[str]) -> Figure:
+    """The share of each source that went where: to what of `kept`, or away for one of the reasons."""
+    figure = new_figure(len(sources) * _ROW_INCHES + _FRAME_INCHES + _LEGEND_INCHES)
+    axes = figure.subplots()
+    _draw_outcomes(axes, sources, reasons, kept)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 
@@ -74,8 +83,10 @@ def _bar(axes: Axes, row: int, length: float, color: str, text: str, *, start: f
     annotate(axes, text, (start + length, row))
 
 
-def _draw_outcomes(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons: Sequence[str]) -> None:
-    outcomes = {"train": KEPT, "validation": KEPT_ASIDE}
+def _draw_outcomes(
+    axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons: Sequence[str], kept: Sequence[str]
+) -> None:
+    outcomes = dict(zip(kept, (KEPT, KEPT_ASIDE), strict=False))
     outcomes |= {reason: _REASON_COLORS[index % len(_REASON_COLORS)] for index, reason in enumerate(reasons)}
     starts = [0.0] * len(sources)
     for outcome, color in outcomes.items():
@@ -89,7 +100,7 @@ def _draw_outcomes(axes: Axes, sources: Mapping[str, Mapping[str, Any]], reasons
 
 
 def _share(row: Mapping[str, Any], outcome: str) -> float:
-    count = row[outcome] if outcome in ("train", "validation") else row["dropped"].get(outcome, 0)
+    count = row[outcome] if outcome in row else row["dropped"].get(outcome, 0)
     return float(count / row["read"]) if row["read"] else 0.0
 
 

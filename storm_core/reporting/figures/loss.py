@@ -21,9 +21,9 @@ def draw_loss(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     steps = [point["step"] for point in history["train"]]
     losses = [point["loss"] for point in history["train"]]
     window = max(1, round(len(losses) * _SMOOTHED_FRACTION))
-    axes.plot(*_thin(steps, losses), color=ROLE_COLORS["tuned"], alpha=0.35, linewidth=1, label="training, each step")
+    axes.plot(*thin(steps, losses), color=ROLE_COLORS["tuned"], alpha=0.35, linewidth=1, label="training, each step")
     axes.plot(
-        *_thin(steps, running_mean(losses, window)),
+        *thin(steps, running_mean(losses, window)),
         color=ROLE_COLORS["tuned"],
         linewidth=1.8,
         label=f"training, mean of the last {window} logged",
@@ -55,6 +55,7 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
     return [sum(values[max(0, i + 1 - window) : i + 1]) / min(i + 1, window) for i in range(len(values))]
 
 
-def _thin(steps: Sequence[float], losses: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+def thin(steps: Sequence[float], losses: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """As many of the points as can be told apart, evenly spread."""
     stride = max(1, len(steps) // _DRAWN_POINTS)
     return steps[::stride], losses[::stride]
