@@ -14,7 +14,7 @@ from storm_core import __version__
 from storm_core.artifact_commands.parser import add_artifact_parser, run_artifact_command
 from storm_core.config import describe_option, parse_option
 from storm_core.errors import InputError, StoreError
-from storm_core.executor_output import parse_executor_input, write_executor_output
+from storm_core.executor_output import parse_executor_input, run_name, write_executor_output
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
@@ -111,9 +111,12 @@ def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
 def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     # Imported here: `--help` does not run a stage.
     from storm_core.execution import execute
+    from storm_core.tracking import KFP_RUN_NAME_VARIABLE
 
     text = parsed.pop("executor_input")
     executor_input = parse_executor_input(text) if text else None
+    if executor_input:
+        os.environ[KFP_RUN_NAME_VARIABLE] = run_name(executor_input)
     given = {field.name: parsed[field.name] for field in dataclasses.fields(stage.config)}
     options = {name: parse_option(stage.config, name, text) for name, text in given.items() if text is not None}
     outcome = execute(

@@ -24,6 +24,8 @@ STAGES = {
 
 # What KFP passes to a stage besides: its ExecutorInput.
 EXECUTOR_INPUT = "--executor-input"
+# The parameter of every component, not of the stage, by which the ExecutorInput holds the run's name.
+RUN_NAME = "run_name"
 
 
 def load_stage(verb: str) -> Stage:
