@@ -37,7 +37,7 @@ def open_run(
     """The run of the stage; a new one starts at `started`, in milliseconds, and carries `tags`."""
     client = _connect()
     experiment_id = destination.experiment_id or _experiment(client, destination.experiment_name)
-    parent = find_parent(client, destination, experiment_id, ledger)
+    parent = find_parent(client, destination, experiment_id, ledger, started=started)
     task_id = _task_id(work, parent)
     run_id = destination.run_id
     if run_id is None:

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from storm_core.stores.leases import held
@@ -32,15 +34,16 @@ class Parent:
 
 
 def find_parent(
-    client: "MlflowClient", destination: Destination, experiment_id: str, ledger: Ledger | None
+    client: "MlflowClient", destination: Destination, experiment_id: str, ledger: Ledger | None, *, started: int
 ) -> Parent | None:
-    """The parent run, made if it must be; None where the stage runs alone."""
+    """The parent run, None where the stage runs alone; one that must be made starts as the stage did."""
     if destination.parent_run_id:
         return Parent(run_id=destination.parent_run_id)
     if destination.run_id:
         return _above(client, destination.run_id)
     if destination.kfp_run_id:
-        return Parent(run_id=_of_kfp_run(client, destination, experiment_id, ledger), ours=True)
+        make = partial(_found_or_made, client, destination, experiment_id, started)
+        return Parent(run_id=_first_made(client, make, destination.kfp_run_id, ledger), ours=True)
     return None
 
 
@@ -55,30 +58,30 @@ def _above(client: "MlflowClient", run_id: str) -> Parent | None:
     return Parent(run_id=found) if found else None
 
 
-def _of_kfp_run(client: "MlflowClient", destination: Destination, experiment_id: str, ledger: Ledger | None) -> str:
+def _first_made(client: "MlflowClient", make: Callable[[], str], kfp_run_id: str, ledger: Ledger | None) -> str:
     if ledger is None:
-        return _found_or_made(client, destination, experiment_id)
+        return make()
     server = without_secrets(os.environ[TRACKING_URI_VARIABLE])
-    name = hashlib.sha256(f"{server} {destination.kfp_run_id}".encode()).hexdigest()
+    name = hashlib.sha256(f"{server} {kfp_run_id}".encode()).hexdigest()
     key = f"mlflow/parents/{name}"
     if note := ledger.read(key):
         return str(note["run_id"])
     with held(ledger, key):
         if note := ledger.read(key):
             return str(note["run_id"])
-        made = _found_or_made(client, destination, experiment_id)
+        made = make()
         first = str(ledger.put_first(key, {"run_id": made})["run_id"])
         if first != made:  # The lease had lapsed meanwhile.
             client.delete_run(made)
         return first
 
 
-def _found_or_made(client: "MlflowClient", destination: Destination, experiment_id: str) -> str:
+def _found_or_made(client: "MlflowClient", destination: Destination, experiment_id: str, started: int) -> str:
     """The oldest run that carries the KFP run's id; others, which a repeated request or another task made, go."""
     query = f"tags.`{KFP_RUN_TAG}` = '{destination.kfp_run_id}'"
     if not client.search_runs([experiment_id], query, max_results=1):
         name = destination.kfp_run_name or destination.kfp_run_id
-        client.create_run(experiment_id, run_name=name, tags=_tags(destination))
+        client.create_run(experiment_id, start_time=started, run_name=name, tags=_tags(destination))
     first, *others = sorted(client.search_runs([experiment_id], query), key=_age)
     for other in others:
         client.delete_run(other.info.run_id)

@@ -17,7 +17,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from storm_core.config import StageConfig, option
-from tests.promotion.conftest import empty_registry  # noqa: F401 (fixture)
 
 SECONDS_TO_START = 180
 
@@ -53,7 +52,7 @@ class Server:
         deadline = time.monotonic() + SECONDS_TO_START
         while time.monotonic() < deadline:
             try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=30).close()
+                urllib.request.urlopen(f"{self.url}/health", timeout=30).close()  # noqa: S310 (this server's)
                 return
             except (URLError, ConnectionError, TimeoutError):
                 time.sleep(0.2)
@@ -82,10 +81,18 @@ def runs_of(client: MlflowClient, experiment: str = "storm") -> list[Run]:
 
 
 @pytest.fixture(scope="session")
-def shared_server(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Iterator[Server]:
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow with its tables made, which takes seconds. Copy it."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
     """A server that all tests use; each has an experiment of its own."""
     directory = tmp_path_factory.mktemp("mlflow-server")
-    (directory / "mlflow.db").write_bytes(empty_registry.read_bytes())
+    (directory / "mlflow.db").write_bytes(empty_database.read_bytes())
     server = Server(directory)
     server.start()
     yield server
@@ -102,9 +109,9 @@ def experiment(shared_server: Server, monkeypatch: pytest.MonkeyPatch, request: 
 
 
 @pytest.fixture
-def database(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+def database(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """An empty database, to which stages log now, without a server."""
     path = tmp_path / "mlflow.db"
-    path.write_bytes(empty_registry.read_bytes())
+    path.write_bytes(empty_database.read_bytes())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     return MlflowClient(f"sqlite:///{path}")
