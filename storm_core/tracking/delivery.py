@@ -51,6 +51,7 @@ class Delivery:
         self._life = Life(ledger)
         self._open: OpenRun | None = None
         self._failure, self._is_refused, self._is_last, self._is_done = "", False, False, False
+        self._is_needed = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._send_until_over, name="mlflow", daemon=True)
 
@@ -65,7 +66,7 @@ class Delivery:
         self._ended, self._status = milliseconds(), status
         self._over.set()
         self._thread.join(seconds)
-        if not self._is_done:
+        if not (self._is_done or self._is_needed):
             self._keep()
         self._life.end()
 
@@ -94,7 +95,8 @@ class Delivery:
             InputError: MLflow cannot be used.
         """
         if self._open is None:
-            raise InputError(self._failure)
+            self._is_needed = True
+            raise InputError(f"{self._failure}; {self._work.verb} cannot do without it")
         return self._open.client, self._open.run_id
 
     def _send_until_over(self) -> None:
@@ -168,7 +170,7 @@ class Delivery:
         self._is_refused = not may_pass(error)
         if is_first:
             then = "it is not asked again" if self._is_refused else "it is asked again until the stage ends"
-            report(f"{self._work.task}: {self._failure}; {then}, and the stage goes on", "warning")
+            report(f"{self._work.task}: {self._failure}; {then}", "warning")
 
     def _keep(self) -> None:
         run = self._open

@@ -15,6 +15,11 @@ from storm_core.tracking.destination import TRACKING_URI_VARIABLE
 
 _SHOWN = 200
 _USER_IN_URL = re.compile(r"//[^/@\s]+@")
+# Of what requests says in several lines, why there was no answer.
+_UNANSWERED = re.compile(
+    r"API request to .*"
+    r"(?:\[Errno -?\d+\] ([\w ,-]+)|(timed out|too many \d+ error responses|certificate verify failed))"
+)
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _TOO_MANY_REQUESTS = 429
 _ADVICE = {
@@ -63,6 +68,8 @@ def in_words(error: Exception) -> str:
     address = urlsplit(os.environ.get(TRACKING_URI_VARIABLE, ""))
     host = address.netloc.rpartition("@")[2]
     said = " ".join(str(error).split())
+    if unanswered := _UNANSWERED.search(said):
+        return f"MLflow at {host} does not answer: {next(filter(None, unanswered.groups()))}"
     if "Invalid Host header" in said:
         said, advice = "403, Invalid Host header", f"start the server with --allowed-hosts {host}"
     else:

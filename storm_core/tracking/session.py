@@ -15,7 +15,7 @@ from storm_core.tracking.stage_run import StageRun
 from storm_core.tracking.work import Work
 
 # How long a stage that is over waits for MLflow; of one that was told to stop little time is left.
-_SECONDS_AT_THE_END = {"FINISHED": 60.0, "FAILED": 30.0, "KILLED": 10.0}
+SECONDS_AT_THE_END = {"FINISHED": 60.0, "FAILED": 30.0, "KILLED": 10.0}
 # KFP's plugin logs a component's inputs, which have the options' names, in one batch with its metrics; MLflow refuses
 # the batch where one of the names has another text already.
 _PREFIX_BESIDE_PLUGIN = "storm."
@@ -55,7 +55,7 @@ def track(work: Work, config: StageConfig, ledger: Ledger | None, outputs: Path)
         raise
     finally:
         _current_run.reset(token)
-        delivery.finish(status, _SECONDS_AT_THE_END[status])
+        delivery.finish(status, SECONDS_AT_THE_END[status])
 
 
 def _log_start(delivery: Delivery, place: Destination, work: Work, config: StageConfig) -> None:
