@@ -142,6 +142,7 @@ def test_the_plugins_batch_is_refused_where_a_name_has_another_text(plugin: Plug
     shared_server.client().log_param(task, "packing", "True")
     with pytest.raises(HTTPError) as refusal:
         plugin.end_task(task, inputs(), {"train_loss": 1.0})
+    refusal.value.close()
     assert refusal.value.code == 400
 
 
