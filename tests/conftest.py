@@ -20,8 +20,10 @@ settings.register_profile("storm", deadline=None)
 settings.load_profile("storm")
 
 # What a developer, or another test, may have told a stage of stores and MLflow servers.
-OUTSIDE_SETTINGS = ("STORM_STORE", "STORM_PARENT_RUN_ID", "STORM_KFP_", "MLFLOW_TRACKING_", "MLFLOW_RUN_ID")
-OUTSIDE_SETTINGS += ("MLFLOW_EXPERIMENT_", "MLFLOW_HTTP_", "KFP_MLFLOW_CONFIG")
+OUTSIDE_SETTINGS = (
+    *("STORM_STORE", "STORM_PARENT_RUN_ID", "STORM_KFP_", "KFP_MLFLOW_CONFIG"),
+    *("MLFLOW_TRACKING_", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_", "MLFLOW_HTTP_"),
+)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
