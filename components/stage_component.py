@@ -8,10 +8,11 @@ from kfp import dsl
 from components.images import IMAGE_OF
 from components.signatures import REQUIRED, Parameter, function_of, option_parameters
 from storm_core.stage import Input, Stage
-from storm_core.stages import EXECUTOR_INPUT, flag, load_stage
+from storm_core.stages import EXECUTOR_INPUT, RUN_NAME, flag, load_stage
 
 # By the kind of an artifact, where KFP has a class for it.
 ARTIFACT_CLASSES = {"model": dsl.Model, "examples": dsl.Dataset, "selection": dsl.Dataset}
+RUN = Parameter(name=RUN_NAME, annotation=str, help="the name of the run; KFP fills it in", default="")
 METRICS = Parameter(name="metrics", annotation=dsl.Output[dsl.Metrics], help="the numbers of the stage", written=True)
 PAGE = Parameter(name="page", annotation=dsl.Output[dsl.HTML], help="what came out, as a page", written=True)
 
@@ -19,13 +20,13 @@ PAGE = Parameter(name="page", annotation=dsl.Output[dsl.HTML], help="what came o
 def component(verb: str) -> dsl.base_component.BaseComponent:
     """The component of `storm <verb>`, in the image that `components.images` names."""
     stage = load_stage(verb)
-    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), METRICS, PAGE]
+    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), RUN, METRICS, PAGE]
 
     def container(values: Mapping[str, Any]) -> dsl.ContainerSpec:
-        # `{{$}}` is KFP's placeholder for the ExecutorInput, by which a stage reports its outputs and metrics.
+        # `{{$}}` is KFP's placeholder for the ExecutorInput: it has the run's name, and the place for what is reported.
         args = [EXECUTOR_INPUT, "{{$}}"]
         for name, value in values.items():
-            if name != METRICS.name:
+            if name not in (RUN.name, METRICS.name):
                 args += [flag(name), getattr(value, "path", value)]
         return dsl.ContainerSpec(image=IMAGE_OF[verb], command=["storm", verb], args=args)
 

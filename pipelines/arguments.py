@@ -3,7 +3,7 @@
 import dataclasses
 
 from components.signatures import Parameter, option_parameters
-from storm_core.judging.engines.config import JudgeConfig
+from storm_core.run_arguments import argument_of, is_run_argument
 from storm_core.stages import STAGES, load_stage
 
 REFERENCES = (
@@ -14,16 +14,6 @@ REFERENCES = (
         name="score_rubrics", annotation=str, default="", help="directory of your own rubrics, or its URI (optional)"
     ),
 )
-# What the graph itself decides.
-SET_BY_GRAPH = {("score", "shard")}
-_JUDGE_OPTIONS = {field.name for field in dataclasses.fields(JudgeConfig)}
-
-
-def argument_of(verb: str, option: str) -> str:
-    """The name of the run argument that gives the stage its option."""
-    # The audit asks the judge as `score` did.
-    owner = "score" if verb == "audit" and option in _JUDGE_OPTIONS else verb
-    return f"{owner}_{option}"
 
 
 def option_arguments(verb: str) -> dict[str, Parameter]:
@@ -32,7 +22,7 @@ def option_arguments(verb: str) -> dict[str, Parameter]:
     return {
         option.name: dataclasses.replace(option, name=argument_of(verb, option.name))
         for option in options
-        if (verb, option.name) not in SET_BY_GRAPH
+        if is_run_argument(verb, option.name)
     }
 
 

@@ -8,8 +8,10 @@ from kfp import dsl
 
 from components.signatures import Parameter, function_of
 from components.stage_component import component
-from pipelines.arguments import argument_of, option_arguments
+from pipelines.arguments import option_arguments
 from pipelines.tasks import TaskSettings
+from storm_core.run_arguments import argument_of
+from storm_core.stages import RUN_NAME
 
 GraphComponent: TypeAlias = dsl.base_component.BaseComponent
 
@@ -24,7 +26,8 @@ class Graph:
     def task(self, verb: str, name: str | None = None, **given: Any) -> dsl.PipelineTask:
         """A task of the stage `verb`, called `name` in the UI: inputs as given, options as the run's arguments are."""
         options = {option: self.values[argument_of(verb, option)] for option in option_arguments(verb)}
-        return self.settings.apply(component(verb)(**options, **given), name or verb)
+        run_name = {RUN_NAME: dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+        return self.settings.apply(component(verb)(**options, **run_name, **given), name or verb)
 
 
 def make_pipeline(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import Param
 
 from pipelines.engines import ENGINES, SUBPROCESS, Engine, check_store
 from pipelines.local import LOG_DIRECTORY_VARIABLE
@@ -21,6 +22,7 @@ from pipelines.recipes import load_recipe
 from storm_core.errors import InputError
 from storm_core.stores.references import open_reference
 from storm_core.tracking import PARENT_RUN_VARIABLE
+from storm_core.tracking.headlines import parameter_text
 
 # What a person reads, by the output of the pipeline that holds it.
 REPORT_FILES = {"report": ("report.html", "results.json"), "audit": ("judge.html", "judge.json")}
@@ -101,18 +103,26 @@ def _start_parent_run(directory: Path, recipe_path: Path, arguments: dict[str, A
     experiment = client.get_experiment_by_name(name)
     location = (directory / "mlflow-artifacts").as_uri()
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, location)
+    _end_earlier_runs(client, experiment_id)
     run = client.create_run(experiment_id, run_name=f"storm-{name}", tags={"storm.recipe": recipe_path.name})
-    for argument, value in arguments.items():
-        client.log_param(run.info.run_id, argument, value)
+    params = [Param(argument, parameter_text(value)) for argument, value in arguments.items()]
+    client.log_batch(run.info.run_id, params=params)
     os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
     return client, run.info.run_id
+
+
+def _end_earlier_runs(client: MlflowClient, experiment_id: str) -> None:
+    """End what a run that was killed left running in MLflow: no other run is under way in the directory."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _set_environment(directory: Path, parent_run_id: str, *, reads_hub: bool) -> None:
     """What every stage of the run inherits."""
     os.environ[PARENT_RUN_VARIABLE] = parent_run_id
     os.environ[LOG_DIRECTORY_VARIABLE] = str(directory / "logs")
-    os.environ.pop("MLFLOW_RUN_ID", None)
+    for name in ("MLFLOW_RUN_ID", "KFP_MLFLOW_CONFIG", "STORM_KFP_RUN_ID"):
+        os.environ.pop(name, None)
     if not reads_hub:
         # Models and data are local; a stage that reached for a hub would be a mistake.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")

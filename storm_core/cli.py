@@ -15,7 +15,7 @@ from storm_core import __version__
 from storm_core.artifact_commands.parser import add_artifact_parser, run_artifact_command
 from storm_core.config import describe_option, parse_option
 from storm_core.errors import InputError, StoreError
-from storm_core.executor_output import parse_executor_input, write_executor_output
+from storm_core.executor_output import parse_executor_input, run_name, write_executor_output
 from storm_core.heartbeat import activity, heartbeat
 from storm_core.introduction import introduce
 from storm_core.line_stream import whole_lines
@@ -118,6 +118,10 @@ def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
 def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     text = parsed.pop("executor_input")
     executor_input = parse_executor_input(text) if text else None
+    if executor_input:
+        from storm_core.tracking import KFP_RUN_NAME_VARIABLE
+
+        os.environ[KFP_RUN_NAME_VARIABLE] = run_name(executor_input)
     given = {field.name: parsed[field.name] for field in dataclasses.fields(stage.config)}
     options = {name: parse_option(stage.config, name, text) for name, text in given.items() if text is not None}
     config, name = stage.config(**options), _task_name(stage)

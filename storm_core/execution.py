@@ -34,7 +34,7 @@ from storm_core.stores.references import check_reference, open_reference, store_
 from storm_core.stores.staging import StagingArea
 from storm_core.stores.store import Store
 from storm_core.stores.uses import note_uses
-from storm_core.tracking import StageRun, track
+from storm_core.tracking import StageRun, Work, track
 from storm_core.workspace import Workspace
 
 
@@ -69,7 +69,10 @@ def execute(
     for path in outputs.values():
         _check_replaceable(path)
     key = run_key(stage, config, opened)
-    with track(stage.verb, config, opened.digests()) as run, _alone(stage, opened, store, key):
+    task = os.environ.get(TASK_NAME_VARIABLE, stage.verb)
+    work = Work(verb=stage.verb, task=task, key=key, inputs=opened.digests(), given=inputs)
+    beside = next(iter(outputs.values())).parent
+    with track(work, config, store.ledger if store else None, beside) as run, _alone(stage, opened, store, key):
         with activity("look for an earlier result"):
             recalled = _recall(stage, store, key, outputs)
         outcome = recalled or _produce(stage, config, opened, outputs, store, key)
@@ -268,8 +271,8 @@ def _deliver(outcome: Outcome, outputs: Mapping[str, Path], value_files: Mapping
 
 
 def _log(run: StageRun, outcome: Outcome) -> None:
-    run.log_metrics(outcome.metrics)
-    run.set_tag("storm.reused", str(outcome.reused).lower())
+    run.log_results(outcome.metrics)
+    tags = {"storm.reused": str(outcome.reused).lower()}
     for name, manifest in outcome.manifests.items():
-        run.set_tag(f"storm.output.{name}.digest", manifest.digest)
-        run.set_tag(f"storm.output.{name}.uri", manifest.uri or "")
+        tags |= {f"storm.output.{name}.digest": manifest.digest, f"storm.output.{name}.uri": manifest.uri or ""}
+    run.set_tags(tags)

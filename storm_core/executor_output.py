@@ -12,6 +12,7 @@ from typing import Any
 
 from storm_core.errors import InputError
 from storm_core.manifest import Manifest
+from storm_core.stages import RUN_NAME
 
 # The type of the artifact whose metadata KFP's UI shows as numbers. What is no number would be shown as 0.0.
 METRICS_TYPE = "system.Metrics"
@@ -31,6 +32,11 @@ def parse_executor_input(text: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise InputError("executor_input is not the JSON of a KFP ExecutorInput; leave it out by hand") from None
     return executor_input
+
+
+def run_name(executor_input: Mapping[str, Any]) -> str:
+    """The name that the KFP run has in the UI; empty where KFP did not say it."""
+    return str(executor_input.get("inputs", {}).get("parameterValues", {}).get(RUN_NAME, ""))
 
 
 def write_executor_output(

@@ -26,6 +26,8 @@ STAGES = {
 EXECUTOR_INPUT = "--executor-input"
 # Where a stage writes its page.
 PAGE = "--page"
+# The parameter of every component, not of the stage, by which the ExecutorInput holds the run's name.
+RUN_NAME = "run_name"
 
 
 def load_stage(verb: str) -> Stage:

@@ -19,6 +19,12 @@ disable_telemetry()
 settings.register_profile("storm", deadline=None)
 settings.load_profile("storm")
 
+# What a developer, or another test, may have told a stage of stores and MLflow servers.
+OUTSIDE_SETTINGS = (
+    *("STORM_STORE", "STORM_PARENT_RUN_ID", "STORM_KFP_", "KFP_MLFLOW_CONFIG"),
+    *("MLFLOW_TRACKING_", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_", "MLFLOW_HTTP_"),
+)
+
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -33,8 +39,8 @@ CORPUS = [
 @pytest.fixture(autouse=True)
 def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own store or MLflow server never takes part in a test."""
-    for name in ("STORM_STORE", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "STORM_PARENT_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(OUTSIDE_SETTINGS)]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -141,8 +142,8 @@ def _describe(benchmark: Benchmark, measurement: Measurement) -> dict[str, Any]:
 
 
 def _metrics(measured: list[tuple[Benchmark, Measurement]]) -> dict[str, float]:
-    """The scores under flat names: `<benchmark>`, `<benchmark>_stderr`, `<benchmark>_<other metric>`."""
-    metrics = {}
+    """The scores under flat names: `<benchmark>`, `<benchmark>_stderr`, `<benchmark>_<other metric>`, and `mean`."""
+    metrics = {"mean": fmean(measurement.score.value for _, measurement in measured)}
     for benchmark, measurement in measured:
         metrics[benchmark.name] = measurement.score.value
         if measurement.score.stderr is not None:

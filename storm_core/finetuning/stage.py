@@ -65,7 +65,8 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     _write_json(outputs["training"] / "history.json", history)
     _write_json(outputs["training"] / "freezing.json", freezing)
     _write_json(outputs["training"] / "examples.json", {split: _count(examples[split]) for split in SPLITS})
-    return Results(metrics=_metrics(examples, history, freezing))
+    tokens_trained = config.epochs * _count_tokens(examples["train"].kept)
+    return Results(metrics={**_metrics(examples, history, freezing), "tokens_trained": tokens_trained})
 
 
 def _read(file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedExamples:
@@ -107,7 +108,7 @@ def _train(
     )
     seconds = time.monotonic() - started
     share = 1 - done_earlier / trainer.state.max_steps
-    tokens = share * config.epochs * sum(len(example.input_ids) for example in examples["train"])
+    tokens = share * config.epochs * _count_tokens(examples["train"])
     report(f"train: {tokens / seconds:.0f} tokens a second, validation included")
     return read_history(trainer.state)
 
@@ -127,9 +128,13 @@ def _count(examples: TokenizedExamples) -> dict[str, Any]:
         "read": kept + examples.dropped.total(),
         "kept": kept,
         "dropped": dict(examples.dropped),
-        "tokens": sum(len(example.input_ids) for example in examples.kept),
+        "tokens": _count_tokens(examples.kept),
         "answer_tokens": sum(label != IGNORED for example in examples.kept for label in example.labels),
     }
+
+
+def _count_tokens(examples: list[TokenizedExample]) -> int:
+    return sum(len(example.input_ids) for example in examples)
 
 
 def _metrics(

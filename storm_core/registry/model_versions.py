@@ -6,10 +6,12 @@ which MLflow compares and draws models.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
@@ -53,13 +55,18 @@ def register_version(client: "MlflowClient", run_id: str, name: str, entry: Mode
     found = find_version(client, name, entry.digest) or _create_version(client, run_id, name, entry)
     version = str(found.version)
     for tag, text in sorted(entry.tags.items()):
-        client.set_model_version_tag(name, version, tag, text)
-    client.update_model_version(name, version, description=entry.description)
+        if found.tags.get(tag) != text:
+            client.set_model_version_tag(name, version, tag, text)
+    if found.description != entry.description:
+        client.update_model_version(name, version, description=entry.description)
     model_id = found.tags[_LOGGED_MODEL_TAG]
     client.set_logged_model_tags(model_id, {_VERSIONS_TAG: json.dumps([{"name": name, "version": version}])})
-    for metric, value in sorted(entry.metrics.items()):
-        # A metric belongs to the run too, where the names of two models must not clash.
-        client.log_metric(run_id, f"{entry.role}/{metric}", value, model_id=model_id)
+    now = int(time.time() * 1000)
+    # A metric belongs to the run too, where the names of two models must not clash.
+    metrics = [
+        Metric(f"{entry.role}/{metric}", value, now, 0, model_id=model_id) for metric, value in entry.metrics.items()
+    ]
+    client.log_batch(run_id, metrics)
     return version
 
 
@@ -96,8 +103,8 @@ def _create_version(client: "MlflowClient", run_id: str, name: str, entry: Model
         model_type=entry.role,
     )
     client.finalize_logged_model(logged.model_id, "READY")
-    # The tags that a retry looks for come with the creation itself.
-    tags = {DIGEST_TAG: entry.digest, _LOGGED_MODEL_TAG: logged.model_id}
+    # The tags that a retry looks for come with the creation itself, and so do all others: each alone is a request.
+    tags = {**entry.tags, DIGEST_TAG: entry.digest, _LOGGED_MODEL_TAG: logged.model_id}
     return client.create_model_version(
         name, entry.source, run_id=run_id, tags=tags, description=entry.description, model_id=logged.model_id
     )

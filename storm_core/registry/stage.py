@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from storm_core.artifacts import Artifact
@@ -19,6 +19,10 @@ from storm_core.stage import Inputs, Results
 from storm_core.stores.references import store_holding
 from storm_core.stores.registrations import DECISION_TAGS, Registration, note_registration, registry_address
 from storm_core.tracking import current_run
+from storm_core.tracking.failures import errors_in_words
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 REGISTERED_ROLES = ("merged", "quantized")
 
@@ -30,11 +34,11 @@ def run(config: RegisterConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
     where it is.
 
     Raises:
-        InputError: MLflow is not configured or would refuse the source, or models, evaluations and decision do not
-            belong together.
+        InputError: MLflow is not configured, cannot be used or would refuse the source, or models, evaluations and
+            decision do not belong together.
     """
-    stage_run = current_run()
-    if stage_run.client is None:
+    connection = current_run().connection()
+    if connection is None:
         raise InputError("MLFLOW_TRACKING_URI is not set; register needs a registry: sqlite:///FILE or a server's URL")
     decision = read_decision(inputs["decision"])
     entries = [_entry(role, inputs, decision) for role in REGISTERED_ROLES]
@@ -42,24 +46,28 @@ def run(config: RegisterConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
     for entry in entries:
         check_source(entry.source, registry)
 
-    name, client = config.registered_model_name, stage_run.client
+    name = config.registered_model_name
     for entry in entries:
         note_in_store(entry, registry, name)
-    with activity(f"register versions of {name}"):
-        versions = {entry.role: register_version(client, stage_run.run_id, name, entry) for entry in entries}
-    for alias in ("candidate", "champion") if decision["passed"] else ("candidate",):
-        client.set_registered_model_alias(name, alias, versions["merged"])
-    registered = [
-        _describe(entry, versions[entry.role], aliases_of(client, name, versions[entry.role])) for entry in entries
-    ]
+    with errors_in_words(), activity(f"register versions of {name}"):
+        registered = _register(*connection, name, entries, passed=decision["passed"])
     for version in registered:
         report(
             f"register: {name} version {version['version']}, {version['role']} {' '.join(version['aliases'])}".rstrip()
         )
     text = json.dumps({"registered_model_name": name, "versions": registered}, indent=2, sort_keys=True) + "\n"
     (outputs["registration"] / "registration.json").write_text(text, encoding="utf-8")
-    numbers = {f"{role}_version": float(version) for role, version in versions.items()}
+    numbers = {f"{version['role']}_version": float(version["version"]) for version in registered}
     return Results(metrics={**numbers, "gate_passed": float(decision["passed"])})
+
+
+def _register(
+    client: "MlflowClient", run_id: str, name: str, entries: list[ModelEntry], *, passed: bool
+) -> list[dict[str, Any]]:
+    versions = {entry.role: register_version(client, run_id, name, entry) for entry in entries}
+    for alias in ("candidate", "champion") if passed else ("candidate",):
+        client.set_registered_model_alias(name, alias, versions["merged"])
+    return [_describe(entry, versions[entry.role], aliases_of(client, name, versions[entry.role])) for entry in entries]
 
 
 def read_decision(artifact: Artifact) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from storm_core.judging.wording.rubrics import load_rubric
 from storm_core.pages.page import MAX_BYTES
 from storm_core.pages.page import render_page as render_task_page
 from storm_core.records import Message, make_example, write_examples
-from storm_core.tracking import StageRun
 from storm_core.verdicts.files import read_verdicts, write_verdicts
 from storm_core.verdicts.schema import NO_ANSWER
 from tests.pages.samples import finished
@@ -331,15 +330,6 @@ def test_audit_runs_from_the_command_line_and_leaves_its_page_in_mlflow(
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["judge.html"]
     assert run.data.metrics["educational_value_repeated_exact_agreement"] == 1.0
     assert {"kept_share_by_label", "difficulty_entropy_bits", "checks_poor"} <= run.data.metrics.keys()
-
-
-def test_file_for_a_server_that_does_not_take_files_stays_here(tmp_path, monkeypatch):
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    run = client.create_run(client.create_experiment("one", (tmp_path / "files").as_uri()))
-    (tmp_path / "page.html").write_text("page")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
-    StageRun(client, run.info.run_id).log_file(tmp_path / "page.html")
-    assert client.list_artifacts(run.info.run_id) == []
 
 
 def many_verdicts(path, make_verdict, count):

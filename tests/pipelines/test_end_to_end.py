@@ -32,6 +32,9 @@ def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path) ->
     runs = client.search_runs([experiment.experiment_id])
     parents = [one for one in runs if "mlflow.parentRunId" not in one.data.tags]
     assert [parent.info.run_name for parent in parents] == ["storm-tiny"]
+    numbers = parents[0].data.metrics
+    assert {"rows_kept", "tokens_trained", "base_average", "quantized_average", "gate_passed"} <= set(numbers)
+    assert parents[0].data.params["train_learning_rate"] == "0.001"
     nested = {
         one.info.run_name: one for one in runs if one.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id
     }

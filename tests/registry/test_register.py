@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from storm_core.artifacts import open_directory
 from storm_core.cli import main
@@ -72,7 +73,7 @@ def test_an_interrupted_registration_is_completed_by_the_next(tmp_path: Path, re
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MlflowClient, "update_model_version", crash)
+        patch.setattr(MlflowClient, "set_logged_model_tags", crash)
         register(tmp_path / "one", promotion())
     assert not (tmp_path / "one").exists()
     registration = register(tmp_path / "two", promotion())
@@ -137,6 +138,29 @@ def test_without_a_registry_nothing_is_left_and_one_line_says_why(tmp_path: Path
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("storm register: error: MLFLOW_TRACKING_URI is not set")
     assert not (tmp_path / "registration").exists()
+
+
+def test_a_registry_that_is_away_is_the_error(tmp_path: Path, promotion, capsys, monkeypatch) -> None:
+    flags = [text for name, (path,) in promotion().items() for text in (f"--{name.replace('_', '-')}", path)]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    capsys.readouterr()
+    assert main(["register", *flags, "--registration", str(tmp_path / "registration")]) == 1
+    why = "MLflow at 127.0.0.1:9 does not answer: Connection refused"
+    assert capsys.readouterr().err.splitlines() == [
+        f"register: {why}; it is asked again until the stage ends",
+        f"storm register: error: {why}; register cannot do without it",
+    ]
+    assert not (tmp_path / "registration").exists()
+
+
+def test_a_registry_that_goes_away_half_way_is_the_error(tmp_path: Path, registry, promotion, monkeypatch) -> None:
+    def go_away(*_: object, **__: object) -> None:
+        raise MlflowException("API request to http://mlflow failed with exception [Errno 111] Connection refused")
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", go_away)
+    with pytest.raises(InputError, match="does not answer: Connection refused"):
+        register(tmp_path / "registration", promotion())
 
 
 def test_a_model_and_the_evaluation_of_another_are_refused(tmp_path: Path, registry, promotion) -> None:

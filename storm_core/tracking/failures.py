@@ -1,0 +1,103 @@
+"""What went wrong with MLflow: whether it may pass, and what to do, in one line without secrets."""
+
+import contextlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import botocore.exceptions
+
+from storm_core.errors import InputError, StoreError
+from storm_core.tracking.destination import TRACKING_URI_VARIABLE
+
+_SHOWN = 200
+_USER_IN_URL = re.compile(r"//[^/@\s]+@")
+# Of what requests says in several lines, why there was no answer.
+_UNANSWERED = re.compile(
+    r"API request to .*"
+    r"(?:\[Errno -?\d+\] ([\w ,-]+)|(timed out|too many \d+ error responses|certificate verify failed))"
+)
+_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_TOO_MANY_REQUESTS = 429
+_ADVICE = {
+    401: "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    403: "ask for the right to edit the experiment, or name another with MLFLOW_EXPERIMENT_NAME",
+    404: "check MLFLOW_TRACKING_URI, and that MLFLOW_EXPERIMENT_ID and MLFLOW_RUN_ID are of this server",
+}
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """The errors by which MLflow, its database and its places of files say that they cannot be used."""
+    from mlflow.exceptions import MlflowException
+
+    found = [MlflowException, OSError, InputError, StoreError]
+    found += [botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError]
+    # Only where the address is that of a database are these packages imported.
+    for module, name in (("sqlalchemy.exc", "SQLAlchemyError"), ("boto3.exceptions", "Boto3Error")):
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def errors_in_words() -> Iterator[None]:
+    """For a stage whose result is in MLflow itself.
+
+    Raises:
+        InputError: it says why MLflow cannot be used.
+    """
+    try:
+        yield
+    except failures() as error:
+        raise InputError(in_words(error)) from error
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same request may succeed later: the server is away, busy or broken; else it refuses."""
+    status = _status(error)
+    return status >= 500 or status == _TOO_MANY_REQUESTS
+
+
+def in_words(error: Exception) -> str:
+    """One line: what MLflow said, where, and what to do."""
+    if isinstance(error, InputError | StoreError):
+        return str(error)
+    address = urlsplit(os.environ.get(TRACKING_URI_VARIABLE, ""))
+    host = address.netloc.rpartition("@")[2]
+    said = " ".join(str(error).split())
+    if unanswered := _UNANSWERED.search(said):
+        return f"MLflow at {host} does not answer: {next(filter(None, unanswered.groups()))}"
+    if "Invalid Host header" in said:
+        said, advice = "403, Invalid Host header", f"start the server with --allowed-hosts {host}"
+    else:
+        advice = _ADVICE.get(_status(error), "")
+    said = without_secrets(said)
+    said = f"{said[:_SHOWN]}..." if len(said) > _SHOWN else said
+    return f"MLflow at {host or address.scheme} says: {said}" + (f"; {advice}" if advice else "")
+
+
+def without_secrets(text: str) -> str:
+    """The text without user, password and token."""
+    for name in _SECRETS:
+        if secret := os.environ.get(name):
+            text = text.replace(secret, "***")
+    return _USER_IN_URL.sub("//", text)
+
+
+def quieten_client() -> None:
+    """Leave it to this module to say what fails: libraries log each retry, and tracebacks of databases."""
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status that the error stands for; 503 where there was no answer."""
+    from mlflow.exceptions import MlflowException
+
+    if not isinstance(error, MlflowException):
+        return 503
+    status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    return status

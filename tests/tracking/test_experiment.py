@@ -1,0 +1,30 @@
+"""The experiment that runs are made in."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from storm_core.tracking import Work, track
+from tests.tracking.conftest import TrainLikeConfig
+
+
+def test_experiment_that_another_task_makes_meanwhile_is_used(
+    database: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = MlflowClient.get_experiment_by_name
+    missed: list[str] = []
+
+    def look_too_early(self: MlflowClient, name: str) -> Any:
+        """The first look finds none; then the other task makes it."""
+        if not missed:
+            missed.append(self.create_experiment(name))
+            return None
+        return look(self, name)
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", look_too_early)
+    with track(Work(verb="scan", task="scan"), TrainLikeConfig(), None, tmp_path):
+        pass
+    (run,) = database.search_runs(missed)
+    assert run.info.status == "FINISHED"
