@@ -1,0 +1,57 @@
+"""Waiting for an S3 server that is away: boto3's own attempts are over in seconds, a server's restart takes a minute."""
+
+import http
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import HTTPClientError
+
+from storm_core.progress import report
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_SECONDS_BETWEEN_ATTEMPTS = 5.0
+# What a gateway says while the server behind it is away.
+_AWAY = (http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.GATEWAY_TIMEOUT)
+_FIRST_FAILURE = "storm.first_failure"
+
+
+class Patience:
+    """Has each request of a client tried for so many seconds, while nothing but a gateway answers."""
+
+    def __init__(self, client: "S3Client", seconds: float) -> None:
+        self._endpoint = client.meta.endpoint_url
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._said = False
+        # Behind boto3's own handler: the first of the two that names a pause decides.
+        client.meta.events.register_last("needs-retry.s3", self._wait, unique_id="storm-patience")
+
+    def _wait(
+        self, response: Any, caught_exception: Exception | None, request_dict: dict[str, Any], **_: object
+    ) -> float | None:
+        """Seconds to the next attempt; None where boto3 alone decides."""
+        if not _is_away(response, caught_exception):
+            self._said = False
+            return None
+        waited = time.monotonic() - request_dict["context"].setdefault(_FIRST_FAILURE, time.monotonic())
+        if waited >= self._seconds:
+            return None
+        self._say()
+        return _SECONDS_BETWEEN_ATTEMPTS
+
+    def _say(self) -> None:
+        """Write a line, once while the server is away, however many threads wait."""
+        with self._lock:
+            if not self._said:
+                self._said = True
+                report(f"the S3 server at {self._endpoint} does not answer; it is tried for {self._seconds:.0f} s")
+
+
+def _is_away(response: Any, error: Exception | None) -> bool:
+    if error is not None:
+        return isinstance(error, BotoConnectionError | HTTPClientError)
+    return response is not None and response[0].status_code in _AWAY
