@@ -48,6 +48,19 @@ class Cluster:
         """Make a pod."""
         self.api.create_namespaced_pod(self.namespace, dict(manifest))
 
+    def add_service(self, name: str, port: int) -> None:
+        """Make a service of the pods that are labelled `app: <name>`."""
+        spec = {"selector": {"app": name}, "ports": [{"port": port}]}
+        self.api.create_namespaced_service(self.namespace, {"metadata": {"name": name}, "spec": spec})
+
+    def kill(self, name: str) -> None:
+        """Delete the pod without grace, as KFP and a lost node do, and wait until it is gone."""
+        self.api.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while name in self.pods():
+            assert time.monotonic() < deadline, f"pod {name} is still there after {WAIT_SECONDS} s"
+            time.sleep(0.2)
+
     def apply(self, text: str) -> None:
         """Make the services and pods of a YAML text."""
         make = {"Service": self.api.create_namespaced_service, "Pod": self.api.create_namespaced_pod}

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,19 @@ EXECUTOR_INPUT = "--executor-input"
 
 @dataclass(frozen=True)
 class Ended:
-    """A task that ran: its pod, and what it told KFP of its outputs."""
+    """A task that ran: its pod, and what it told KFP of its outputs.
+
+    Attributes:
+        command: the component's command as the pod had it.
+        files: what the pod started from, as `Cluster.add_files` takes it.
+    """
 
     task: str
     pod: str
     executor_input: dict[str, Any]
     executor_output: dict[str, Any]
+    command: list[str]
+    files: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,7 @@ class Walk:
         ended: the tasks that ran, in their order.
         logs: directory with the log of each pod.
         failures: why a task did not end well, the first one first.
+        between: called with the name of each task that ended, before the next one starts.
     """
 
     cluster: Cluster
@@ -49,6 +58,7 @@ class Walk:
     logs: Path
     ended: list[Ended] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    between: Callable[[str], None] = lambda task: None
 
 
 class StagePod(task_handler_interface.ITaskHandler):
@@ -84,7 +94,8 @@ class StagePod(task_handler_interface.ITaskHandler):
 
     def _run_pod(self, name: str) -> None:
         cluster, executor = self.walk.cluster, self.walk.executors[self.task]
-        cluster.add_files(name, self._files())
+        files = self._files()
+        cluster.add_files(name, files)
         cluster.add_pod(kfp_pod.pod(name, executor, self.command, service_account=self.walk.service_account))
         ended_well = cluster.wait_until_over(name)
         lines = cluster.log(name).splitlines()
@@ -93,7 +104,8 @@ class StagePod(task_handler_interface.ITaskHandler):
         assert ended_well, "\n".join(["the stage failed", *said[-30:]])
         self._unpack("".join(line.removeprefix(MARK) for line in lines if line.startswith(MARK)))
         output = json.loads(Path(self.local_input["outputs"]["outputFile"]).read_text(encoding="utf-8"))
-        self.walk.ended.append(Ended(self.task, name, self.local_input, output))
+        self.walk.ended.append(Ended(self.task, name, self.local_input, output, self.command, files))
+        self.walk.between(self.task)
 
     def _there(self, text: str, *, uris: bool = False) -> str:
         """The text with this machine's paths as the pod has them; those in an ExecutorInput's `uri` are URIs there."""
