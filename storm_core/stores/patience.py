@@ -20,12 +20,13 @@ _FIRST_FAILURE = "storm.first_failure"
 
 
 class Patience:
-    """Has each request of a client tried for so many seconds, while nothing but a gateway answers."""
+    """Has the requests of a client tried for so many seconds, while nothing but a gateway answers."""
 
     def __init__(self, client: "S3Client", seconds: float) -> None:
         self._endpoint = client.meta.endpoint_url
         self._seconds = seconds
         self._lock = threading.Lock()
+        self._away_since: float | None = None
         self._said = False
         # Behind boto3's own handler: the first of the two that names a pause decides.
         client.meta.events.register_last("needs-retry.s3", self._wait, unique_id="storm-patience")
@@ -34,21 +35,23 @@ class Patience:
         self, response: Any, caught_exception: Exception | None, request_dict: dict[str, Any], **_: object
     ) -> float | None:
         """Seconds to the next attempt; None where boto3 alone decides."""
-        if not _is_away(response, caught_exception):
-            self._said = False
-            return None
-        waited = time.monotonic() - request_dict["context"].setdefault(_FIRST_FAILURE, time.monotonic())
-        if waited >= self._seconds:
-            return None
-        self._say()
-        return _SECONDS_BETWEEN_ATTEMPTS
-
-    def _say(self) -> None:
-        """Write a line, once while the server is away, however many threads wait."""
+        now = time.monotonic()
         with self._lock:
-            if not self._said:
-                self._said = True
-                report(f"the S3 server at {self._endpoint} does not answer; it is tried for {self._seconds:.0f} s")
+            if not _is_away(response, caught_exception):
+                self._away_since, self._said = None, False
+                return None
+            if self._away_since is None:
+                self._away_since = now
+            # One request may fail while others are answered, and another may begin when the server is long away.
+            waited = now - min(self._away_since, request_dict["context"].setdefault(_FIRST_FAILURE, now))
+            self._say(waited)
+        return _SECONDS_BETWEEN_ATTEMPTS if waited < self._seconds else None
+
+    def _say(self, waited: float) -> None:
+        """Write a line, once while the server is away, however many threads wait; none where that is soon over."""
+        if waited >= _SECONDS_BETWEEN_ATTEMPTS and not self._said:
+            self._said = True
+            report(f"the S3 server at {self._endpoint} does not answer; it is tried for {self._seconds:.0f} s")
 
 
 def _is_away(response: Any, error: Exception | None) -> bool:

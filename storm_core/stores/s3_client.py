@@ -16,11 +16,11 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ReadTimeoutError,
     ResponseStreamingError,
 )
 
@@ -49,7 +49,7 @@ _DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch",
 _MISSING = ("NoSuchKey", "NotFound", "404")
 _TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What reading a body may raise after the answer began well; botocore retries none of these by itself.
-_BROKEN_BODY = (IncompleteReadError, ResponseStreamingError, HTTPClientError)
+_BROKEN_BODY = (IncompleteReadError, ResponseStreamingError, ReadTimeoutError)
 
 
 def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client":

@@ -98,20 +98,34 @@ def servers(cluster: Cluster) -> Iterator[Servers]:
     rights = {"identities": [{"name": "storm", "credentials": [identity], "actions": ["Admin"]}]}
     cluster.add_secret("s3-identities", {"identities.json": json.dumps(rights)})
     cluster.add_secret("mlflow-auth", {"auth.ini": _auth(values["mlflow"]), "secret-key": values["session"]})
-    keys = {"AWS_ACCESS_KEY_ID": "storm", "AWS_SECRET_ACCESS_KEY": values["s3"], "AWS_REGION": "us-east-1"}
+    keys = _s3_keys(values["s3"])
     user = {"MLFLOW_TRACKING_USERNAME": MLFLOW_USER, "MLFLOW_TRACKING_PASSWORD": values["mlflow"]}
     cluster.add_secret(SECRETS["s3"], {**keys, "AWS_ENDPOINT_URL_S3": "http://s3:8333"})
     cluster.add_secret(SECRETS["mlflow"], user)
     cluster.add_secret(SECRETS["hub"], {"HF_TOKEN": values["hub"]})
     cluster.add_secret(SECRETS["judge"], {"OPENAI_API_KEY": values["judge"]})
     cluster.add_service_account(SERVICE_ACCOUNT)
-    image = f"{REGISTRY.rstrip('/')}/storm-servers:{__version__}".lstrip("/")
-    cluster.apply((Path(__file__).with_name("servers.yaml")).read_text(encoding="utf-8").replace("{image}", image))
+    text = Path(__file__).with_name("servers.yaml").read_text(encoding="utf-8")
+    cluster.apply(text.replace("{image}", servers_image()))
     for name in ("s3", "mlflow"):
         cluster.wait_until_ready(name)
     with cluster.forwarded("s3", 8333) as s3, cluster.forwarded("mlflow", 5000) as mlflow:
         environment = {**keys, **user, "AWS_ENDPOINT_URL_S3": f"http://{s3}", "MLFLOW_TRACKING_URI": f"http://{mlflow}"}
         yield Servers(s3=f"http://{s3}", mlflow=f"http://{mlflow}", environment=environment, values=values)
+
+
+def servers_image() -> str:
+    """The image that holds both servers."""
+    return f"{REGISTRY.rstrip('/')}/storm-servers:{__version__}".lstrip("/")
+
+
+def s3_secret(servers: Servers, endpoint: str) -> dict[str, str]:
+    """The keys of a secret that lets a task in to the S3 server, by another way."""
+    return {**_s3_keys(servers.values["s3"]), "AWS_ENDPOINT_URL_S3": endpoint}
+
+
+def _s3_keys(password: str) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": "storm", "AWS_SECRET_ACCESS_KEY": password, "AWS_REGION": "us-east-1"}
 
 
 def _auth(password: str) -> str:

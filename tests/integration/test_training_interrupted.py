@@ -1,0 +1,161 @@
+"""Training whose pod is killed, and whose store is away: it goes on from its last checkpoint, to the same model."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.integration.cluster import Cluster
+from tests.integration.conftest import BUCKET, SECRETS, Finished, Servers, s3_secret, servers_image
+from tests.integration.doors import Door
+from tests.integration.replays import Replay
+
+pytestmark = pytest.mark.cluster
+
+UPDATES, UPDATES_AN_EPOCH = 400, 4
+INTERVAL_SECONDS = 3
+# What a checkpoint of the tiny model takes to be written, at most, where two cores are shared by all that runs.
+WRITING_SECONDS = 5
+OPTIONS = (f"--epochs={UPDATES // UPDATES_AN_EPOCH}", f"--checkpoint-minutes={INTERVAL_SECONDS / 60}")
+CONTINUES = re.compile(rf"continues after step (\d+) of {UPDATES}")
+MINUTE = 60
+
+
+@dataclass
+class Training:
+    """Attempts of one training, each a pod."""
+
+    replay: Replay
+    pod: str = ""
+    run: str = ""
+
+    def start(self) -> None:
+        """Begin an attempt, and wait for its first update."""
+        earlier = self._newest_run()
+        self.pod = self.replay.start()
+        self.run = str(wait_for(lambda: self._has_begun(earlier)))
+
+    def updates(self) -> list[tuple[int, float]]:
+        """Number and time in seconds of each update that the attempt has made so far."""
+        return [(one.step, one.timestamp / 1000) for one in MlflowClient().get_metric_history(self.run, "loss")]
+
+    def wait_for_update(self, step: int) -> None:
+        """Wait until the attempt has made this update."""
+        wait_for(lambda: self.updates()[-1][0] >= step)
+
+    def continued_from(self) -> int:
+        """The update after which the attempt went on; 0 where it began anew."""
+        found = CONTINUES.search(self.replay.log(self.pod))
+        return int(found[1]) if found else 0
+
+    def model(self) -> str:
+        """Wait for the attempt to end well; the digest of the tuned model."""
+        return str(self.replay.outputs(self.pod)["tuned_model"]["digest"])
+
+    def _has_begun(self, earlier: str) -> str:
+        self.run = self._newest_run()
+        return self.run if self.run != earlier and self.updates() else ""
+
+    def _newest_run(self) -> str:
+        tracking = MlflowClient()
+        experiments = [one.experiment_id for one in tracking.search_experiments()]
+        found = tracking.search_runs(experiments, "attributes.run_name = 'train'", order_by=["attributes.start_time DESC"])
+        return str(found[0].info.run_id)
+
+
+def wait_for(ask: Callable[[], Any]) -> Any:
+    """The first answer that is not empty."""
+    deadline = time.monotonic() + 4 * MINUTE
+    while time.monotonic() < deadline:
+        if answer := ask():
+            return answer
+        time.sleep(0.3)
+    raise AssertionError("no answer within four minutes")
+
+
+@pytest.fixture(scope="module")
+def tracked(servers: Servers) -> Iterator[None]:
+    """MLflow, as somebody reaches it who has the password."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in servers.environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+def training(finished: Finished, store: str, **changes: Any) -> Training:
+    """The run's training, once more and longer, in a store of its own."""
+    return Training(Replay(walk=finished.walk, task="train", store=f"s3://{BUCKET}/{store}", options=OPTIONS, **changes))
+
+
+@pytest.fixture(scope="module")
+def model(finished: Finished, tracked: None) -> str:
+    """The digest of the model that is trained without interruption."""
+    whole = training(finished, "whole")
+    whole.start()
+    return whole.model()
+
+
+def test_training_killed_three_times_loses_an_interval_each_and_ends_with_the_same_model(
+    finished: Finished, model: str
+) -> None:
+    killed = training(finished, "killed")
+    killed.start()
+    for step in sorted(random.sample(range(1, UPDATES * 3 // 4), 3)):
+        killed.wait_for_update(step)
+        finished.walk.cluster.kill(killed.pod)
+        attempt = Training(killed.replay, run=killed.run)
+        killed.start()
+        made, start = attempt.updates(), killed.continued_from()
+        kept = [seconds for number, seconds in made if number <= start] or [made[0][1]]
+        assert made[-1][1] - kept[-1] <= INTERVAL_SECONDS + WRITING_SECONDS, f"killed after {made[-1]}, went on {start}"
+    assert killed.continued_from() > 0
+    assert killed.model() == model
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What two trainings made of a store that was away: for a minute, and for longer than a stage waits."""
+
+    waited: Training
+    waited_model: str
+    error: str
+    again: Training
+    again_model: str
+
+
+@pytest.fixture(scope="module")
+def outage(finished: Finished, cluster: Cluster, servers: Servers, tracked: None) -> Outage:
+    """Both stores are taken away at once; one comes back after a minute, the other when its training has given up."""
+    doors = {name: Door(cluster, f"s3-{name}", "s3", 8333, servers_image()) for name in ("minute", "longer")}
+    trainings = {}
+    for name, door in doors.items():
+        cluster.add_secret(f"storm-s3-{name}", s3_secret(servers, f"http://{door.address}"))
+        trainings[name] = training(finished, name, secrets={SECRETS["s3"]: f"storm-s3-{name}"})
+        trainings[name].start()
+    for name, door in doors.items():
+        trainings[name].wait_for_update(UPDATES // 8)
+        door.close()
+    time.sleep(MINUTE)
+    doors["minute"].open()
+    waited_model = trainings["minute"].model()
+    error = trainings["longer"].replay.error(trainings["longer"].pod)
+    doors["longer"].open()
+    trainings["longer"].start()
+    return Outage(trainings["minute"], waited_model, error, trainings["longer"], trainings["longer"].model())
+
+
+def test_training_waits_for_a_store_that_is_away_for_a_minute(outage: Outage, model: str) -> None:
+    log = outage.waited.replay.log(outage.waited.pod)
+    assert "the S3 server at http://s3-minute:8333 does not answer; it is tried for" in log
+    assert outage.waited_model == model
+
+
+def test_training_whose_store_stays_away_says_so_and_the_retry_continues(outage: Outage, model: str) -> None:
+    assert re.fullmatch(r"train: error: s3://\S+: the S3 server at http://s3-longer:8333 cannot be used: .+", outage.error)
+    assert outage.again.continued_from() > 0
+    assert outage.again_model == model
