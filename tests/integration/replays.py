@@ -15,6 +15,8 @@ from tests.integration.launcher import MARK
 from tests.integration.pods import Ended, Walk
 
 STORE_VARIABLE = "STORM_STORE"
+# Several attempts wait side by side, and two processors must do. The limit stays, and with it the number of threads.
+_SMALL_REQUEST = {"resourceCpuRequest": "200m"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ class Replay:
             **compiled.container,
             "image": self.image or compiled.container["image"],
             "env": [*kept, *({"name": name, "value": value} for name, value in given.items())],
-            "resources": {**compiled.container["resources"], **self.resources},
+            "resources": {**compiled.container["resources"], **_SMALL_REQUEST, **self.resources},
         }
         text = json.dumps(compiled.kubernetes)
         for name, other in self.secrets.items():

@@ -17,7 +17,7 @@ from tests.integration.replays import Replay
 
 pytestmark = pytest.mark.cluster
 
-UPDATES, UPDATES_AN_EPOCH = 400, 4
+UPDATES, UPDATES_AN_EPOCH = 80, 4
 INTERVAL_SECONDS = 3
 # What a checkpoint of the tiny model takes to be written, at most, where two cores are shared by all that runs.
 WRITING_SECONDS = 5
@@ -64,7 +64,9 @@ class Training:
     def _newest_run(self) -> str:
         tracking = MlflowClient()
         experiments = [one.experiment_id for one in tracking.search_experiments()]
-        found = tracking.search_runs(experiments, "attributes.run_name = 'train'", order_by=["attributes.start_time DESC"])
+        found = tracking.search_runs(
+            experiments, "attributes.run_name = 'train'", order_by=["attributes.start_time DESC"]
+        )
         return str(found[0].info.run_id)
 
 
@@ -89,38 +91,20 @@ def tracked(servers: Servers) -> Iterator[None]:
 
 def training(finished: Finished, store: str, **changes: Any) -> Training:
     """The run's training, once more and longer, in a store of its own."""
-    return Training(Replay(walk=finished.walk, task="train", store=f"s3://{BUCKET}/{store}", options=OPTIONS, **changes))
-
-
-@pytest.fixture(scope="module")
-def model(finished: Finished, tracked: None) -> str:
-    """The digest of the model that is trained without interruption."""
-    whole = training(finished, "whole")
-    whole.start()
-    return whole.model()
-
-
-def test_training_killed_three_times_loses_an_interval_each_and_ends_with_the_same_model(
-    finished: Finished, model: str
-) -> None:
-    killed = training(finished, "killed")
-    killed.start()
-    for step in sorted(random.sample(range(1, UPDATES * 3 // 4), 3)):
-        killed.wait_for_update(step)
-        finished.walk.cluster.kill(killed.pod)
-        attempt = Training(killed.replay, run=killed.run)
-        killed.start()
-        made, start = attempt.updates(), killed.continued_from()
-        kept = [seconds for number, seconds in made if number <= start] or [made[0][1]]
-        assert made[-1][1] - kept[-1] <= INTERVAL_SECONDS + WRITING_SECONDS, f"killed after {made[-1]}, went on {start}"
-    assert killed.continued_from() > 0
-    assert killed.model() == model
+    return Training(
+        Replay(walk=finished.walk, task="train", store=f"s3://{BUCKET}/{store}", options=OPTIONS, **changes)
+    )
 
 
 @dataclass(frozen=True)
 class Outage:
-    """What two trainings made of a store that was away: for a minute, and for longer than a stage waits."""
+    """What two trainings made of a store that was away: for a minute, and for longer than a stage waits.
 
+    Attributes:
+        model: the digest of the model that is trained without interruption.
+    """
+
+    model: str
     waited: Training
     waited_model: str
     error: str
@@ -140,22 +124,44 @@ def outage(finished: Finished, cluster: Cluster, servers: Servers, tracked: None
     for name, door in doors.items():
         trainings[name].wait_for_update(UPDATES // 8)
         door.close()
+    whole = training(finished, "whole")
+    whole.pod = whole.replay.start()
     time.sleep(MINUTE)
     doors["minute"].open()
     waited_model = trainings["minute"].model()
     error = trainings["longer"].replay.error(trainings["longer"].pod)
     doors["longer"].open()
     trainings["longer"].start()
-    return Outage(trainings["minute"], waited_model, error, trainings["longer"], trainings["longer"].model())
+    again_model = trainings["longer"].model()
+    return Outage(whole.model(), trainings["minute"], waited_model, error, trainings["longer"], again_model)
 
 
-def test_training_waits_for_a_store_that_is_away_for_a_minute(outage: Outage, model: str) -> None:
+def test_training_killed_three_times_loses_an_interval_each_and_ends_with_the_same_model(
+    finished: Finished, outage: Outage
+) -> None:
+    killed = training(finished, "killed")
+    killed.start()
+    for step in sorted(random.sample(range(1, UPDATES * 3 // 4), 3)):
+        killed.wait_for_update(step)
+        finished.walk.cluster.kill(killed.pod)
+        attempt = Training(killed.replay, run=killed.run)
+        killed.start()
+        made, start = attempt.updates(), killed.continued_from()
+        kept = [seconds for number, seconds in made if number <= start] or [made[0][1]]
+        assert made[-1][1] - kept[-1] <= INTERVAL_SECONDS + WRITING_SECONDS, f"killed after {made[-1]}, went on {start}"
+    assert killed.continued_from() > 0
+    assert killed.model() == outage.model
+
+
+def test_training_waits_for_a_store_that_is_away_for_a_minute(outage: Outage) -> None:
     log = outage.waited.replay.log(outage.waited.pod)
     assert "the S3 server at http://s3-minute:8333 does not answer; it is tried for" in log
-    assert outage.waited_model == model
+    assert outage.waited_model == outage.model
 
 
-def test_training_whose_store_stays_away_says_so_and_the_retry_continues(outage: Outage, model: str) -> None:
-    assert re.fullmatch(r"train: error: s3://\S+: the S3 server at http://s3-longer:8333 cannot be used: .+", outage.error)
+def test_training_whose_store_stays_away_says_so_and_the_retry_continues(outage: Outage) -> None:
+    assert re.fullmatch(
+        r"train: error: s3://\S+: the S3 server at http://s3-longer:8333 cannot be used: .+", outage.error
+    )
     assert outage.again.continued_from() > 0
-    assert outage.again_model == model
+    assert outage.again_model == outage.model
