@@ -1,8 +1,9 @@
-"""Waiting for an S3 server that is away: boto3's own attempts are over in seconds, a server's restart takes a minute."""
+"""Waiting for an S3 server that is away: boto3's attempts are over in seconds, a server's restart takes a minute."""
 
 import http
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ConnectionError as BotoConnectionError
@@ -29,7 +30,8 @@ class Patience:
         self._away_since: float | None = None
         self._said = False
         # Behind boto3's own handler: the first of the two that names a pause decides.
-        client.meta.events.register_last("needs-retry.s3", self._wait, unique_id="storm-patience")
+        handler: Callable[..., Any] = self._wait  # boto3's types know of no answer.
+        client.meta.events.register_last("needs-retry.s3", handler, unique_id="storm-patience")
 
     def _wait(
         self, response: Any, caught_exception: Exception | None, request_dict: dict[str, Any], **_: object

@@ -190,11 +190,24 @@ def _data(directory: Path) -> Path:
 
 def _pushed(servers: Servers, directory: Path, kind: str) -> str:
     """The URI of the directory's copy in the store."""
-    command = [sys.executable, "-m", "storm_core.cli", "artifact", "push", str(directory), "--kind", kind]
-    environment = {**os.environ, **servers.environment, "STORM_STORE": f"s3://{BUCKET}/{PREFIX}"}
+    return storm_artifact(servers, "push", str(directory), "--kind", kind)
+
+
+def storm_artifact(servers: Servers, *arguments: str, store: str = f"s3://{BUCKET}/{PREFIX}") -> str:
+    """What `storm artifact` answers somebody on this machine who has the secrets."""
+    command = [sys.executable, "-m", "storm_core.cli", "artifact", *arguments]
+    environment = {**os.environ, **servers.environment, "STORM_STORE": store}
     finished = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.strip()
+
+
+def _collect_garbage(servers: Servers, walk: Walk, task: str) -> None:
+    """Collect garbage while the run is half way: nothing that it made or needs may go."""
+    if task == "train":
+        prepared = next(ended for ended in walk.ended if ended.task == "prepare")
+        (examples,) = prepared.executor_output["artifacts"]["examples"]["artifacts"]
+        storm_artifact(servers, "gc", "--keep", examples["metadata"]["store_uri"], "--delete")
 
 
 @pytest.fixture(scope="session")
@@ -214,6 +227,7 @@ def finished(cluster: Cluster, servers: Servers, recipe: Path, tmp_path_factory:
         service_account=SERVICE_ACCOUNT,
         logs=directory / "logs",
     )
+    walk.between = partial(_collect_garbage, servers, walk)
     outputs = _run(compiled, walk, directory / "kfp")
     return Finished(compiled=compiled, walk=walk, root=directory / "kfp", outputs=outputs)
 

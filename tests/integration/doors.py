@@ -12,15 +12,18 @@ SERVER = Path(__file__).with_name("door_server.py")
 class Door:
     """A Service that leads to `server:port` by a pod of its own.
 
-    Whoever comes while that pod is gone is refused at once, and connections that were open break.
+    Whoever comes while that pod is gone is refused at once, and connections that were open break. With a certificate,
+    a PEM text that holds its key too, the server speaks TLS.
     """
 
-    def __init__(self, cluster: Cluster, name: str, server: str, port: int, image: str) -> None:
+    def __init__(self, cluster: Cluster, name: str, server: str, port: int, image: str, certificate: str = "") -> None:
         self.name = name
         self.address = f"{name}:{port}"
         self._cluster = cluster
-        self._pod = _pod(name, image, [str(port), server, str(port)])
-        cluster.add_files(name, {"door_server.py": base64.b64encode(SERVER.read_bytes()).decode()})
+        arguments = [str(port), server, str(port), *(["/door/certificate.pem"] if certificate else [])]
+        self._pod = _pod(name, image, arguments)
+        files = {"door_server.py": SERVER.read_bytes(), "certificate.pem": certificate.encode()}
+        cluster.add_files(name, {file: base64.b64encode(content).decode() for file, content in files.items()})
         cluster.add_service(name, port)
         self.open()
 

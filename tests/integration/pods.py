@@ -40,7 +40,7 @@ class Ended:
     files: dict[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Walk:
     """A run of a compiled pipeline on a cluster.
 
@@ -58,7 +58,7 @@ class Walk:
     logs: Path
     ended: list[Ended] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    between: Callable[[str], None] = lambda task: None
+    between: Callable[[str], None] = lambda _task: None
 
 
 class StagePod(task_handler_interface.ITaskHandler):

@@ -5,7 +5,7 @@ import io
 import json
 import secrets
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ class Replay:
         secrets: the secret to take in the place of one that the pipeline names.
         resources: fields of KFP's ResourceSpec beside or in the place of those compiled.
         image: in the place of the task's.
+        change: the pod to make, of the one that KFP would make.
     """
 
     walk: Walk
@@ -40,6 +41,7 @@ class Replay:
     secrets: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
+    change: Callable[[dict[str, Any]], dict[str, Any]] = lambda pod: pod
 
     def start(self) -> str:
         """A new pod of the task; its name."""
@@ -49,10 +51,6 @@ class Replay:
         command = [*ended.command, *self.options]
         self.cluster.add_pod(self.change(kfp_pod.pod(name, self._executor(), command, service_account=self._account)))
         return name
-
-    def change(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """The pod to make, of the one that KFP would make; a test may make it stricter."""
-        return manifest
 
     def run(self) -> dict[str, Any]:
         """What a pod of the task told KFP of its outputs."""

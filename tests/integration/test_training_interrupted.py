@@ -5,8 +5,10 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import boto3
 import pytest
 from mlflow import MlflowClient
 
@@ -116,13 +118,9 @@ class Outage:
 def outage(finished: Finished, cluster: Cluster, servers: Servers, tracked: None) -> Outage:
     """Both stores are taken away at once; one comes back after a minute, the other when its training has given up."""
     doors = {name: Door(cluster, f"s3-{name}", "s3", 8333, servers_image()) for name in ("minute", "longer")}
-    trainings = {}
+    trainings = {name: _behind(door, finished, servers, name) for name, door in doors.items()}
     for name, door in doors.items():
-        cluster.add_secret(f"storm-s3-{name}", s3_secret(servers, f"http://{door.address}"))
-        trainings[name] = training(finished, name, secrets={SECRETS["s3"]: f"storm-s3-{name}"})
-        trainings[name].start()
-    for name, door in doors.items():
-        trainings[name].wait_for_update(UPDATES // 8)
+        wait_for(partial(_has_checkpoint, servers, name))
         door.close()
     whole = training(finished, "whole")
     whole.pod = whole.replay.start()
@@ -131,9 +129,36 @@ def outage(finished: Finished, cluster: Cluster, servers: Servers, tracked: None
     waited_model = trainings["minute"].model()
     error = trainings["longer"].replay.error(trainings["longer"].pod)
     doors["longer"].open()
-    trainings["longer"].start()
-    again_model = trainings["longer"].model()
-    return Outage(whole.model(), trainings["minute"], waited_model, error, trainings["longer"], again_model)
+    again = Training(trainings["longer"].replay, pod=trainings["longer"].replay.start())
+    return Outage(whole.model(), trainings["minute"], waited_model, error, again, again.model())
+
+
+def _behind(door: Door, finished: Finished, servers: Servers, store: str) -> Training:
+    """A training that has begun, and that reaches its store by the door."""
+    secret = f"storm-s3-{store}"
+    finished.walk.cluster.add_secret(secret, s3_secret(servers, f"http://{door.address}"))
+    behind = training(finished, store, secrets={SECRETS["s3"]: secret})
+    behind.pod = behind.replay.start()
+    return behind
+
+
+def _has_checkpoint(servers: Servers, store: str) -> bool:
+    listed = boto3.client("s3", endpoint_url=servers.s3).list_objects_v2(Bucket=BUCKET, Prefix=f"{store}/")
+    return any("/complete" in one["Key"] for one in listed.get("Contents", []))
+
+
+def test_training_waits_for_a_store_that_is_away_for_a_minute(outage: Outage) -> None:
+    log = outage.waited.replay.log(outage.waited.pod)
+    assert "the S3 server at http://s3-minute:8333 does not answer; it is tried for" in log
+    assert outage.waited_model == outage.model
+
+
+def test_training_whose_store_stays_away_says_so_and_the_retry_continues(outage: Outage) -> None:
+    assert re.fullmatch(
+        r"train: error: s3://\S+: the S3 server at http://s3-longer:8333 cannot be used: .+", outage.error
+    )
+    assert outage.again.continued_from() > 0
+    assert outage.again_model == outage.model
 
 
 def test_training_killed_three_times_loses_an_interval_each_and_ends_with_the_same_model(
@@ -151,17 +176,3 @@ def test_training_killed_three_times_loses_an_interval_each_and_ends_with_the_sa
         assert made[-1][1] - kept[-1] <= INTERVAL_SECONDS + WRITING_SECONDS, f"killed after {made[-1]}, went on {start}"
     assert killed.continued_from() > 0
     assert killed.model() == outage.model
-
-
-def test_training_waits_for_a_store_that_is_away_for_a_minute(outage: Outage) -> None:
-    log = outage.waited.replay.log(outage.waited.pod)
-    assert "the S3 server at http://s3-minute:8333 does not answer; it is tried for" in log
-    assert outage.waited_model == outage.model
-
-
-def test_training_whose_store_stays_away_says_so_and_the_retry_continues(outage: Outage) -> None:
-    assert re.fullmatch(
-        r"train: error: s3://\S+: the S3 server at http://s3-longer:8333 cannot be used: .+", outage.error
-    )
-    assert outage.again.continued_from() > 0
-    assert outage.again_model == outage.model
