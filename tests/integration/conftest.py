@@ -215,21 +215,32 @@ def finished(cluster: Cluster, servers: Servers, recipe: Path, tmp_path_factory:
     """The whole graph of the compiled recipe, each task a pod."""
     directory = tmp_path_factory.mktemp("run")
     compiled = directory / "storm.yaml"
-    arguments = ["compile", "--recipe", str(recipe), "--output", str(compiled), "--store", f"s3://{BUCKET}/{PREFIX}"]
-    arguments += ["--tracking-uri", "http://mlflow:5000", "--service-account", SERVICE_ACCOUNT]
-    arguments += [part for kind, name in SECRETS.items() for part in (f"--{kind}-secret", name)]
-    assert main([*arguments, *(["--registry", REGISTRY] if REGISTRY else [])]) == 0
-    pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
+    executors = compile_executors(recipe, compiled)
     (directory / "logs").mkdir()
     walk = Walk(
         cluster=cluster,
-        executors=kfp_pod.executors(pipeline, platform, TASK_NAME_VARIABLE),
+        executors=executors,
         service_account=SERVICE_ACCOUNT,
         logs=directory / "logs",
     )
     walk.between = partial(_collect_garbage, servers, walk)
     outputs = _run(compiled, walk, directory / "kfp")
     return Finished(compiled=compiled, walk=walk, root=directory / "kfp", outputs=outputs)
+
+
+def compile_executors(recipe: Path, compiled: Path, *flags: str) -> dict[str, kfp_pod.Executor]:
+    """Compile the recipe for this namespace, to the file `compiled`; how each task is run."""
+    arguments = ["compile", "--recipe", str(recipe), "--output", str(compiled), "--store", f"s3://{BUCKET}/{PREFIX}"]
+    arguments += ["--tracking-uri", "http://mlflow:5000", "--service-account", SERVICE_ACCOUNT]
+    arguments += [part for kind, name in SECRETS.items() for part in (f"--{kind}-secret", name)]
+    assert main([*arguments, *(["--registry", REGISTRY] if REGISTRY else []), *flags]) == 0
+    return read_executors(compiled)
+
+
+def read_executors(compiled: Path) -> dict[str, kfp_pod.Executor]:
+    """How each task of a compiled pipeline is run."""
+    pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
+    return kfp_pod.executors(pipeline, platform, TASK_NAME_VARIABLE)
 
 
 def _run(compiled: Path, walk: Walk, root: Path) -> dict[str, Any]:

@@ -1,22 +1,41 @@
 """Stages where a cluster is stricter than KFP asks for: read-only root, scratch volumes, a private CA, proxies."""
 
 import base64
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.certificates import private_certificates
 from tests.integration.cluster import Cluster
-from tests.integration.conftest import BUCKET, SECRETS, Finished, Servers, s3_secret, servers_image
+from tests.integration.conftest import (
+    BUCKET,
+    SECRETS,
+    Finished,
+    Servers,
+    compile_executors,
+    s3_secret,
+    servers_image,
+)
 from tests.integration.doors import Door
 from tests.integration.replays import Replay
 
 pytestmark = pytest.mark.cluster
 
 # An address of the block that documentation uses: nothing answers there.
+TEMPORARY = "/tmp"  # noqa: S108 (the volume's place)
 PROXY = "http://198.51.100.1:3128"
-CA = "/etc/private-ca"
-SCRATCH = "/scratch"
+CA = "/etc/company-ca"
+STRICT_PROFILE = {
+    "scratch": "1Gi",
+    "scratch_class": "standard",
+    "files_from": [{"config_map": "company-ca", "path": CA}],
+    "environment": {"AWS_CA_BUNDLE": f"{CA}/ca.crt"},
+    "environment_from": [{"config_map": "proxies", "keys": ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"]}],
+    "labels": {"cost-centre": "research"},
+}
 
 
 def digest(finished: Finished, task: str, output: str) -> str:
@@ -31,19 +50,15 @@ def main_container(pod: dict[str, Any]) -> dict[str, Any]:
     return dict(container)
 
 
-def with_volume(pod: dict[str, Any], name: str, mount_path: str, **source: Any) -> dict[str, Any]:
-    """The pod with one more volume in its container."""
-    spec, container = pod["spec"], main_container(pod)
-    container["volumeMounts"] = [*container["volumeMounts"], {"name": name, "mountPath": mount_path}]
-    return {**pod, "spec": {**spec, "containers": [container], "volumes": [*spec["volumes"], {"name": name, **source}]}}
-
-
 def with_read_only_root(pod: dict[str, Any]) -> dict[str, Any]:
-    """The pod as KFP cannot make it: nothing can be written but to its volumes."""
-    changed = with_volume(pod, "tmp", "/tmp", emptyDir={})  # noqa: S108 (the volume's place)
-    container = main_container(changed)
+    """The pod as KFP cannot make it: nothing can be written but to its volumes, of which /tmp is one."""
+    container = main_container(pod)
     container["securityContext"] = {**container["securityContext"], "readOnlyRootFilesystem": True}
-    return {**changed, "spec": {**changed["spec"], "containers": [container]}}
+    volumes = pod["spec"]["volumes"]
+    if not any(mount["mountPath"] == TEMPORARY for mount in container["volumeMounts"]):
+        container["volumeMounts"] = [*container["volumeMounts"], {"name": "temporary", "mountPath": TEMPORARY}]
+        volumes = [*volumes, {"name": "temporary", "emptyDir": {}}]
+    return {**pod, "spec": {**pod["spec"], "containers": [container], "volumes": volumes}}
 
 
 @pytest.mark.parametrize(
@@ -54,56 +69,33 @@ def test_stage_gives_the_same_artifact_with_a_read_only_root(finished: Finished,
     assert replay.run()[output]["digest"] == digest(finished, task, output)
 
 
-def test_cache_and_temporary_files_lie_on_a_scratch_volume(finished: Finished, cluster: Cluster) -> None:
-    claim = {
-        "accessModes": ["ReadWriteOnce"],
-        "storageClassName": "standard",
-        "resources": {"requests": {"storage": "1Gi"}},
-    }
-
-    def with_scratch(pod: dict[str, Any]) -> dict[str, Any]:
-        return with_volume(pod, "scratch", SCRATCH, ephemeral={"volumeClaimTemplate": {"spec": claim}})
-
-    environment = {"STORM_CACHE": f"{SCRATCH}/cache", "TMPDIR": SCRATCH}
-    replay = Replay(
-        walk=finished.walk,
-        task="merge",
-        store=f"s3://{BUCKET}/scratch",
-        environment=environment,
-        change=lambda pod: with_read_only_root(with_scratch(pod)),
-    )
-    pod = replay.start()
-    assert replay.outputs(pod)["merged_model"]["digest"] == digest(finished, "merge", "merged_model")
-    claims = cluster.api.list_namespaced_persistent_volume_claim(cluster.namespace).items
-    assert [(one.metadata.name, one.status.phase) for one in claims] == [(f"{pod}-scratch", "Bound")]
-    cluster.kill(pod)
-
-
 @pytest.fixture
-def private_s3(finished: Finished, cluster: Cluster, servers: Servers) -> str:
-    """The name of a secret: the S3 server by TLS, with a certificate of an authority that no image knows."""
+def behind_a_firewall(cluster: Cluster, servers: Servers) -> None:
+    """S3 by TLS, with a certificate of an authority that no image knows, and proxies that lead nowhere."""
     authority, certificate = private_certificates("s3-private")
     Door(cluster, "s3-private", "s3", 8333, servers_image(), certificate)
     cluster.add_secret("storm-s3-private", s3_secret(servers, "https://s3-private:8333"))
-    cluster.add_files("private-ca", {"ca.crt": base64.b64encode(authority.encode()).decode()})
-    return "storm-s3-private"
+    cluster.add_files("company-ca", {"ca.crt": base64.b64encode(authority.encode()).decode()})
+    cluster.add_values("proxies", {"HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY, "NO_PROXY": "s3-private,mlflow"})
 
 
-def test_private_authority_is_a_file_and_servers_inside_are_reached_past_the_proxies(
-    finished: Finished, private_s3: str
+def test_stage_runs_by_a_profile_with_scratch_volume_private_authority_and_proxies(
+    finished: Finished, recipe: Path, behind_a_firewall: None, tmp_path: Path
 ) -> None:
-    environment = {
-        "AWS_CA_BUNDLE": f"{CA}/ca.crt",
-        "HTTP_PROXY": PROXY,
-        "HTTPS_PROXY": PROXY,
-        "NO_PROXY": "s3-private,mlflow",
-    }
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(yaml.safe_dump({"default": STRICT_PROFILE}), encoding="utf-8")
+    executors = compile_executors(recipe, tmp_path / "storm.yaml", "--profile", str(profile))
     replay = Replay(
-        walk=finished.walk,
+        walk=replace(finished.walk, executors=executors),
         task="merge",
-        store=f"s3://{BUCKET}/private",
-        environment=environment,
-        secrets={SECRETS["s3"]: private_s3},
-        change=lambda pod: with_volume(pod, "ca", CA, configMap={"name": "private-ca"}),
+        store=f"s3://{BUCKET}/firewall",
+        secrets={SECRETS["s3"]: "storm-s3-private"},
+        change=with_read_only_root,
     )
-    assert replay.run()["merged_model"]["digest"] == digest(finished, "merge", "merged_model")
+    pod = replay.start()
+    assert replay.outputs(pod)["merged_model"]["digest"] == digest(finished, "merge", "merged_model")
+    cluster = finished.walk.cluster
+    environment = {one["name"]: one.get("value") for one in main_container(cluster.pods()[pod])["env"]}
+    assert environment["STORM_CACHE"] == "/tmp/storm"  # noqa: S108 (the scratch volume)
+    assert cluster.claims() == {f"{pod}-scratch": "Bound"}
+    cluster.kill(pod)
