@@ -26,5 +26,7 @@ started=yes
 "$cluster" up
 eval "$("$cluster" env)"
 version=$(storm_version)
+# The stages' pages are looked at in a browser.
+command -v chromium >/dev/null || { apt-get update -qq; apt-get install -y -qq --no-install-recommends chromium; }
 "$DOCKER" save "storm-core:$version" "storm-training:$version" "storm-servers:$version" | "$cluster" load -
 make test-cluster

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import tarfile
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,7 @@ class Walk:
         ended: the tasks that ran, in their order.
         logs: directory with the log of each pod.
         failures: why a task did not end well, the first one first.
+        run_id: of the KFP run, which is a label of its pods.
         between: called with the name of each task that ended, before the next one starts.
     """
 
@@ -58,7 +60,12 @@ class Walk:
     logs: Path
     ended: list[Ended] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     between: Callable[[str], None] = lambda _task: None
+
+    def pod(self, name: str, executor: kfp_pod.Executor, command: list[str]) -> dict[str, Any]:
+        """The pod that KFP would make of a task of this run."""
+        return kfp_pod.pod(name, executor, command, service_account=self.service_account, run_id=self.run_id)
 
 
 class StagePod(task_handler_interface.ITaskHandler):
@@ -96,7 +103,7 @@ class StagePod(task_handler_interface.ITaskHandler):
         cluster, executor = self.walk.cluster, self.walk.executors[self.task]
         files = self._files()
         cluster.add_files(name, files)
-        cluster.add_pod(kfp_pod.pod(name, executor, self.command, service_account=self.walk.service_account))
+        cluster.add_pod(self.walk.pod(name, executor, self.command))
         ended_well = cluster.wait_until_over(name)
         lines = cluster.log(name).splitlines()
         said = [line for line in lines if not line.startswith(MARK)]

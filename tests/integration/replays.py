@@ -49,7 +49,7 @@ class Replay:
         name = f"{self.task}-{secrets.token_hex(3)}"
         self.cluster.add_files(name, ended.files)
         command = [*ended.command, *self.options]
-        self.cluster.add_pod(self.change(kfp_pod.pod(name, self._executor(), command, service_account=self._account)))
+        self.cluster.add_pod(self.change(self.walk.pod(name, self._executor(), command)))
         return name
 
     def run(self) -> dict[str, Any]:
@@ -84,10 +84,6 @@ class Replay:
     def cluster(self) -> Cluster:
         """Where the pods run."""
         return self.walk.cluster
-
-    @property
-    def _account(self) -> str:
-        return self.walk.service_account
 
     def _ended(self) -> Ended:
         return next(ended for ended in self.walk.ended if ended.task == self.task)
