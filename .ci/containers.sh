@@ -27,6 +27,9 @@ started=yes
 eval "$("$cluster" env)"
 version=$(storm_version)
 # The stages' pages are looked at in a browser.
-command -v chromium >/dev/null || { apt-get update -qq; apt-get install -y -qq --no-install-recommends chromium; }
+if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends chromium
+fi
 "$DOCKER" save "storm-core:$version" "storm-training:$version" "storm-servers:$version" | "$cluster" load -
 make test-cluster
