@@ -48,10 +48,6 @@ class Cluster:
         """Make a service account without rights."""
         self.api.create_namespaced_service_account(self.namespace, {"metadata": {"name": name}})
 
-    def service_accounts(self) -> list[str]:
-        """The names of all service accounts."""
-        return [one.metadata.name for one in self.api.list_namespaced_service_account(self.namespace).items]
-
     def add_pod(self, manifest: Mapping[str, Any]) -> None:
         """Make a pod."""
         self.api.create_namespaced_pod(self.namespace, dict(manifest))

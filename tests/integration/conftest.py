@@ -85,8 +85,9 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A namespace of our own."""
+    """A namespace of our own, with the service account that pods run as."""
     with namespace() as made:
+        made.add_service_account(SERVICE_ACCOUNT)
         yield made
 
 
@@ -104,7 +105,6 @@ def servers(cluster: Cluster) -> Iterator[Servers]:
     cluster.add_secret(SECRETS["mlflow"], user)
     cluster.add_secret(SECRETS["hub"], {"HF_TOKEN": values["hub"]})
     cluster.add_secret(SECRETS["judge"], {"OPENAI_API_KEY": values["judge"]})
-    cluster.add_service_account(SERVICE_ACCOUNT)
     text = Path(__file__).with_name("servers.yaml").read_text(encoding="utf-8")
     cluster.apply(text.replace("{image}", servers_image()))
     for name in ("s3", "mlflow"):

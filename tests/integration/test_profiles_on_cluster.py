@@ -20,22 +20,12 @@ EVERYTHING = ROOT / "tests" / "pipelines" / "everything.yaml"
 PROFILES = {**{name: name for name in shipped()}, "everything": str(EVERYTHING)}
 
 
-@pytest.fixture(scope="module")
-def account(cluster: Cluster) -> str:
-    """The service account of the pods."""
-    if SERVICE_ACCOUNT not in cluster.service_accounts():
-        cluster.add_service_account(SERVICE_ACCOUNT)
-    return SERVICE_ACCOUNT
-
-
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_pod_of_a_profile_is_what_the_api_server_takes(
-    profile: str, cluster: Cluster, account: str, tmp_path: Path
-) -> None:
+def test_every_pod_of_a_profile_is_what_the_api_server_takes(profile: str, cluster: Cluster, tmp_path: Path) -> None:
     compiled = tmp_path / "storm.yaml"
     assert main(["compile", "--recipe", str(RECIPE), "--output", str(compiled), "--profile", PROFILES[profile]]) == 0
     for task, executor in read_executors(compiled).items():
-        asked = kfp_pod.pod(f"{profile}-{task}", executor, [], service_account=account, run_id="a-run")
+        asked = kfp_pod.pod(f"{profile}-{task}", executor, [], service_account=SERVICE_ACCOUNT, run_id="a-run")
         taken = cluster.check_pod(asked)
         assert is_in(asked["spec"], taken["spec"]), task
         assert is_in(asked["metadata"], taken["metadata"]), task
@@ -50,9 +40,9 @@ def is_in(asked: Any, taken: Any) -> bool:
     return bool(asked == taken)
 
 
-def test_field_that_the_api_server_does_not_know_is_refused(cluster: Cluster, account: str) -> None:
+def test_field_that_the_api_server_does_not_know_is_refused(cluster: Cluster) -> None:
     container = {"container": {"image": "storm-core", "env": [], "resources": {}}, "kubernetes": {}}
-    pod = kfp_pod.pod("misspelt", kfp_pod.Executor(**container), [], service_account=account)
+    pod = kfp_pod.pod("misspelt", kfp_pod.Executor(**container), [], service_account=SERVICE_ACCOUNT)
     assert is_in(pod["spec"], cluster.check_pod(pod)["spec"])
     pod["spec"]["tolerance"] = []
     with pytest.raises(client.ApiException, match=r"spec\.tolerance"):
