@@ -9,6 +9,8 @@ DOCKER ?= docker
 IMAGES ?= default
 # How many processes the tests are spread over, file by file. Most of their time is waiting and starting.
 TEST_PROCESSES ?= 2
+# Which tests of a cluster; "cluster and not slow" leaves out those that wait for minutes.
+CLUSTER_TESTS ?= cluster
 SPREAD = -n $(TEST_PROCESSES) --dist loadfile
 
 # Nothing that is started here reports to anyone; the same variables as in storm_core/telemetry.py.
@@ -51,7 +53,7 @@ test-docker: setup ## run a small recipe in the built images with the engine doc
 	$(BIN)/python -m pytest -m docker tests/pipelines
 
 test-cluster: setup ## run every stage in a pod of the cluster that KUBECONFIG names; it must have IMAGES=cluster
-	$(BIN)/python -m pytest -m cluster tests/integration
+	$(BIN)/python -m pytest -m "$(CLUSTER_TESTS)" tests/integration
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .

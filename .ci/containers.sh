@@ -5,6 +5,7 @@
 #
 # The cluster: STORM_CLUSTER_TOOL is a program that starts one on this machine (`up`), loads images into it (`load -`),
 # prints the variables that lead to it (`env`) and takes it away (`down`). .ci/kind_cluster is such a program.
+# STORM_CLUSTER_TESTS=cluster runs all tests of a cluster, those too that wait for minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/docker.sh
@@ -32,4 +33,4 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
     apt-get install -y -qq --no-install-recommends chromium
 fi
 "$DOCKER" save "storm-core:$version" "storm-training:$version" "storm-servers:$version" | "$cluster" load -
-make test-cluster
+make test-cluster CLUSTER_TESTS="${STORM_CLUSTER_TESTS:-cluster and not slow}"

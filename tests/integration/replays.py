@@ -96,7 +96,7 @@ class Replay:
             **compiled.container,
             "image": self.image or compiled.container["image"],
             "env": [*kept, *({"name": name, "value": value} for name, value in given.items())],
-            "resources": {**compiled.container["resources"], **_SMALL_REQUEST, **self.resources},
+            "resources": {**compiled.container.get("resources", {}), **_SMALL_REQUEST, **self.resources},
         }
         text = json.dumps(compiled.kubernetes)
         for name, other in self.secrets.items():

@@ -17,7 +17,7 @@ from tests.integration.conftest import BUCKET, SECRETS, Finished, Servers, s3_se
 from tests.integration.doors import Door
 from tests.integration.replays import Replay
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 UPDATES, UPDATES_AN_EPOCH = 60, 4
 INTERVAL_SECONDS = 3
@@ -83,8 +83,8 @@ def wait_for(ask: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def tracked(servers: Servers) -> Iterator[None]:
-    """MLflow, as somebody reaches it who has the password."""
+def let_in(servers: Servers) -> Iterator[None]:
+    """The environment of `as_user`, for a fixture of the module."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in servers.environment.items():
             patch.setenv(name, value)
@@ -115,7 +115,7 @@ class Outage:
 
 
 @pytest.fixture(scope="module")
-def outage(finished: Finished, cluster: Cluster, servers: Servers, tracked: None) -> Outage:
+def outage(finished: Finished, cluster: Cluster, servers: Servers, let_in: None) -> Outage:
     """Both stores are taken away at once; one comes back after a minute, the other when its training has given up."""
     doors = {name: Door(cluster, f"s3-{name}", "s3", 8333, servers_image()) for name in ("minute", "longer")}
     trainings = {name: _behind(door, finished, servers, name) for name, door in doors.items()}
@@ -162,7 +162,7 @@ def test_training_whose_store_stays_away_says_so_and_the_retry_continues(outage:
 
 
 def test_training_killed_three_times_loses_an_interval_each_and_ends_with_the_same_model(
-    finished: Finished, outage: Outage
+    finished: Finished, as_user: Servers, outage: Outage
 ) -> None:
     killed = training(finished, "killed")
     killed.start()
