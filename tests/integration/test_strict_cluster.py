@@ -25,6 +25,7 @@ from tests.integration.replays import Replay
 pytestmark = pytest.mark.cluster
 
 # An address of the block that documentation uses: nothing answers there.
+IMAGE_USER = 65532
 TEMPORARY = "/tmp"  # noqa: S108 (the volume's place)
 PROXY = "http://198.51.100.1:3128"
 CA = "/etc/company-ca"
@@ -69,6 +70,12 @@ def test_stage_gives_the_same_artifact_with_a_read_only_root(finished: Finished,
     assert replay.run()[output]["digest"] == digest(finished, task, output)
 
 
+def with_scratch_for_its_user(pod: dict[str, Any]) -> dict[str, Any]:
+    """The pod with a read-only root and the group that Argo's `workflowDefaults` add: a new volume belongs to root."""
+    changed = with_read_only_root(pod)
+    return {**changed, "spec": {**changed["spec"], "securityContext": {"fsGroup": IMAGE_USER}}}
+
+
 @pytest.fixture
 def behind_a_firewall(cluster: Cluster, servers: Servers) -> None:
     """S3 by TLS, with a certificate of an authority that no image knows, and proxies that lead nowhere."""
@@ -90,7 +97,7 @@ def test_stage_runs_by_a_profile_with_scratch_volume_private_authority_and_proxi
         task="merge",
         store=f"s3://{BUCKET}/firewall",
         secrets={SECRETS["s3"]: "storm-s3-private"},
-        change=with_read_only_root,
+        change=with_scratch_for_its_user,
     )
     pod = replay.start()
     assert replay.outputs(pod)["merged_model"]["digest"] == digest(finished, "merge", "merged_model")
