@@ -9,6 +9,8 @@ DOCKER ?= docker
 IMAGES ?= default
 # How many processes the tests are spread over, file by file. Most of their time is waiting and starting.
 TEST_PROCESSES ?= 2
+# Which tests of a cluster; "cluster and not slow" leaves out those that wait for minutes.
+CLUSTER_TESTS ?= cluster
 SPREAD = -n $(TEST_PROCESSES) --dist loadfile
 
 # Nothing that is started here reports to anyone; the same variables as in storm_core/telemetry.py.
@@ -19,7 +21,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker test test-quick test-vllm images test-images test-cluster lint format lock lock-images clean
+.PHONY: help setup demo demo-docker test test-quick test-vllm images test-images test-docker test-cluster lint format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,11 +46,14 @@ test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine 
 images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
 
-test-images: setup ## check the built images, and a small pipeline in them; needs Docker
-	DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m docker
+test-images: setup ## check the built images; needs Docker
+	DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m docker tests/images
+
+test-docker: setup ## run a small recipe in the built images with the engine docker; needs Docker on Linux
+	$(BIN)/python -m pytest -m docker tests/pipelines
 
 test-cluster: setup ## run every stage in a pod of the cluster that KUBECONFIG names; it must have IMAGES=cluster
-	$(BIN)/python -m pytest -m cluster tests/integration
+	$(BIN)/python -m pytest -m "$(CLUSTER_TESTS)" tests/integration
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .

@@ -16,17 +16,18 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ReadTimeoutError,
     ResponseStreamingError,
 )
 
 from storm_core.errors import InputError, StoreError
 from storm_core.stores.inventory import ListedFile
 from storm_core.stores.locations import S3Location
+from storm_core.stores.patience import Patience
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,8 +38,10 @@ T = TypeVar("T")
 # server, short enough that a stall costs less than the transfer it interrupts.
 READ_TIMEOUT_SECONDS = 25.0
 _CONNECT_TIMEOUT_SECONDS = 10.0
-# Waits of up to 1, 2, 4, 8 and 16 s lie between six attempts: enough for a server that restarts or throttles.
+# Waits of up to 1, 2, 4, 8 and 16 s lie between six attempts: enough for a server that throttles.
 _ATTEMPTS = 6
+# How long a server may be away: a pod that is lost with its node is back in about a minute.
+_PATIENCE_SECONDS = 120.0
 # Requests in flight at a time; beyond that, more connections to one server gain little.
 CONNECTIONS = 8
 
@@ -46,7 +49,7 @@ _DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch",
 _MISSING = ("NoSuchKey", "NotFound", "404")
 _TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What reading a body may raise after the answer began well; botocore retries none of these by itself.
-_BROKEN_BODY = (IncompleteReadError, ResponseStreamingError, HTTPClientError)
+_BROKEN_BODY = (IncompleteReadError, ResponseStreamingError, ReadTimeoutError)
 
 
 def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client":
@@ -72,6 +75,7 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
             # Bucket names are rarely host names below a self-hosted server.
             path_style = config.merge(Config(s3={"addressing_style": "path"}))
             client = session.client("s3", region_name=region, config=path_style)
+        Patience(client, _PATIENCE_SECONDS)
     except (BotoCoreError, ValueError) as error:
         raise StoreError(f"the AWS configuration cannot be used: {error}") from error
     return client

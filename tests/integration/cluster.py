@@ -40,6 +40,10 @@ class Cluster:
         """Make a config map of files, each in base64."""
         self.api.create_namespaced_config_map(self.namespace, {"metadata": {"name": name}, "binaryData": dict(files)})
 
+    def add_values(self, name: str, values: Mapping[str, str]) -> None:
+        """Make a config map of these strings."""
+        self.api.create_namespaced_config_map(self.namespace, {"metadata": {"name": name}, "data": dict(values)})
+
     def add_service_account(self, name: str) -> None:
         """Make a service account without rights."""
         self.api.create_namespaced_service_account(self.namespace, {"metadata": {"name": name}})
@@ -47,6 +51,26 @@ class Cluster:
     def add_pod(self, manifest: Mapping[str, Any]) -> None:
         """Make a pod."""
         self.api.create_namespaced_pod(self.namespace, dict(manifest))
+
+    def check_pod(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """What the API server would make of the pod, every field of it known and valid; nothing is made."""
+        would_be = self.api.create_namespaced_pod(
+            self.namespace, dict(manifest), dry_run="All", field_validation="Strict"
+        )
+        return dict(self.api.api_client.sanitize_for_serialization(would_be))
+
+    def add_service(self, name: str, port: int) -> None:
+        """Make a service of the pods that are labelled `app: <name>`."""
+        spec = {"selector": {"app": name}, "ports": [{"port": port}]}
+        self.api.create_namespaced_service(self.namespace, {"metadata": {"name": name}, "spec": spec})
+
+    def kill(self, name: str) -> None:
+        """Delete the pod without grace, as KFP and a lost node do, and wait until it is gone."""
+        self.api.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while name in self.pods():
+            assert time.monotonic() < deadline, f"pod {name} is still there after {WAIT_SECONDS} s"
+            time.sleep(0.2)
 
     def apply(self, text: str) -> None:
         """Make the services and pods of a YAML text."""
@@ -62,6 +86,11 @@ class Cluster:
     def events(self) -> list[str]:
         """Every event, as text."""
         return [str(event) for event in self.api.list_namespaced_event(self.namespace).items]
+
+    def claims(self) -> dict[str, str]:
+        """The phase of every claim on a volume, by name."""
+        found = self.api.list_namespaced_persistent_volume_claim(self.namespace).items
+        return {claim.metadata.name: claim.status.phase for claim in found}
 
     def config_maps(self) -> list[str]:
         """Every config map, as text."""

@@ -85,8 +85,9 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A namespace of our own."""
+    """A namespace of our own, with the service account that pods run as."""
     with namespace() as made:
+        made.add_service_account(SERVICE_ACCOUNT)
         yield made
 
 
@@ -98,20 +99,33 @@ def servers(cluster: Cluster) -> Iterator[Servers]:
     rights = {"identities": [{"name": "storm", "credentials": [identity], "actions": ["Admin"]}]}
     cluster.add_secret("s3-identities", {"identities.json": json.dumps(rights)})
     cluster.add_secret("mlflow-auth", {"auth.ini": _auth(values["mlflow"]), "secret-key": values["session"]})
-    keys = {"AWS_ACCESS_KEY_ID": "storm", "AWS_SECRET_ACCESS_KEY": values["s3"], "AWS_REGION": "us-east-1"}
+    keys = _s3_keys(values["s3"])
     user = {"MLFLOW_TRACKING_USERNAME": MLFLOW_USER, "MLFLOW_TRACKING_PASSWORD": values["mlflow"]}
     cluster.add_secret(SECRETS["s3"], {**keys, "AWS_ENDPOINT_URL_S3": "http://s3:8333"})
     cluster.add_secret(SECRETS["mlflow"], user)
     cluster.add_secret(SECRETS["hub"], {"HF_TOKEN": values["hub"]})
     cluster.add_secret(SECRETS["judge"], {"OPENAI_API_KEY": values["judge"]})
-    cluster.add_service_account(SERVICE_ACCOUNT)
-    image = f"{REGISTRY.rstrip('/')}/storm-servers:{__version__}".lstrip("/")
-    cluster.apply((Path(__file__).with_name("servers.yaml")).read_text(encoding="utf-8").replace("{image}", image))
+    text = Path(__file__).with_name("servers.yaml").read_text(encoding="utf-8")
+    cluster.apply(text.replace("{image}", servers_image()))
     for name in ("s3", "mlflow"):
         cluster.wait_until_ready(name)
     with cluster.forwarded("s3", 8333) as s3, cluster.forwarded("mlflow", 5000) as mlflow:
         environment = {**keys, **user, "AWS_ENDPOINT_URL_S3": f"http://{s3}", "MLFLOW_TRACKING_URI": f"http://{mlflow}"}
         yield Servers(s3=f"http://{s3}", mlflow=f"http://{mlflow}", environment=environment, values=values)
+
+
+def servers_image() -> str:
+    """The image that holds both servers."""
+    return f"{REGISTRY.rstrip('/')}/storm-servers:{__version__}".lstrip("/")
+
+
+def s3_secret(servers: Servers, endpoint: str) -> dict[str, str]:
+    """The keys of a secret that lets a task in to the S3 server, by another way."""
+    return {**_s3_keys(servers.values["s3"]), "AWS_ENDPOINT_URL_S3": endpoint}
+
+
+def _s3_keys(password: str) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": "storm", "AWS_SECRET_ACCESS_KEY": password, "AWS_REGION": "us-east-1"}
 
 
 def _auth(password: str) -> str:
@@ -176,11 +190,24 @@ def _data(directory: Path) -> Path:
 
 def _pushed(servers: Servers, directory: Path, kind: str) -> str:
     """The URI of the directory's copy in the store."""
-    command = [sys.executable, "-m", "storm_core.cli", "artifact", "push", str(directory), "--kind", kind]
-    environment = {**os.environ, **servers.environment, "STORM_STORE": f"s3://{BUCKET}/{PREFIX}"}
+    return storm_artifact(servers, "push", str(directory), "--kind", kind)
+
+
+def storm_artifact(servers: Servers, *arguments: str, store: str = f"s3://{BUCKET}/{PREFIX}") -> str:
+    """What `storm artifact` answers somebody on this machine who has the secrets."""
+    command = [sys.executable, "-m", "storm_core.cli", "artifact", *arguments]
+    environment = {**os.environ, **servers.environment, "STORM_STORE": store}
     finished = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.strip()
+
+
+def _collect_garbage(servers: Servers, walk: Walk, task: str) -> None:
+    """Collect garbage while the run is half way: nothing that it made or needs may go."""
+    if task == "train":
+        prepared = next(ended for ended in walk.ended if ended.task == "prepare")
+        (examples,) = prepared.executor_output["artifacts"]["examples"]["artifacts"]
+        storm_artifact(servers, "gc", "--keep", examples["metadata"]["store_uri"], "--delete")
 
 
 @pytest.fixture(scope="session")
@@ -188,20 +215,32 @@ def finished(cluster: Cluster, servers: Servers, recipe: Path, tmp_path_factory:
     """The whole graph of the compiled recipe, each task a pod."""
     directory = tmp_path_factory.mktemp("run")
     compiled = directory / "storm.yaml"
-    arguments = ["compile", "--recipe", str(recipe), "--output", str(compiled), "--store", f"s3://{BUCKET}/{PREFIX}"]
-    arguments += ["--tracking-uri", "http://mlflow:5000", "--service-account", SERVICE_ACCOUNT]
-    arguments += [part for kind, name in SECRETS.items() for part in (f"--{kind}-secret", name)]
-    assert main([*arguments, *(["--registry", REGISTRY] if REGISTRY else [])]) == 0
-    pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
+    executors = compile_executors(recipe, compiled)
     (directory / "logs").mkdir()
     walk = Walk(
         cluster=cluster,
-        executors=kfp_pod.executors(pipeline, platform, TASK_NAME_VARIABLE),
+        executors=executors,
         service_account=SERVICE_ACCOUNT,
         logs=directory / "logs",
     )
+    walk.between = partial(_collect_garbage, servers, walk)
     outputs = _run(compiled, walk, directory / "kfp")
     return Finished(compiled=compiled, walk=walk, root=directory / "kfp", outputs=outputs)
+
+
+def compile_executors(recipe: Path, compiled: Path, *flags: str) -> dict[str, kfp_pod.Executor]:
+    """Compile the recipe for this namespace, to the file `compiled`; how each task is run."""
+    arguments = ["compile", "--recipe", str(recipe), "--output", str(compiled), "--store", f"s3://{BUCKET}/{PREFIX}"]
+    arguments += ["--tracking-uri", "http://mlflow:5000", "--service-account", SERVICE_ACCOUNT]
+    arguments += [part for kind, name in SECRETS.items() for part in (f"--{kind}-secret", name)]
+    assert main([*arguments, *(["--registry", REGISTRY] if REGISTRY else []), *flags]) == 0
+    return read_executors(compiled)
+
+
+def read_executors(compiled: Path) -> dict[str, kfp_pod.Executor]:
+    """How each task of a compiled pipeline is run."""
+    pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
+    return kfp_pod.executors(pipeline, platform, TASK_NAME_VARIABLE)
 
 
 def _run(compiled: Path, walk: Walk, root: Path) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import json
 import re
 import secrets
 import tarfile
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,15 +26,22 @@ EXECUTOR_INPUT = "--executor-input"
 
 @dataclass(frozen=True)
 class Ended:
-    """A task that ran: its pod, and what it told KFP of its outputs."""
+    """A task that ran: its pod, and what it told KFP of its outputs.
+
+    Attributes:
+        command: the component's command as the pod had it.
+        files: what the pod started from, as `Cluster.add_files` takes it.
+    """
 
     task: str
     pod: str
     executor_input: dict[str, Any]
     executor_output: dict[str, Any]
+    command: list[str]
+    files: dict[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Walk:
     """A run of a compiled pipeline on a cluster.
 
@@ -41,6 +50,8 @@ class Walk:
         ended: the tasks that ran, in their order.
         logs: directory with the log of each pod.
         failures: why a task did not end well, the first one first.
+        run_id: of the KFP run, which is a label of its pods.
+        between: called with the name of each task that ended, before the next one starts.
     """
 
     cluster: Cluster
@@ -49,6 +60,12 @@ class Walk:
     logs: Path
     ended: list[Ended] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    between: Callable[[str], None] = lambda _task: None
+
+    def pod(self, name: str, executor: kfp_pod.Executor, command: list[str]) -> dict[str, Any]:
+        """The pod that KFP would make of a task of this run."""
+        return kfp_pod.pod(name, executor, command, service_account=self.service_account, run_id=self.run_id)
 
 
 class StagePod(task_handler_interface.ITaskHandler):
@@ -84,8 +101,9 @@ class StagePod(task_handler_interface.ITaskHandler):
 
     def _run_pod(self, name: str) -> None:
         cluster, executor = self.walk.cluster, self.walk.executors[self.task]
-        cluster.add_files(name, self._files())
-        cluster.add_pod(kfp_pod.pod(name, executor, self.command, service_account=self.walk.service_account))
+        files = self._files()
+        cluster.add_files(name, files)
+        cluster.add_pod(self.walk.pod(name, executor, self.command))
         ended_well = cluster.wait_until_over(name)
         lines = cluster.log(name).splitlines()
         said = [line for line in lines if not line.startswith(MARK)]
@@ -93,7 +111,8 @@ class StagePod(task_handler_interface.ITaskHandler):
         assert ended_well, "\n".join(["the stage failed", *said[-30:]])
         self._unpack("".join(line.removeprefix(MARK) for line in lines if line.startswith(MARK)))
         output = json.loads(Path(self.local_input["outputs"]["outputFile"]).read_text(encoding="utf-8"))
-        self.walk.ended.append(Ended(self.task, name, self.local_input, output))
+        self.walk.ended.append(Ended(self.task, name, self.local_input, output, self.command, files))
+        self.walk.between(self.task)
 
     def _there(self, text: str, *, uris: bool = False) -> str:
         """The text with this machine's paths as the pod has them; those in an ExecutorInput's `uri` are URIs there."""

@@ -65,8 +65,9 @@ def digest(small_tree: Path) -> str:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two attempts in the place of six."""
+    """Two attempts in the place of six, and no wait for a server that is away."""
     monkeypatch.setattr(s3_client, "_ATTEMPTS", 2)
+    monkeypatch.setattr(s3_client, "_PATIENCE_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)
