@@ -27,7 +27,7 @@ class Outputs(NamedTuple):
 
 def storm_pipeline(settings: TaskSettings = TaskSettings()) -> GraphComponent:  # noqa: B008 (frozen)
     """The recipe's graph as a KFP pipeline whose tasks ask for what `settings` say."""
-    build = partial(_storm, score_shards=score_shards_pipeline(settings))
+    build = partial(build_storm, score_shards=score_shards_pipeline(settings))
     parameters = list(run_arguments().values())
     return make_pipeline(build, parameters, settings, name="storm", description=_describe(settings), returns=Outputs)
 
@@ -38,7 +38,8 @@ def _describe(settings: TaskSettings) -> str:
     return "\n".join([DESCRIPTION, *(["A run expects in its namespace", *expected] if expected else [])])
 
 
-def _storm(graph: Graph, score_shards: GraphComponent) -> Outputs:
+def build_storm(graph: Graph, score_shards: GraphComponent) -> Outputs:
+    """Make the tasks of the recipe in `graph`; returns what a person reads."""
     data, rubrics = graph.values["data"], graph.values[RUBRICS.name]
     base = graph.task("fetch", "fetch-base", source=graph.values["base_model"]).outputs["model"]
     sibling = graph.task("fetch", "fetch-sibling", source=graph.values["sibling_model"]).outputs["model"]
