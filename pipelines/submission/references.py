@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipelines.arguments import run_arguments
 from pipelines.profiles.fields import Profile
 from storm_core.artifact_commands.transfer import with_kind
 from storm_core.errors import InputError
@@ -121,7 +122,7 @@ def _in_arguments(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if isinstance(text, str) and "://" in text and name != "score_endpoint":
                 yield name, text
     if arguments.get("score_engine") == "openai":
-        yield "score_endpoint", arguments.get("score_endpoint", "http://localhost:8000/v1")
+        yield "score_endpoint", arguments.get("score_endpoint", run_arguments()["score_endpoint"].default)
 
 
 def _in_profile(profile: Profile) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What a run needs that can be looked at before it is submitted: its images, and its secrets in the cluster."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -80,8 +81,10 @@ def _cluster() -> tuple[str, Callable[..., Any]]:
     """The current context's name, and what reads a secret of its cluster."""
     settings = kubernetes.client.Configuration()
     settings.retries = False
-    kubernetes.config.load_kube_config(client_configuration=settings)
-    _, current = kubernetes.config.list_kube_config_contexts()
+    # Its own default is what the variable was when the library was imported.
+    file = os.environ.get("KUBECONFIG") or None
+    kubernetes.config.load_kube_config(config_file=file, client_configuration=settings)
+    _, current = kubernetes.config.list_kube_config_contexts(config_file=file)
     api = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(settings))
     return str(current["name"]), api.read_namespaced_secret
 

@@ -3,7 +3,7 @@
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from pipelines.submission.requirements import check_images, check_secrets
 from pipelines.submission.runs import RunRequest, experiment_id, recurring_run, start_run
 from pipelines.submission.server import Server, UnreachableError
 from pipelines.submission.versions import Version, find_or_upload, version_name
-from pipelines.submission.waiting import FAILED, SUCCEEDED, Ending, wait
+from pipelines.submission.waiting import FAILED, SUCCEEDED, wait
 from pipelines.tasks import TaskSettings
 from storm_core.errors import InputError
 from storm_core.stores.references import open_store
@@ -136,7 +136,7 @@ def _say_local(local: Mapping[str, LocalArtifact], done: str) -> None:
         print(f"{name:11} {size(one.size())}, {state}: {one.uri}")
 
 
-def run(started: Started, profile: Profile, *, waits: bool, resubmit: int, follow: Callable[..., Ending] = wait) -> int:
+def run(started: Started, profile: Profile, *, waits: bool, resubmit: int) -> int:
     """Start a run and perhaps wait for it; returns the exit code.
 
     A run that failed is started again, `resubmit` times at most: KFP does not say whether another attempt may mend
@@ -146,7 +146,7 @@ def run(started: Started, profile: Profile, *, waits: bool, resubmit: int, follo
         run_id = _start(started, profile, attempt)
         if not waits:
             return 0
-        code, state = watch(started.server, run_id, follow=follow)
+        code, state = watch(started.server, run_id)
         if state != FAILED or attempt == resubmit:
             break
         print(f"submitted again, {resubmit - attempt - 1} more to come at most")
@@ -167,11 +167,11 @@ def _start(started: Started, profile: Profile, attempt: int) -> str:
     return run_id
 
 
-def watch(server: Server, run_id: str, *, follow: Callable[..., Ending] = wait) -> tuple[int, str]:
+def watch(server: Server, run_id: str) -> tuple[int, str]:
     """Wait for a run that goes on by itself; returns the exit code and the run's state, "" where it still runs."""
     again = "To wait again: " + _watch_command(server, run_id)
     try:
-        ending = follow(server, run_id)
+        ending = wait(server, run_id)
     except (KeyboardInterrupt, SystemExit):
         print(f"\nnot waiting any more; the run goes on. {again}")
         return INTERRUPTED, ""

@@ -31,21 +31,15 @@ class _Seen:
     tasks: set[str] = field(default_factory=set)
 
 
-def wait(server: Server, run_id: str, *, look_again: float = LOOK_AGAIN_SECONDS, gone: float = GONE_SECONDS) -> Ending:
+def wait(server: Server, run_id: str) -> Ending:
     """Print each task of the run as it ends, until the run does.
-
-    Args:
-        server: that has the run.
-        run_id: the run's ID.
-        look_again: seconds between two looks.
-        gone: seconds after which a server that does not answer is given up.
 
     Raises:
         InputError: the server was gone for too long, does not know the run, or refuses.
     """
     seen = _Seen()
     while True:
-        run = _get_run(server, run_id, look_again, gone)
+        run = _get_run(server, run_id)
         if seen.names is None:
             seen.names = _task_names(server, run)
         tasks = [task for task in _tasks(run) if task.display_name in seen.names]
@@ -57,22 +51,22 @@ def wait(server: Server, run_id: str, *, look_again: float = LOOK_AGAIN_SECONDS,
             names = seen.names
             failed = [_failure(names[task.display_name], task) for task in tasks if task.state == FAILED]
             return Ending(state=run.state, failed=failed or _of_the_run(run))
-        time.sleep(look_again)
+        time.sleep(LOOK_AGAIN_SECONDS)
 
 
-def _get_run(server: Server, run_id: str, look_again: float, gone: float) -> Any:
+def _get_run(server: Server, run_id: str) -> Any:
     """The run, from a server that may be gone for a while."""
-    deadline, told = time.monotonic() + gone, False
+    deadline, told = time.monotonic() + GONE_SECONDS, False
     while True:
         try:
             return server.call(server.client.runs.run_service_get_run, run_id)
         except UnreachableError as error:
             if time.monotonic() > deadline:
-                raise InputError(f"{error}, for {gone:.0f} s now") from None
+                raise InputError(f"{error}, for {GONE_SECONDS:.0f} s now") from None
             if not told:
-                print(f"{error}; asking again for {gone:.0f} s", flush=True)
+                print(f"{error}; asking again for {GONE_SECONDS:.0f} s", flush=True)
             told = True
-            time.sleep(look_again)
+            time.sleep(LOOK_AGAIN_SECONDS)
 
 
 def _tasks(run: Any) -> list[Any]:
