@@ -187,7 +187,7 @@ def _listed(name: str, kept: list[dict[str, Any]], query: dict[str, str]) -> dic
 def _uploaded(content_type: str, body: bytes) -> tuple[str, bytes]:
     """Name and content of the file in a form."""
     form = email.message_from_bytes(f"Content-Type: {content_type}\n\n".encode() + body, policy=policy.HTTP)
-    for part in form.iter_parts():  # type: ignore[attr-defined]
+    for part in form.iter_parts():
         if part.get_param("name", header="content-disposition") == "uploadfile":
-            return str(part.get_filename()), part.get_payload(decode=True)
+            return str(part.get_filename()), part.get_content()
     raise Refused(400, 3, "Failed to read pipeline from file")

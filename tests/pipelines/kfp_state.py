@@ -17,7 +17,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
 NOT_YET = "1970-01-01T00:00:00Z"
-_TYPES = {
+_TYPES: dict[str, type | tuple[type, ...]] = {
     "NUMBER_DOUBLE": (int, float),
     "NUMBER_INTEGER": (int, float),
     "STRING": str,

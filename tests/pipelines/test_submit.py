@@ -206,7 +206,7 @@ def test_credentials_that_end_while_waiting_are_an_error_that_says_the_run_goes_
 ) -> None:
     kfp.trouble("GET /apis/v2beta1/runs/", 401)
     assert submit(recipe, kfp, "--wait") == 1
-    assert "(HTTP 401)" in (told := capsys.readouterr().err)
+    assert "knows no such user (HTTP 401)" in (told := capsys.readouterr().err)
     assert "goes on" in told
 
 
@@ -232,8 +232,8 @@ def test_stranger_is_refused_at_once_and_users_are_let_in_by_token_or_cookie(
         monkeypatch.delenv("KFP_EXISTING_TOKEN")
         monkeypatch.setenv("KFP_COOKIES", "authservice_session=secret-of-ours")
         assert submit(recipe, kfp) == 0
-        told = capsys.readouterr()
-        assert "secret-of-ours" not in told.out + told.err
+        shown = capsys.readouterr()
+        assert "secret-of-ours" not in shown.out + shown.err
 
 
 def test_where_users_have_namespaces_one_must_be_given(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
