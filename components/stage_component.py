@@ -6,7 +6,7 @@ from typing import Any
 from kfp import dsl
 
 from components.images import IMAGE_OF
-from components.signatures import REQUIRED, Parameter, function_of, option_parameters
+from components.signatures import REQUIRED, RERUN_PARAMETER, Parameter, function_of, option_parameters
 from storm_core.stage import Input, Stage
 from storm_core.stages import EXECUTOR_INPUT, flag, load_stage
 
@@ -18,7 +18,7 @@ METRICS = Parameter(name="metrics", annotation=dsl.Output[dsl.Metrics], help="th
 def component(verb: str) -> dsl.base_component.BaseComponent:
     """The component of `storm <verb>`, in the image that `components.images` names."""
     stage = load_stage(verb)
-    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), METRICS]
+    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), RERUN_PARAMETER, METRICS]
 
     def container(values: Mapping[str, Any]) -> dsl.ContainerSpec:
         # `{{$}}` is KFP's placeholder for the ExecutorInput, by which a stage reports its outputs and metrics.

@@ -81,6 +81,7 @@ def _submit(parsed: argparse.Namespace) -> int:
         profile=_profile(parsed),
         digests=parsed.digests,
         allow_local_images=parsed.allow_local_images,
+        rerun=parsed.rerun,
     )
     if parsed.dry_run:
         show_plan(submission)

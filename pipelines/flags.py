@@ -48,6 +48,8 @@ def _add_submit(commands: "Commands") -> None:
     _add_server(submit)
     submit.add_argument("--experiment", default="storm", help="KFP's experiment for the run (default: storm)")
     submit.add_argument("--allow-local-images", action="store_true", help="take images without registry and digest")
+    text = "compute this stage and all that follows afresh, whatever the store has"
+    submit.add_argument("--rerun", metavar="VERB", help=text)
     submit.add_argument("--dry-run", action="store_true", help="show what would be computed; submit nothing")
     submit.add_argument("--wait", action="store_true", help="show tasks as they end; exit with the run's outcome")
     text = "with --wait: start a run that failed again, at most so many times (default: 0)"

@@ -10,6 +10,7 @@ from components.signatures import Parameter, function_of
 from components.stage_component import component
 from pipelines.arguments import argument_of, option_arguments
 from pipelines.tasks import TaskSettings
+from storm_core.stages import RERUN
 
 GraphComponent: TypeAlias = dsl.base_component.BaseComponent
 
@@ -24,7 +25,8 @@ class Graph:
     def task(self, verb: str, name: str | None = None, **given: Any) -> dsl.PipelineTask:
         """A task of the stage `verb`, called `name` in the UI: inputs as given, options as the run's arguments are."""
         options = {option: self.values[argument_of(verb, option)] for option in option_arguments(verb)}
-        return self.settings.apply(component(verb)(**options, **given), name or verb)
+        task = component(verb)(**options, **given, rerun=self.values[RERUN])
+        return self.settings.apply(task, name or verb)
 
 
 def make_pipeline(

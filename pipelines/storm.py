@@ -14,6 +14,7 @@ from pipelines.arguments import option_arguments, run_arguments
 from pipelines.graph import Graph, GraphComponent, make_pipeline
 from pipelines.score_shards import RUBRICS, score_shards_pipeline
 from pipelines.tasks import TaskSettings, without_caching
+from storm_core.stages import RERUN
 
 DESCRIPTION = "Self-curation, Spectrum fine-tuning, SLERP, FP8, evaluation and promotion"
 
@@ -46,7 +47,7 @@ def build_storm(graph: Graph, score_shards: GraphComponent) -> Outputs:
     prepared = graph.task("prepare", data=data).outputs
     scan = graph.task("scan", model=base).outputs["scan"]
     judged = {"model": base, "examples": prepared["examples"]}
-    names = [RUBRICS.name, *(argument.name for argument in option_arguments("score").values())]
+    names = [RUBRICS.name, RERUN, *(argument.name for argument in option_arguments("score").values())]
     given = {name: graph.values[name] for name in names}
     scored = score_shards(**judged, shard_indices=prepared["shard_indices"], **given)
     verdicts = without_caching(scored).output

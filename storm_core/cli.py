@@ -18,7 +18,7 @@ from storm_core.executor_output import parse_executor_input, write_executor_outp
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
-from storm_core.stages import EXECUTOR_INPUT, STAGES, flag, load_stage
+from storm_core.stages import EXECUTOR_INPUT, RERUN, STAGES, flag, load_stage
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
 from storm_core.threads import limit_threads
@@ -92,6 +92,8 @@ def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
     for name, value in stage.values.items():
         outputs.add_argument(flag(name), dest=name, metavar="FILE", help=f"file for {value.help}")
     outputs.add_argument(EXECUTOR_INPUT, metavar="JSON", help="what KFP passes to learn of the outputs")
+    text = "verbs or tasks, as a JSON list, that compute afresh: an earlier result does not stand in for them"
+    outputs.add_argument(flag(RERUN), metavar="NAMES", help=text)
     _add_options(parser.add_argument_group("options"), stage)
 
 
@@ -113,6 +115,7 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     from storm_core.execution import execute
 
     text = parsed.pop("executor_input")
+    rerun = _references(RERUN, parsed.pop(RERUN))
     executor_input = parse_executor_input(text) if text else None
     given = {field.name: parsed[field.name] for field in dataclasses.fields(stage.config)}
     options = {name: parse_option(stage.config, name, text) for name, text in given.items() if text is not None}
@@ -122,6 +125,7 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
         inputs={name: _references(name, parsed[name]) for name in stage.inputs},
         outputs={name: Path(parsed[name]) for name in stage.outputs},
         value_files={name: Path(parsed[name]) for name in stage.values if parsed[name] is not None},
+        afresh=stage.verb in rerun or os.environ.get(TASK_NAME_VARIABLE) in rerun,
     )
     if executor_input:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)

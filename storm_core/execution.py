@@ -53,10 +53,13 @@ def execute(
     inputs: Mapping[str, list[str]],
     outputs: Mapping[str, Path],
     value_files: Mapping[str, Path],
+    *,
+    afresh: bool = False,
 ) -> Outcome:
     """Run `stage` on the referenced inputs and leave an artifact at each output path, a JSON value at each value file.
 
-    With `STORM_STORE` set the content goes to the store and the output directory holds its manifest alone.
+    With `STORM_STORE` set the content goes to the store and the output directory holds its manifest alone. With
+    `afresh` an earlier result does not stand in for running; what this run leaves then replaces it.
 
     Raises:
         InputError: an input cannot be opened or is of the wrong kind, or an output path holds foreign files.
@@ -68,7 +71,7 @@ def execute(
         _check_replaceable(path)
     key = run_key(stage, config, opened)
     with track(stage.verb, config, opened.digests()) as run, _alone(stage, opened, store, key):
-        recalled = _recall(stage, store, key, outputs)
+        recalled = None if afresh else _recall(stage, store, key, outputs)
         outcome = recalled or _produce(stage, config, opened, outputs, store, key)
         outcome = replace(outcome, seconds=time.monotonic() - started)
         _deliver(outcome, outputs, value_files, in_store=store is not None)

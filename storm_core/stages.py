@@ -24,6 +24,8 @@ STAGES = {
 
 # What KFP passes to a stage besides: its ExecutorInput.
 EXECUTOR_INPUT = "--executor-input"
+# The verbs and tasks that are to compute afresh; one that is not among them takes what the store has.
+RERUN = "rerun"
 
 
 def load_stage(verb: str) -> Stage:
@@ -42,4 +44,4 @@ def flags_of(stage: Stage) -> set[str]:
     """Every flag that `storm <verb>` accepts for `stage`."""
     options = [field.name for field in dataclasses.fields(stage.config)]
     names = [*stage.inputs, *options, *stage.outputs, *stage.values]
-    return {EXECUTOR_INPUT, *(flag(name) for name in names)}
+    return {EXECUTOR_INPUT, *(flag(name) for name in [RERUN, *names])}

@@ -20,7 +20,7 @@ from storm_core.errors import InputError
 from storm_core.execution import run_key
 from storm_core.manifest import Manifest
 from storm_core.stage import Inputs, Stage
-from storm_core.stages import load_stage
+from storm_core.stages import RERUN, load_stage
 from storm_core.stores.references import check_reference, reference_manifest
 from storm_core.stores.store import Store
 
@@ -65,13 +65,13 @@ def plan(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Handle:
+class Handle:
     """What a task of the plan hands on: manifests by output, or None where they are not known."""
 
     outputs: Mapping[str, Any]
     output: Any = None
 
-    def set_caching_options(self, enable_caching: bool) -> "_Handle":
+    def set_caching_options(self, enable_caching: bool) -> "Handle":
         """The same: a plan has no cache."""
         return self
 
@@ -86,13 +86,14 @@ class _PlanGraph(Graph):
         self._store = store
         self._known = known
 
-    def task(self, verb: str, name: str | None = None, **given: Any) -> _Handle:
+    def task(self, verb: str, name: str | None = None, **given: Any) -> Handle:
         """Look the task up; options are the run's arguments and what is `given` of them."""
         stage = load_stage(verb)
         options = {option: self.values[argument_of(verb, option)] for option in option_arguments(verb)}
         options |= {option: value for option, value in given.items() if option not in stage.inputs}
         inputs = {one: self._manifests(given.get(one, "")) for one in stage.inputs}
-        found = self._recall(stage, _config(stage, options), inputs)
+        is_afresh = not {verb, name}.isdisjoint(self.values[RERUN])
+        found = None if is_afresh else self._recall(stage, _config(stage, options), inputs)
         work = REUSED if found else COMPUTED if stage.reusable else ALWAYS
         self.tasks.append(
             PlannedTask(
@@ -104,9 +105,9 @@ class _PlanGraph(Graph):
             )
         )
         nothing = dict.fromkeys([*stage.outputs, *stage.values])
-        return found or _Handle(outputs=nothing)
+        return found or Handle(outputs=nothing)
 
-    def score_shards(self, *, model: Any, examples: Any, shard_indices: Sequence[int] | None, **given: Any) -> _Handle:
+    def score_shards(self, *, model: Any, examples: Any, shard_indices: Sequence[int] | None, **given: Any) -> Handle:
         """The loop over the shards; where they are not known, as many as are asked for."""
         rubrics = given["score_rubrics"]
         shards = range(self.values["prepare_shards"]) if shard_indices is None else shard_indices
@@ -115,7 +116,7 @@ class _PlanGraph(Graph):
             for shard in shards
         ]
         verdicts = [one.outputs["verdicts"] for one in scored]
-        return _Handle(outputs={}, output=None if None in verdicts or shard_indices is None else verdicts)
+        return Handle(outputs={}, output=None if None in verdicts or shard_indices is None else verdicts)
 
     def _manifests(self, given: Any) -> Known:
         """What an input is given: nothing, a manifest, several, or the text that names an artifact."""
@@ -131,7 +132,7 @@ class _PlanGraph(Graph):
         # What a hub's reference holds is known once it was downloaded.
         return None if reference.startswith("hf://") else [reference_manifest(reference)]
 
-    def _recall(self, stage: Stage, config: StageConfig, inputs: Mapping[str, Known]) -> _Handle | None:
+    def _recall(self, stage: Stage, config: StageConfig, inputs: Mapping[str, Known]) -> Handle | None:
         """What an earlier run left for the same key, looked at without a transfer."""
         if self._store is None or not stage.reusable or any(known is None for known in inputs.values()):
             return None
@@ -140,7 +141,7 @@ class _PlanGraph(Graph):
             outputs = {name: check_reference(entry["outputs"][name]) for name in stage.outputs} if entry else None
         except InputError:
             return None
-        return _Handle(outputs={**entry["values"], **outputs}) if entry and outputs else None
+        return Handle(outputs={**entry["values"], **outputs}) if entry and outputs else None
 
 
 def _config(stage: Stage, options: Mapping[str, Any]) -> StageConfig:
@@ -155,7 +156,7 @@ def _opened(inputs: Mapping[str, Known]) -> Inputs:
     )
 
 
-def _outputs(stage: Stage, found: _Handle) -> Known:
+def _outputs(stage: Stage, found: Handle) -> Known:
     return [found.outputs[name] for name in stage.outputs]
 
 

@@ -14,6 +14,7 @@ from pipelines.profiles.fields import Profile
 from pipelines.recipes import load_recipe
 from pipelines.submission.cron import kfp_cron
 from pipelines.submission.estimate import plan_lines, size
+from pipelines.submission.followers import with_followers
 from pipelines.submission.plan import plan
 from pipelines.submission.references import LocalArtifact, check_addresses, local_artifacts, push, submitted
 from pipelines.submission.requirements import check_images, check_secrets
@@ -23,6 +24,7 @@ from pipelines.submission.versions import Version, find_or_upload, version_name
 from pipelines.submission.waiting import FAILED, SUCCEEDED, wait
 from pipelines.tasks import TaskSettings
 from storm_core.errors import InputError
+from storm_core.stages import RERUN
 from storm_core.stores.references import open_store
 
 INTERRUPTED = 130
@@ -40,6 +42,7 @@ class Submission:
         profile: with what was given besides.
         digests: the images' build metadata.
         allow_local_images: whether images may have no digest.
+        rerun: the verb that is computed afresh with all that follows; None where the store may answer for any.
     """
 
     recipe: Path
@@ -47,6 +50,11 @@ class Submission:
     profile: Profile
     digests: Path | None = None
     allow_local_images: bool = False
+    rerun: str | None = None
+
+    def afresh(self) -> dict[str, list[str]]:
+        """The run's argument of that, which the version does not have: it is the same one."""
+        return {RERUN: with_followers(self.rerun)} if self.rerun else {}
 
 
 class Ready(NamedTuple):
@@ -74,6 +82,7 @@ def look_at(submission: Submission) -> Ready:
         StoreError: the store cannot be used from here.
     """
     profile = submission.profile
+    submission.afresh()
     arguments = load_recipe(submission.recipe)
     name = image_names(arguments, profile, submission.digests)
     images = {verb: name(verb, image) for verb, image in IMAGE_OF.items()}
@@ -91,7 +100,7 @@ def show_plan(submission: Submission) -> None:
     ready = look_at(submission)
     _say_local(ready.local, "is to be pushed")
     known = {one.uri: one.manifest for one in ready.local.values()}
-    tasks = plan(ready.arguments, open_store(str(submission.profile.store)), known)
+    tasks = plan({**ready.arguments, **submission.afresh()}, open_store(str(submission.profile.store)), known)
     print(*plan_lines(tasks, submission.profile, ready.images.__getitem__), sep="\n")
 
 
@@ -113,7 +122,7 @@ def bring(submission: Submission, host: str | None, namespace: str | None, exper
     print(f"version     {version.name}, {'uploaded' if version.is_new else 'there already'}")
     request = RunRequest(
         version=version,
-        arguments=ready.arguments,
+        arguments={**ready.arguments, **submission.afresh()},
         experiment_id=experiment_id(server, experiment),
         service_account=submission.profile.service_account,
     )

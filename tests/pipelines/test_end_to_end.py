@@ -1,6 +1,7 @@
 """The whole graph, every stage for real, on a tiny random Llama."""
 
 import json
+import re
 from pathlib import Path
 
 import boto3
@@ -119,6 +120,21 @@ def test_plan_of_what_was_done_reuses_all_but_what_runs_every_time(workspace: Pa
     assert {task.name for task in tasks if task.work != REUSED} == {"register", "report"}
     assert {task.name for task in tasks if task.verb == "score"} == {"score 0", "score 1"}
     assert all(task.written_bytes and task.read_bytes for task in tasks if task.work == REUSED)
+
+
+@pytest.mark.slow
+def test_tasks_that_a_recipe_names_are_computed_afresh(workspace: Path) -> None:
+    recipe = workspace / "tiny.yaml"
+    as_it_was = recipe.read_text()
+    recipe.write_text(f"{as_it_was}rerun: [merge, evaluate-merged]\n")
+    try:
+        finished = run(workspace)
+    finally:
+        recipe.write_text(as_it_was)
+    assert finished.returncode == 0, finished.stderr
+    computed = set(re.findall(r"^(?:.* )?(\S+): done in ", finished.stderr, re.M))
+    assert computed == {"merge", "evaluate-merged", "register", "report"}
+    assert "evaluate-tuned: nothing changed, reused an earlier result" in finished.stderr
 
 
 @pytest.mark.slow

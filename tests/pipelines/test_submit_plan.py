@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from pipelines.__main__ import main
+from pipelines.submission.followers import with_followers
 from pipelines.submission.plan import ALWAYS, COMPUTED, REUSED, plan
 from storm_core.cli import main as storm
+from storm_core.errors import InputError
 from storm_core.stores.references import open_reference, open_store
 from tests.pipelines.kfp_server import KfpServer
 from tests.pipelines.submitting import STORE, kfp, recipe, s3, settings, submit
@@ -113,6 +115,33 @@ def test_gpu_hours_and_price_are_those_of_the_profile_or_not_known(
     profile.write_text(f"price_per_gpu_hour: 2.5\n{text}")
     assert submit(recipe, kfp, "--dry-run", "--profile", str(profile)) == 0
     assert "price: 27.50" in capsys.readouterr().out
+
+
+def test_stage_is_computed_afresh_with_all_that_follows_and_the_version_stays(
+    recipe: Path, kfp: KfpServer, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**yaml.safe_load(recipe.read_text()), "base_model": str(tiny_llama)}
+    recipe.write_text(yaml.safe_dump(given))
+    assert submit(recipe, kfp) == 0
+    assert submit(recipe, kfp, "--rerun", "merge") == 0
+    first, second = (run["runtime_config"]["parameters"] for run in kfp.state.runs.values())
+    assert "rerun" not in first
+    assert second["rerun"] == with_followers("merge")
+    assert len(kfp.state.versions) == 1
+    fetch(first["base_model"], monkeypatch, tmp_path)
+    store = open_store(STORE)
+    assert plan(second, store)[0].work == REUSED
+    assert plan({**first, "rerun": ["fetch-base"]}, store)[0].work == COMPUTED
+    assert plan({**first, "rerun": ["fetch"]}, store)[0].work == COMPUTED
+
+
+def test_what_follows_a_stage_is_what_the_graph_says() -> None:
+    after_merge = ["evaluate-merged", "evaluate-quantized", "gate", "merge", "quantize", "register", "report"]
+    assert with_followers("merge") == after_merge
+    assert "score" in with_followers("prepare") and "train" in with_followers("score")
+    assert with_followers("report") == ["report"]
+    with pytest.raises(InputError, match=r"--rerun must be one of fetch, .*; got 'fly'"):
+        with_followers("fly")
 
 
 def test_plan_needs_no_server(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
