@@ -181,5 +181,5 @@ def refuse_unknown(path: str, name: Any, known: Mapping[str, Any]) -> NoReturn:
 
 
 def _join(path: str, name: Any) -> str:
-    shown = name if isinstance(name, str) else _SHORT.repr(name)
+    shown = name if isinstance(name, str) and name.isprintable() else _SHORT.repr(name)
     return f"{path}.{shown}" if path else f"{shown}"
