@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from storm_core.config import StageConfig, describe_option
+from storm_core.stages import RERUN
 
 REQUIRED = inspect.Parameter.empty
 
@@ -28,6 +29,15 @@ class Parameter:
     default: Any = REQUIRED
     choices: tuple[str, ...] = ()
     written: bool = False
+
+
+# Besides the options of its stage every component has this one.
+RERUN_PARAMETER = Parameter(
+    name=RERUN,
+    annotation=list[str],
+    help="verbs or tasks that compute afresh, where the store has their result too",
+    default=[],
+)
 
 
 def option_parameters(config: type[StageConfig]) -> list[Parameter]:

@@ -6,7 +6,7 @@ from typing import Any
 from kfp import dsl
 
 from components.images import IMAGE_OF
-from components.signatures import REQUIRED, Parameter, function_of, option_parameters
+from components.signatures import REQUIRED, RERUN_PARAMETER, Parameter, function_of, option_parameters
 from storm_core.stage import Input, Stage
 from storm_core.stages import EXECUTOR_INPUT, RUN_NAME, flag, load_stage
 
@@ -20,7 +20,7 @@ PAGE = Parameter(name="page", annotation=dsl.Output[dsl.HTML], help="what came o
 def component(verb: str) -> dsl.base_component.BaseComponent:
     """The component of `storm <verb>`, in the image that `components.images` names."""
     stage = load_stage(verb)
-    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), RUN, METRICS, PAGE]
+    parameters = [*_artifact_parameters(stage), *option_parameters(stage.config), RERUN_PARAMETER, RUN, METRICS, PAGE]
 
     def container(values: Mapping[str, Any]) -> dsl.ContainerSpec:
         # `{{$}}` is KFP's placeholder for the ExecutorInput: it has the run's name, and the place for what is reported.

@@ -1,86 +1,131 @@
-"""`python -m pipelines compile|run`: the two ways into the recipe's graph."""
+"""`python -m pipelines compile|run|submit|watch|images`: the ways into the recipe's graph."""
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipelines.profiles.loading import DEFAULT, shipped
+from pipelines.flags import make_parser
 from pipelines.secrets import SECRETS
-from storm_core.errors import InputError
+from storm_core.errors import InputError, StoreError
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
 
+if TYPE_CHECKING:
+    from pipelines.profiles.fields import Profile
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compile or run a recipe; returns the exit code."""
+    """Run a command; returns the exit code."""
     disable_telemetry()
     parsed = _parser().parse_args(arguments)
     name = f"python -m pipelines {parsed.command}"
     try:
         with stop_in_order():
-            _run(parsed)
-    except InputError as error:
+            return _COMMANDS[parsed.command](parsed)
+    except (InputError, StoreError) as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, SystemExit) as stop:
         print(f"{name}: interrupted; run it again to continue from what is done", file=sys.stderr)
         return EXIT_CODE if isinstance(stop, SystemExit) else 130
-    return 0
-
-
-def _run(parsed: argparse.Namespace) -> None:
-    # Each way in loads only what it needs.
-    if parsed.command == "compile":
-        from pipelines.compilation import compile_recipe  # noqa: PLC0415
-
-        secrets = {kind: getattr(parsed, f"{kind}_secret".replace("-", "_")) for kind in SECRETS}
-        compiled = compile_recipe(
-            parsed.recipe,
-            parsed.output,
-            profile=parsed.profile,
-            store=parsed.store,
-            tracking_uri=parsed.tracking_uri,
-            secrets={kind: name for kind, name in secrets.items() if name is not None},
-            service_account=parsed.service_account,
-            registry=parsed.registry,
-            digests=parsed.digests,
-        )
-        print(f"wrote {parsed.output}")
-        if compiled.expectations:
-            print("A run expects in its namespace", *compiled.expectations, sep="\n  ")
-        for warning in compiled.warnings:
-            print(f"python -m pipelines compile: warning: {warning}", file=sys.stderr)
-    else:
-        from pipelines.run import run_recipe  # noqa: PLC0415
-
-        run_recipe(parsed.recipe, parsed.runs_directory, engine=parsed.engine)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    compiler = commands.add_parser("compile", help="write the pipeline, with a recipe's arguments, as KFP YAML")
-    compiler.add_argument("--recipe", type=Path, required=True, help="YAML file of run arguments")
-    compiler.add_argument("--output", type=Path, required=True, help="file to write")
-    compiler.add_argument(
-        "--profile",
-        default=DEFAULT,
-        help=f"what the cluster gives to each task: {', '.join(shipped())}, or a YAML file (default: {DEFAULT})",
+    return make_parser(__doc__)
+
+
+# Each way in loads only what it needs.
+def _compile(parsed: argparse.Namespace) -> int:
+    from pipelines.compilation import compile_recipe  # noqa: PLC0415
+
+    compiled = compile_recipe(
+        parsed.recipe,
+        parsed.output,
+        profile=parsed.profile,
+        store=parsed.store,
+        tracking_uri=parsed.tracking_uri,
+        secrets=_secrets(parsed),
+        service_account=parsed.service_account,
+        registry=parsed.registry,
+        digests=parsed.digests,
     )
-    compiler.add_argument("--store", help="URI of the artifact store that every task uses (STORM_STORE)")
-    compiler.add_argument("--tracking-uri", help="MLflow server that every task logs to (MLFLOW_TRACKING_URI)")
-    for kind, secret in SECRETS.items():
-        text = f"name of the Kubernetes secret with which tasks {secret.purpose} ({secret.keys()})"
-        compiler.add_argument(f"--{kind}-secret", metavar="NAME", help=text)
-    compiler.add_argument("--service-account", metavar="NAME", help="what the run's pods are to run as")
-    compiler.add_argument("--registry", help="where the images were pushed to, such as ghcr.io/someone")
-    compiler.add_argument("--digests", type=Path, help="the images' build metadata; with it images are named by digest")
-    runner = commands.add_parser("run", help="run a recipe on this machine")
-    runner.add_argument("--recipe", type=Path, required=True, help="YAML file of run arguments")
-    runner.add_argument("--engine", choices=["subprocess", "docker"], default="subprocess", help="what runs the tasks")
-    runner.add_argument("--runs-directory", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
-    return parser
+    print(f"wrote {parsed.output}")
+    if compiled.expectations:
+        print("A run expects in its namespace", *compiled.expectations, sep="\n  ")
+    for warning in compiled.warnings:
+        print(f"python -m pipelines compile: warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from pipelines.run import run_recipe  # noqa: PLC0415
+
+    run_recipe(parsed.recipe, parsed.runs_directory, engine=parsed.engine)
+    return 0
+
+
+def _submit(parsed: argparse.Namespace) -> int:
+    from pipelines.submission.cron import kfp_cron  # noqa: PLC0415
+    from pipelines.submission.submit import Submission, bring, run, schedule, show_plan  # noqa: PLC0415
+
+    if parsed.resubmit < 0 or (parsed.resubmit and not parsed.wait):
+        raise InputError(f"--resubmit must be 0 or more, and comes with --wait; got {parsed.resubmit}")
+    if parsed.schedule:
+        if parsed.wait:
+            raise InputError("--wait is for a run; a recurring run is made by --schedule without it")
+        kfp_cron(parsed.schedule)
+    submission = Submission(
+        recipe=parsed.recipe,
+        profile_name=parsed.profile,
+        profile=_profile(parsed),
+        digests=parsed.digests,
+        allow_local_images=parsed.allow_local_images,
+        rerun=parsed.rerun,
+    )
+    if parsed.dry_run:
+        show_plan(submission)
+        return 0
+    started = bring(submission, parsed.host, parsed.namespace, parsed.experiment)
+    if parsed.schedule:
+        schedule(started, parsed.schedule)
+        return 0
+    return run(started, submission.profile, waits=parsed.wait, resubmit=parsed.resubmit)
+
+
+def _watch(parsed: argparse.Namespace) -> int:
+    from pipelines.submission.server import Server  # noqa: PLC0415
+    from pipelines.submission.submit import watch  # noqa: PLC0415
+
+    return watch(Server(parsed.host, parsed.namespace), parsed.run)[0]
+
+
+def _images(parsed: argparse.Namespace) -> int:
+    from pipelines.compilation import chosen_profile  # noqa: PLC0415
+    from pipelines.submission.mirror import needed_images  # noqa: PLC0415
+
+    needed = needed_images(chosen_profile(parsed.profile, {"registry": parsed.registry}, {}), parsed.digests)
+    print(*needed, sep="\n")
+    if by_tag := [name for name in needed if "@" not in name]:
+        text = f"{len(by_tag)} of {len(needed)} are named by tag; ours get a digest by --registry and --digests"
+        print(f"python -m pipelines images: warning: {text}", file=sys.stderr)
+    return 0
+
+
+def _profile(parsed: argparse.Namespace) -> "Profile":
+    from pipelines.compilation import chosen_profile  # noqa: PLC0415
+
+    names = ("store", "tracking_uri", "service_account", "registry")
+    return chosen_profile(parsed.profile, {name: getattr(parsed, name) for name in names}, _secrets(parsed))
+
+
+def _secrets(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Names of secrets by kind, of those that are given."""
+    given = {kind: getattr(parsed, f"{kind}_secret".replace("-", "_")) for kind in SECRETS}
+    return {kind: name for kind, name in given.items() if name is not None}
+
+
+_COMMANDS = {"compile": _compile, "run": _run, "submit": _submit, "watch": _watch, "images": _images}
 
 
 if __name__ == "__main__":

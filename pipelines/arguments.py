@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from components.signatures import Parameter, option_parameters
+from components.signatures import RERUN_PARAMETER, Parameter, option_parameters
 from storm_core.run_arguments import argument_of, is_run_argument
 from storm_core.stages import STAGES, load_stage
 
@@ -28,7 +28,7 @@ def option_arguments(verb: str) -> dict[str, Parameter]:
 
 def run_arguments() -> dict[str, Parameter]:
     """Every argument of a run, by name."""
-    found = {reference.name: reference for reference in REFERENCES}
+    found = {argument.name: argument for argument in (*REFERENCES, RERUN_PARAMETER)}
     for verb in STAGES:
         for option in option_arguments(verb).values():
             # Where stages share an argument, it is described by its owner, who comes first.

@@ -71,18 +71,23 @@ def compile_recipe(
     if output.suffix not in (".yaml", ".yml") or not output.parent.is_dir():
         raise InputError(f"output must be a .yaml file in an existing directory, got {output}")
     given = {"store": store, "tracking_uri": tracking_uri, "service_account": service_account, "registry": registry}
-    chosen = _profile(profile, {name: value for name, value in given.items() if value is not None}, secrets or {})
+    chosen = chosen_profile(profile, given, secrets or {})
     arguments = load_recipe(recipe_path)
-    settings = TaskSettings(image_name=_image_names(arguments, chosen, digests), profile=chosen)
+    settings = TaskSettings(image_name=image_names(arguments, chosen, digests), profile=chosen)
     try:
-        _write(settings, arguments, recipe_path, output)
+        write_pipeline(settings, arguments, pipeline_name(recipe_path), output)
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror}") from error
-    return Compiled(expectations=settings.expectations(), warnings=_warnings(chosen, arguments))
+    return Compiled(expectations=settings.expectations(), warnings=warnings(chosen, arguments))
 
 
-def _profile(name: str, given: Mapping[str, Any], secrets: Mapping[str, str]) -> Profile:
-    """The profile, with what is given besides in place of what it says."""
+def chosen_profile(name: str, addresses: Mapping[str, str | None], secrets: Mapping[str, str]) -> Profile:
+    """The profile, with what is given besides in place of what it says.
+
+    Raises:
+        InputError: a field is wrong, or pods cannot reach the store or the server.
+    """
+    given: dict[str, Any] = {field: value for field, value in addresses.items() if value is not None}
     for kind, secret in secrets.items():
         check_name(f"the {kind} secret", secret)
     if "service_account" in given:
@@ -115,7 +120,7 @@ def _check_addresses(store: str | None, tracking_uri: str | None) -> None:
             raise InputError(f"the tracking URI must be http://host or https://host, got {tracking_uri}")
 
 
-def _warnings(profile: Profile, arguments: Mapping[str, Any]) -> list[str]:
+def warnings(profile: Profile, arguments: Mapping[str, Any]) -> list[str]:
     """What will stop a run, but may be given to it later: by its arguments, or by the pods' own identity."""
     lines = []
     given = {one.name: arguments.get(one.name, "") for one in REFERENCES}
@@ -136,20 +141,20 @@ def _has_judge_key(profile: Profile) -> bool:
     return "judge" in profile.secrets or any("OPENAI_API_KEY" in source.keys.values() for source in sources)
 
 
-def _write(settings: TaskSettings, arguments: dict[str, Any], recipe_path: Path, output: Path) -> None:
+def write_pipeline(settings: TaskSettings, arguments: dict[str, Any], name: str, output: Path) -> None:
     """Compile into a file beside `output`, so that a failure leaves what was there."""
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as directory:
         compiled = Path(directory) / "pipeline.yaml"
         compiler.Compiler().compile(
             storm_pipeline(settings),
             str(compiled),
-            pipeline_name=f"storm-{_kubernetes_name(recipe_path.stem)}",
+            pipeline_name=name,
             pipeline_parameters=arguments,
         )
         compiled.replace(output)
 
 
-def _image_names(arguments: Mapping[str, Any], profile: Profile, digests: Path | None) -> Callable[[str, str], str]:
+def image_names(arguments: Mapping[str, Any], profile: Profile, digests: Path | None) -> Callable[[str, str], str]:
     """How each task's image is called where it is pulled from."""
     if digests and not profile.registry:
         raise InputError("digests are a registry's: give --registry with --digests")
@@ -167,5 +172,11 @@ def _image_names(arguments: Mapping[str, Any], profile: Profile, digests: Path |
     return name
 
 
-def _kubernetes_name(text: str) -> str:
+def pipeline_name(recipe_path: Path) -> str:
+    """What KFP calls the pipeline of a recipe."""
+    return f"storm-{kubernetes_name(recipe_path.stem)}"
+
+
+def kubernetes_name(text: str) -> str:
+    """The text in lower case, with dashes for what is no letter or digit."""
     return "".join(letter if letter.isalnum() else "-" for letter in text.lower())

@@ -11,7 +11,7 @@ from components.stage_component import component
 from pipelines.arguments import option_arguments
 from pipelines.tasks import TaskSettings
 from storm_core.run_arguments import argument_of
-from storm_core.stages import RUN_NAME
+from storm_core.stages import RERUN, RUN_NAME
 
 GraphComponent: TypeAlias = dsl.base_component.BaseComponent
 
@@ -26,8 +26,8 @@ class Graph:
     def task(self, verb: str, name: str | None = None, **given: Any) -> dsl.PipelineTask:
         """A task of the stage `verb`, called `name` in the UI: inputs as given, options as the run's arguments are."""
         options = {option: self.values[argument_of(verb, option)] for option in option_arguments(verb)}
-        run_name = {RUN_NAME: dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
-        return self.settings.apply(component(verb)(**options, **run_name, **given), name or verb)
+        of_run = {RERUN: self.values[RERUN], RUN_NAME: dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+        return self.settings.apply(component(verb)(**options, **of_run, **given), name or verb)
 
 
 def make_pipeline(

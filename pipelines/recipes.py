@@ -11,7 +11,7 @@ from components.signatures import REQUIRED
 from pipelines.arguments import REFERENCES, option_arguments, run_arguments
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
-from storm_core.stages import STAGES, load_stage
+from storm_core.stages import RERUN, STAGES, load_stage
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
     for reference in REFERENCES:
         if not isinstance(recipe.get(reference.name, ""), str):
             raise InputError(f"{path}: {reference.name} must be a string, got {recipe[reference.name]!r}")
+    _check_rerun(path, recipe.get(RERUN, []))
     for verb in STAGES:
         _check_options(path, recipe, verb, load_stage(verb).config)
     return recipe
@@ -47,6 +48,15 @@ def _check_names(path: Path, recipe: Mapping[str, Any]) -> None:
     missing = [name for name, argument in known.items() if argument.default is REQUIRED and name not in recipe]
     if missing:
         raise InputError(f"{path}: {', '.join(missing)} must be given")
+
+
+def _check_rerun(path: Path, names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: {RERUN} must be a list of verbs and tasks, got {names!r}")
+    for name in names:
+        # A task is called as its verb is, or so and more: evaluate-base.
+        if name.partition("-")[0] not in STAGES:
+            raise InputError(f"{path}: {RERUN} names {name!r}, which is no task of a verb of {', '.join(STAGES)}")
 
 
 def _check_options(path: Path, recipe: Mapping[str, Any], verb: str, config: type[StageConfig]) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 from kfp import dsl
 
-from components.signatures import Parameter
+from components.signatures import RERUN_PARAMETER, Parameter
 from pipelines.arguments import REFERENCES, option_arguments
 from pipelines.graph import Graph, GraphComponent, make_pipeline
 from pipelines.tasks import TaskSettings
@@ -20,6 +20,7 @@ def score_shards_pipeline(settings: TaskSettings) -> GraphComponent:
         Parameter(name="examples", annotation=dsl.Input[dsl.Dataset], help="what prepare wrote"),
         Parameter(name="shard_indices", annotation=list[int], help="the shards to score"),
         RUBRICS,
+        RERUN_PARAMETER,
         *option_arguments("score").values(),
     ]
     summary = "Score every shard by itself."

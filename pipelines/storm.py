@@ -14,6 +14,7 @@ from pipelines.arguments import option_arguments, run_arguments
 from pipelines.graph import Graph, GraphComponent, make_pipeline
 from pipelines.score_shards import RUBRICS, score_shards_pipeline
 from pipelines.tasks import TaskSettings, without_caching
+from storm_core.stages import RERUN
 
 DESCRIPTION = "Self-curation, Spectrum fine-tuning, SLERP, FP8, evaluation and promotion"
 
@@ -27,7 +28,7 @@ class Outputs(NamedTuple):
 
 def storm_pipeline(settings: TaskSettings = TaskSettings()) -> GraphComponent:  # noqa: B008 (frozen)
     """The recipe's graph as a KFP pipeline whose tasks ask for what `settings` say."""
-    build = partial(_storm, score_shards=score_shards_pipeline(settings))
+    build = partial(build_storm, score_shards=score_shards_pipeline(settings))
     parameters = list(run_arguments().values())
     return make_pipeline(build, parameters, settings, name="storm", description=_describe(settings), returns=Outputs)
 
@@ -38,14 +39,15 @@ def _describe(settings: TaskSettings) -> str:
     return "\n".join([DESCRIPTION, *(["A run expects in its namespace", *expected] if expected else [])])
 
 
-def _storm(graph: Graph, score_shards: GraphComponent) -> Outputs:
+def build_storm(graph: Graph, score_shards: GraphComponent) -> Outputs:
+    """Make the tasks of the recipe in `graph`; returns what a person reads."""
     data, rubrics = graph.values["data"], graph.values[RUBRICS.name]
     base = graph.task("fetch", "fetch-base", source=graph.values["base_model"]).outputs["model"]
     sibling = graph.task("fetch", "fetch-sibling", source=graph.values["sibling_model"]).outputs["model"]
     prepared = graph.task("prepare", data=data).outputs
     scan = graph.task("scan", model=base).outputs["scan"]
     judged = {"model": base, "examples": prepared["examples"]}
-    names = [RUBRICS.name, *(argument.name for argument in option_arguments("score").values())]
+    names = [RUBRICS.name, RERUN, *(argument.name for argument in option_arguments("score").values())]
     given = {name: graph.values[name] for name in names}
     scored = score_shards(**judged, shard_indices=prepared["shard_indices"], **given)
     verdicts = without_caching(scored).output

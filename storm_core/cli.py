@@ -22,7 +22,7 @@ from storm_core.line_stream import whole_lines
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
-from storm_core.stages import EXECUTOR_INPUT, PAGE, STAGES, flag, load_stage
+from storm_core.stages import EXECUTOR_INPUT, PAGE, RERUN, STAGES, flag, load_stage
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
 from storm_core.threads import limit_threads
@@ -99,6 +99,8 @@ def _add_flags(parser: argparse.ArgumentParser, stage: Stage) -> None:
         outputs.add_argument(flag(name), dest=name, metavar="FILE", help=f"file for {value.help}")
     outputs.add_argument(PAGE, dest="page", metavar="FILE", help="file for a page on what came out (HTML)")
     outputs.add_argument(EXECUTOR_INPUT, metavar="JSON", help="what KFP passes to learn of the outputs")
+    text = "verbs or tasks, as a JSON list, that compute afresh: an earlier result does not stand in for them"
+    outputs.add_argument(flag(RERUN), metavar="NAMES", help=text)
     _add_options(parser.add_argument_group("options"), stage)
 
 
@@ -117,6 +119,7 @@ def _add_options(group: "argparse._ArgumentGroup", stage: Stage) -> None:
 
 def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     text = parsed.pop("executor_input")
+    rerun = _references(RERUN, parsed.pop(RERUN))
     executor_input = parse_executor_input(text) if text else None
     if executor_input:
         from storm_core.tracking import KFP_RUN_NAME_VARIABLE
@@ -135,7 +138,8 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
 
     with heartbeat(name):
         value_files = {value: Path(parsed[value]) for value in stage.values if parsed[value] is not None}
-        outcome = execute(stage, config, inputs=inputs, outputs=outputs, value_files=value_files)
+        afresh = stage.verb in rerun or name in rerun
+        outcome = execute(stage, config, inputs=inputs, outputs=outputs, value_files=value_files, afresh=afresh)
         if write_page:
             with activity("write the page"):
                 finished = _finished(name, stage, outcome, outputs, in_frame=bool(executor_input))

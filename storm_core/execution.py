@@ -55,10 +55,13 @@ def execute(
     inputs: Mapping[str, list[str]],
     outputs: Mapping[str, Path],
     value_files: Mapping[str, Path],
+    *,
+    afresh: bool = False,
 ) -> Outcome:
     """Run `stage` on the referenced inputs and leave an artifact at each output path, a JSON value at each value file.
 
-    With `STORM_STORE` set the content goes to the store and the output directory holds its manifest alone.
+    With `STORM_STORE` set the content goes to the store and the output directory holds its manifest alone. With
+    `afresh` an earlier result does not stand in for running; what this run leaves then replaces it.
 
     Raises:
         InputError: an input cannot be opened or is of the wrong kind, or an output path holds foreign files.
@@ -74,7 +77,7 @@ def execute(
     beside = next(iter(outputs.values())).parent
     with track(work, config, store.ledger if store else None, beside) as run, _alone(stage, opened, store, key):
         with activity("look for an earlier result"):
-            recalled = _recall(stage, store, key, outputs)
+            recalled = None if afresh else _recall(stage, store, key, outputs)
         outcome = recalled or _produce(stage, config, opened, outputs, store, key)
         if stage.resumable:
             # Of what is recalled too: that run may have been killed once its outputs were published.

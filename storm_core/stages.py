@@ -28,6 +28,8 @@ EXECUTOR_INPUT = "--executor-input"
 PAGE = "--page"
 # The parameter of every component, not of the stage, by which the ExecutorInput holds the run's name.
 RUN_NAME = "run_name"
+# The verbs and tasks that are to compute afresh; one that is not among them takes what the store has.
+RERUN = "rerun"
 
 
 def load_stage(verb: str) -> Stage:
@@ -46,4 +48,4 @@ def flags_of(stage: Stage) -> set[str]:
     """Every flag that `storm <verb>` accepts for `stage`."""
     options = [field.name for field in dataclasses.fields(stage.config)]
     names = [*stage.inputs, *options, *stage.outputs, *stage.values]
-    return {EXECUTOR_INPUT, PAGE, *(flag(name) for name in names)}
+    return {EXECUTOR_INPUT, PAGE, *(flag(name) for name in [RERUN, *names])}

@@ -77,6 +77,9 @@ class TaskProfile:
     scratch_class: str | None = field(kinds.NAME, "storage class of that volume; else the cluster's default", None)
     timeout_hours: float | None = field(number(0, 24 * 365), "after which an attempt is stopped", None)
     retries: int = field(whole_number(0, 10), "how often it is tried again; asks for timeout_hours", 0)
+    measured_hours: float | None = field(
+        number(0, 24 * 365), "what one task of the verb took here, as measured; `submit --dry-run` adds it up", None
+    )
     environment: Mapping[str, str] = field(
         mapped(kinds.VARIABLE, kinds.PLAIN_TEXT, "a mapping of variables to strings"), "variables and their values", {}
     )
@@ -133,6 +136,9 @@ class Profile:
         listed(kinds.NAME, "a list of names of secrets"), "secrets with which the images are pulled", ()
     )
     shards_at_once: int | None = field(whole_number(1, 10_000), "how many shards are scored side by side", None)
+    price_per_gpu_hour: float | None = field(
+        number(0, 100_000), "what one device costs for an hour, in any currency; `submit --dry-run` shows the sum", None
+    )
     default: Mapping[str, Any] = field(TASK, "what every task gets", {})
     tasks: Mapping[str, Mapping[str, Any]] = field(TASKS, "what tasks of a verb get besides or instead", {})
 

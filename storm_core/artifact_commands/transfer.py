@@ -16,7 +16,7 @@ def push(reference: str, store: str | None, kind: str | None) -> int:
     """Publish a directory, or copy an artifact from elsewhere, to a store; prints its URI."""
     target = required_store(store)
     artifact = open_reference(reference)
-    manifest = _with_kind(artifact, reference, kind)
+    manifest = with_kind(artifact, reference, kind)
     answer(target.publish_copy(artifact.path, manifest).uri)
     return 0
 
@@ -51,8 +51,12 @@ def _copy(manifest: Manifest, reference: str, directory: Path) -> None:
     copy_files(artifact.path, manifest, directory)
 
 
-def _with_kind(artifact: Artifact, reference: str, kind: str | None) -> Manifest:
-    """The manifest to publish: the artifact's own, or one of the given kind for a foreign directory."""
+def with_kind(artifact: Artifact, reference: str, kind: str | None) -> Manifest:
+    """The manifest to publish: the artifact's own, or one of the given kind for a foreign directory.
+
+    Raises:
+        InputError: the kind is missing, no plain word, or not the artifact's.
+    """
     manifest = artifact.manifest
     if manifest.kind:
         if kind not in (None, manifest.kind):

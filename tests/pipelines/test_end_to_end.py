@@ -1,6 +1,7 @@
 """The whole graph, every stage for real, on a tiny random Llama."""
 
 import json
+import re
 from pathlib import Path
 
 import boto3
@@ -8,8 +9,11 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from pipelines.recipes import load_recipe
 from pipelines.s3_server import S3Server
+from pipelines.submission.plan import REUSED, plan
 from storm_core.cli import main
+from storm_core.stores.references import open_store
 from tests.pipelines.conftest import artifacts, run
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +113,31 @@ def check_registered(client: MlflowClient, merged_digest: str) -> None:
     assert merged_digest in candidate.tags.values()
     assert merged_digest in (candidate.source or "")
     assert len(client.search_model_versions(f"name='{model.name}'")) == 2
+
+
+@pytest.mark.slow
+def test_plan_of_what_was_done_reuses_all_but_what_runs_every_time(workspace: Path) -> None:
+    local = workspace / "runs" / "tiny" / "artifacts"
+    assert local.is_dir(), "the first test ran first"
+    tasks = plan(load_recipe(workspace / "tiny.yaml"), open_store(local.as_uri()))
+    assert {task.name for task in tasks if task.work != REUSED} == {"register", "report"}
+    assert {task.name for task in tasks if task.verb == "score"} == {"score 0", "score 1"}
+    assert all(task.written_bytes and task.read_bytes for task in tasks if task.work == REUSED)
+
+
+@pytest.mark.slow
+def test_tasks_that_a_recipe_names_are_computed_afresh(workspace: Path) -> None:
+    recipe = workspace / "tiny.yaml"
+    as_it_was = recipe.read_text()
+    recipe.write_text(f"{as_it_was}rerun: [merge, evaluate-merged]\n")
+    try:
+        finished = run(workspace)
+    finally:
+        recipe.write_text(as_it_was)
+    assert finished.returncode == 0, finished.stderr
+    computed = set(re.findall(r"^(?:.* )?(\S+): done in ", finished.stderr, re.M))
+    assert computed == {"merge", "evaluate-merged", "register"}
+    assert "evaluate-tuned: nothing changed, reused an earlier result" in finished.stderr
 
 
 @pytest.mark.slow

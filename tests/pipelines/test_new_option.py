@@ -12,7 +12,7 @@ import yaml
 from kfp import dsl, local
 from kfp.local import status, task_handler_interface
 
-from components.signatures import Parameter
+from components.signatures import RERUN_PARAMETER, Parameter
 from components.stage_component import component
 from pipelines.__main__ import main as pipelines
 from pipelines.arguments import option_arguments
@@ -112,7 +112,12 @@ def test_run_gets_the_value_that_a_pipeline_was_given(
     source = Parameter(name="base_model", annotation=str, help="the model")
     options = [*option_arguments("fetch").values(), *option_arguments("scan").values()]
     pipeline = make_pipeline(
-        build, [source, *options], TaskSettings(), name="weigh", description="Weigh.", returns=dsl.Artifact
+        build,
+        [source, RERUN_PARAMETER, *options],
+        TaskSettings(),
+        name="weigh",
+        description="Weigh.",
+        returns=dsl.Artifact,
     )
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path), raise_on_error=True)
     with tasks_run_by(InThisProcess), quiet_kfp():

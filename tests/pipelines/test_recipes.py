@@ -34,6 +34,8 @@ def test_shipped_recipe_is_valid(recipe: Path) -> None:
         ({"prepare_sources": "one"}, "prepare_sources must be a JSON list of strings"),
         ({"base_model": 7}, "base_model must be a string, got 7"),
         ({"base_model": None}, "base_model must be given"),
+        ({"rerun": "merge"}, "rerun must be a list of verbs and tasks, got 'merge'"),
+        ({"rerun": ["evaluate-merged", "mrege"]}, "rerun names 'mrege', which is no task"),
     ],
 )
 def test_bad_argument_is_named_with_the_file(tmp_path: Path, arguments: dict[str, object], message: str) -> None:
