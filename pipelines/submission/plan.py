@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.signatures import REQUIRED
-from pipelines.arguments import argument_of, option_arguments, run_arguments
+from pipelines.arguments import option_arguments, run_arguments
 from pipelines.graph import Graph
 from pipelines.storm import build_storm
 from pipelines.tasks import TaskSettings
@@ -19,6 +19,7 @@ from storm_core.config import StageConfig
 from storm_core.errors import InputError
 from storm_core.execution import run_key
 from storm_core.manifest import Manifest
+from storm_core.run_arguments import argument_of
 from storm_core.stage import Inputs, Stage
 from storm_core.stages import RERUN, load_stage
 from storm_core.stores.references import check_reference, reference_manifest
