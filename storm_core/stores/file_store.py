@@ -15,9 +15,9 @@ from storm_core.artifacts import is_whole, verify
 from storm_core.manifest import MANIFEST_NAME, Manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stores.file_artifact import FileArtifact, copy_files
+from storm_core.stores.file_ledger import FileLedger
 from storm_core.stores.inventory import Leftover, Place, group_files, list_files, newest_change
 from storm_core.stores.layout import artifact_location, partial_results_location, result_location, results_location
-from storm_core.stores.ledger import FileLedger
 from storm_core.stores.locations import FileLocation
 from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults
 from storm_core.stores.staging import StagingArea

@@ -8,11 +8,11 @@ from typing import Any
 from storm_core.manifest import Manifest
 from storm_core.stores.inventory import Leftover, Place, group_files
 from storm_core.stores.layout import artifact_location, partial_results_location, result_location, results_location
-from storm_core.stores.ledger import S3Ledger
 from storm_core.stores.locations import S3Location
 from storm_core.stores.partial_results import PartialResults
 from storm_core.stores.s3_artifact import MAX_MANIFEST_BYTES, S3Access, S3Artifact
 from storm_core.stores.s3_client import delete_object, errors_in_words, list_objects, read_object
+from storm_core.stores.s3_ledger import S3Ledger
 from storm_core.stores.s3_leftovers import partial_result_leftovers, upload_leftovers
 from storm_core.stores.s3_partial_results import S3PartialResults
 

@@ -6,7 +6,8 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from storm_core.config import StageConfig
-from storm_core.stores.ledger import FileLedger, Ledger
+from storm_core.stores.file_ledger import FileLedger
+from storm_core.stores.ledger import Ledger
 from storm_core.stores.locations import FileLocation
 from storm_core.tracking.delivery import Delivery
 from storm_core.tracking.destination import Destination, destination

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from storm_core.stores.ledger import FileLedger
+from storm_core.stores.file_ledger import FileLedger
 from storm_core.stores.locations import FileLocation
 from storm_core.tracking import Work, track
 from tests.tracking.conftest import TrainLikeConfig, runs_of
@@ -22,7 +22,7 @@ WORK = Work(verb="train", task="train", key="key")
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from storm_core.stores.ledger import FileLedger
+from storm_core.stores.file_ledger import FileLedger
 from storm_core.stores.locations import FileLocation
 from storm_core.tracking import Work, track
 from tests.tracking.conftest import TrainLikeConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storm_core.errors import InputError
-from storm_core.stores.ledger import FileLedger
+from storm_core.stores.file_ledger import FileLedger
 from storm_core.stores.locations import FileLocation
 from storm_core.tracking import Work, track
 from storm_core.tracking.session import SECONDS_AT_THE_END

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.stores.ledger import FileLedger, Ledger
+from storm_core.stores.file_ledger import FileLedger
+from storm_core.stores.ledger import Ledger
 from storm_core.stores.locations import FileLocation
 from storm_core.tracking import Work, track
 from tests.tracking.conftest import Server, TrainLikeConfig, runs_of

@@ -1,0 +1,72 @@
+"""The ledger of a store in a bucket; see `storm_core.stores.ledger`."""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from storm_core.stores.layout import ledger_location
+from storm_core.stores.ledger import SUFFIX, Note, note_location, parse, serialised
+from storm_core.stores.locations import S3Location
+from storm_core.stores.s3_client import delete_object, errors_in_words, is_taken, read_object
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_MAX_BYTES = 1 << 20
+
+
+class S3Ledger:
+    """The ledger of a store in a bucket."""
+
+    def __init__(self, client: "S3Client", store: S3Location) -> None:
+        self._client = client
+        self._store = store
+
+    def read(self, key: str) -> Note | None:
+        """The note under `key`, or None."""
+        location = note_location(self._store, key)
+        content = read_object(self._client, location, _MAX_BYTES)
+        return None if content is None else parse(content, location.uri)
+
+    def put(self, key: str, note: Mapping[str, Any]) -> None:
+        """Keep `note` under `key`, in the place of what is there."""
+        location = note_location(self._store, key)
+        with errors_in_words(self._client, location):
+            self._client.put_object(Bucket=location.bucket, Key=location.key, Body=serialised(note))
+
+    def put_first(self, key: str, note: Mapping[str, Any]) -> Note:
+        """What is under `key` from now on: `note`, unless another writer was first; then the note of that one."""
+        location = note_location(self._store, key)
+        while (earlier := self.read(key)) is None:
+            with errors_in_words(self._client, location):
+                try:
+                    self._client.put_object(
+                        Bucket=location.bucket, Key=location.key, Body=serialised(note), IfNoneMatch="*"
+                    )
+                except ClientError as error:
+                    # Or an attempt of ours came through whose answer was lost: reading tells.
+                    if not is_taken(error):
+                        raise
+                else:
+                    return dict(note)
+        return earlier
+
+    def delete(self, key: str) -> None:
+        """Remove the note, if it is there."""
+        delete_object(self._client, note_location(self._store, key))
+
+    def ages(self, prefix: str) -> dict[str, float]:
+        """Seconds since each note below the key `prefix` was written, by key."""
+        root = ledger_location(self._store)
+        below = root.below(*filter(None, [prefix]))
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=root.bucket, Prefix=f"{below.key}/")
+        found = {}
+        with errors_in_words(self._client, below):
+            for page in pages:
+                now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+                for listed in page.get("Contents", []):
+                    key = listed["Key"].removeprefix(f"{root.key}/").removesuffix(SUFFIX)
+                    found[key] = (now - listed["LastModified"]).total_seconds()
+        return found
