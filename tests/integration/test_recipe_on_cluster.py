@@ -79,11 +79,33 @@ def test_numbers_of_every_stage_arrive_as_metrics_and_kfp_s_own_output_is_left_a
         assert kfp_pod.LOGS_OUTPUT not in told
 
 
-def test_every_task_is_a_finished_run_in_mlflow(finished: Finished, as_user: Servers) -> None:
+def test_every_task_is_a_finished_run_in_mlflow_below_the_one_of_the_kfp_run(
+    finished: Finished, as_user: Servers
+) -> None:
     tracking = MlflowClient()
     runs = tracking.search_runs([one.experiment_id for one in tracking.search_experiments()], max_results=1000)
-    assert {run.info.run_name for run in runs} == set(finished.walk.executors)
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    stages = [run for run in runs if run is not parent]
+    assert {run.info.run_name for run in stages} == set(finished.walk.executors)
+    assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {parent.info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
+    assert parent.data.tags["kfp.pipeline_run_id"] == finished.walk.run_id
+
+
+def test_run_in_mlflow_carries_the_recipe_s_arguments_and_the_headline_numbers(
+    finished: Finished, as_user: Servers
+) -> None:
+    tracking = MlflowClient()
+    experiments = [one.experiment_id for one in tracking.search_experiments()]
+    mine = f"tags.`kfp.pipeline_run_id` = '{finished.walk.run_id}'"
+    runs = tracking.search_runs(experiments, filter_string=mine)
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    assert parent.data.params["train_learning_rate"] == "1e-06"
+    assert {"base_model", "sibling_model", "data", "score_min_educational_value"} <= set(parent.data.params)
+    assert parent.data.metrics["merged_average"] == metadata(finished, "evaluate-merged", "metrics")["mean"]
+    assert parent.data.metrics["rows_kept"] == metadata(finished, "select", "metrics")["kept"]
+    assert parent.data.metrics["gate_passed"] == 1.0
+    assert {f"{name}_average" for name in EVALUATED} | {"tokens_trained"} <= set(parent.data.metrics)
 
 
 def test_pods_ask_for_what_the_compiled_pipeline_says(finished: Finished) -> None:
