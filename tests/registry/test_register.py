@@ -15,6 +15,7 @@ from storm_core.registry.model_versions import find_version
 from storm_core.registry.stage import check_source
 from storm_core.stores.references import open_store
 from storm_core.stores.registrations import noted_registrations
+from tests.conftest import complaints
 
 WORSE = {"merged": (5, 5), "quantized": (5, 5)}
 
@@ -135,7 +136,7 @@ def test_without_a_registry_nothing_is_left_and_one_line_says_why(tmp_path: Path
     flags = [text for name, (path,) in promotion().items() for text in (f"--{name.replace('_', '-')}", path)]
     capsys.readouterr()
     assert main(["register", *flags, "--registration", str(tmp_path / "registration")]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = complaints(capsys.readouterr().err)
     assert line.startswith("storm register: error: MLFLOW_TRACKING_URI is not set")
     assert not (tmp_path / "registration").exists()
 
@@ -147,7 +148,7 @@ def test_a_registry_that_is_away_is_the_error(tmp_path: Path, promotion, capsys,
     capsys.readouterr()
     assert main(["register", *flags, "--registration", str(tmp_path / "registration")]) == 1
     why = "MLflow at 127.0.0.1:9 does not answer: Connection refused"
-    assert capsys.readouterr().err.splitlines() == [
+    assert complaints(capsys.readouterr().err) == [
         f"register: {why}; it is asked again until the stage ends",
         f"storm register: error: {why}; register cannot do without it",
     ]

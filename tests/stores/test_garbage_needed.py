@@ -153,7 +153,7 @@ def test_leases_that_ended_go_once_nobody_waits_for_them(
     with held(ledger, "runs/1", about={"task": "merge", "inputs": []}):
         pass
     assert storm(*COLLECT)[1] == "", "somebody may have seen it held"
-    monkeypatch.setattr("storm_core.stores.garbage_collection._LEASE_ENDED", timedelta(0))
+    monkeypatch.setattr("storm_core.stores.garbage_collection._LEASE_ENDED", timedelta(seconds=-60))
     assert "removed  lease leases/runs/1/00000001" in storm(*COLLECT)[1]
     assert ledger.ages("leases") == {}
 

@@ -7,7 +7,9 @@ ROOT = Path(__file__).parents[2]
 EDGES = {
     "pipelines/compilation.py",  # the flag --store
     "storm_core/sources/references.py",  # an option of `prepare`
-    "storm_core/stores/garbage_collection.py",  # the sources in MLflow's registry
+    "pipelines/submission/references.py",  # the references of a recipe
+    "storm_core/stores/garbage_collection.py",  # results that are remembered
+    "storm_core/stores/registries.py",  # the sources in MLflow's registry
     "storm_core/stores/references.py",  # flags, STORM_STORE, and the `uri` of a manifest
 }
 

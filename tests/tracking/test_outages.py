@@ -15,6 +15,7 @@ from storm_core.stores.file_ledger import FileLedger
 from storm_core.stores.locations import FileLocation
 from storm_core.tracking import Work, track
 from storm_core.tracking.session import SECONDS_AT_THE_END
+from tests.conftest import complaints
 from tests.tracking.conftest import Server, TrainLikeConfig, runs_of
 from tests.tracking.refusing_server import answering
 
@@ -122,7 +123,7 @@ def test_command_ends_well_with_no_traceback_and_no_password(nobody: str, tmp_pa
     variables = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "STORM_STORE": (tmp_path / "store").as_uri()}
     finished = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert finished.returncode == 0
-    away, kept, done = finished.stderr.splitlines()
+    away, kept, done = complaints(finished.stderr)
     assert "does not answer: Connection refused" in away
     assert ".ledger/unlogged/" in kept
     assert done.startswith("storm nap: done")
