@@ -37,7 +37,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> It
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"]
     command += ["--artifacts-destination", str(directory / "artifacts"), "--port", str(port), "--workers", "1"]
     with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, start_new_session=True)
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        process = subprocess.Popen(
+            command, cwd=directory, stdout=log, stderr=log, start_new_session=True, env=environment
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         _wait(url, directory / "log")

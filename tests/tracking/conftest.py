@@ -47,7 +47,13 @@ class Server:
         """Start it, and wait until it answers."""
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=self._directory, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                cwd=self._directory,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # Its workers for jobs of its own take longer to start than it does.
+                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             )
         deadline = time.monotonic() + SECONDS_TO_START
         while time.monotonic() < deadline:
