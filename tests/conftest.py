@@ -1,8 +1,12 @@
 """Shared parts of the tests: a tiny random Llama with a tokenizer and a chat template of its own."""
 
+import importlib.util
 import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Nothing may reach for a hub, and two cores are shared by everything that runs here.
@@ -35,6 +39,25 @@ CORPUS = [
     "Rate the educational value from 1 to 5. Answer 1, 2, 3, 4 or 5. system user assistant tool",
     '<tool_call>{"tool_name": "get_weather", "tool_arguments": {"city": "Paris"}}</tool_call>',
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def names_of_callers_are_found_quickly() -> Iterator[None]:
+    """kfp looks through the whole call stack, with sources, whenever a task is told something.
+
+    Under pytest that takes a tenth of a second, and a compiled pipeline tells its tasks a hundred things.
+    """
+    if not importlib.util.find_spec("kfp"):  # vLLM's environment has none.
+        yield
+        return
+    from kfp.dsl import pipeline_task
+
+    def stack() -> list[tuple[None, None, None, str]]:
+        return [(None, None, None, sys._getframe(depth).f_code.co_name) for depth in (1, 2)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_task, "inspect", SimpleNamespace(stack=stack))
+        yield
 
 
 @pytest.fixture(autouse=True)
