@@ -26,6 +26,8 @@ from storm_core.stores.uses import forget_uses, last_use, last_uses
 _WHILE_RUNS_WORK = timedelta(days=1)
 # So long after its end nobody waits for a lease who saw it held.
 _LEASE_ENDED = timedelta(hours=1)
+# S3 tells the time by the second, of a note as of the question.
+_CLOCK_STEPS = timedelta(seconds=2)
 
 # What the store remembers of runs: their outputs, metrics and values, by run key.
 Results = Mapping[str, Mapping[str, Any]]
@@ -129,7 +131,7 @@ def _user(store: Store, garbage: Garbage, keep: timedelta) -> str:
         if key in runs or garbage.digest in note.get("inputs", ()):
             return f"{note.get('task', key)} uses it"
     age = last_use(store.ledger, garbage.digest) if garbage.digest else None
-    since = max(keep, timedelta(seconds=time.monotonic() - garbage.found))
+    since = max(keep, timedelta(seconds=time.monotonic() - garbage.found) + _CLOCK_STEPS)
     return "" if _is_old(age, since) else "a run has taken it since"
 
 

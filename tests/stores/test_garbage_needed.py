@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ from storm_core.stores.registrations import Registration, note_registration, reg
 from storm_core.stores.uses import note_uses
 from tests.stores.conftest import Storm, digest_in, make
 
+# After so long it is certain, by a clock that tells whole seconds, that something was before now.
+CLOCK_SECONDS = 3
 COLLECT = ("gc", "--keep-days", "0", "--delete")
 
 
@@ -140,6 +143,7 @@ def test_what_leads_to_nothing_goes_and_what_was_taken_lately_stays(store: str, 
     out = storm("gc", "--delete")[1]
     assert out.splitlines()[-1] == f"removed  remembered result {'2' * 64}"
     assert storm("gc", "--delete", "--keep", kept)[1] == "", "all of it is young"
+    time.sleep(CLOCK_SECONDS)
     assert storm(*COLLECT, "--keep", kept, "--keep", taken)[0] == 0
     assert there(store) == {kept, taken}
     assert [key for key, _ in opened.results()] == ["0" * 64]
@@ -153,7 +157,8 @@ def test_leases_that_ended_go_once_nobody_waits_for_them(
     with held(ledger, "runs/1", about={"task": "merge", "inputs": []}):
         pass
     assert storm(*COLLECT)[1] == "", "somebody may have seen it held"
-    monkeypatch.setattr("storm_core.stores.garbage_collection._LEASE_ENDED", timedelta(seconds=-60))
+    monkeypatch.setattr("storm_core.stores.garbage_collection._LEASE_ENDED", timedelta(0))
+    time.sleep(CLOCK_SECONDS)
     assert "removed  lease leases/runs/1/00000001" in storm(*COLLECT)[1]
     assert ledger.ages("leases") == {}
 
