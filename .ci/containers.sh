@@ -4,7 +4,8 @@
 # and then a cluster that is given the same images. Debian or Ubuntu, as root.
 #
 # The cluster: STORM_CLUSTER_TOOL is a program that starts one on this machine (`up`), loads images into it (`load -`),
-# prints the variables that lead to it (`env`) and takes it away (`down`). .ci/kind_cluster is such a program.
+# prints the variables that lead to it (`env`), runs a command in its node's network (`run`), by which the tests learn who
+# talked to whom, and takes it away (`down`). .ci/kind_cluster is such a program.
 # STORM_CLUSTER_TESTS=cluster runs all tests of a cluster, those too that wait for minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -33,4 +34,5 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
     apt-get install -y -qq --no-install-recommends chromium
 fi
 "$DOCKER" save "storm-core:$version" "storm-training:$version" "storm-servers:$version" | "$cluster" load -
+export STORM_CLUSTER_TOOL=$cluster
 make test-cluster CLUSTER_TESTS="${STORM_CLUSTER_TESTS:-cluster and not slow}"

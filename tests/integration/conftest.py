@@ -21,7 +21,7 @@ from pipelines.__main__ import main
 from pipelines.local import quiet_kfp, tasks_run_by
 from storm_core import __version__
 from storm_core.log_lines import TASK_NAME_VARIABLE
-from tests.integration import kfp_pod
+from tests.integration import flows, kfp_pod, overlays
 from tests.integration.cluster import Cluster, namespace
 from tests.integration.parents import QUESTIONS, make_parents
 from tests.integration.pods import StagePod, Walk
@@ -75,19 +75,25 @@ class Servers:
 
 @dataclass(frozen=True)
 class Finished:
-    """The recipe as it ran on the cluster: what was compiled, each task, and the directory that kfp.local left."""
+    """The recipe as it ran on the cluster: what was compiled, each task, and the directory that kfp.local left.
+
+    Attributes:
+        connections: those made meanwhile, as conntrack writes them; no file where they were not recorded.
+    """
 
     compiled: Path
     walk: Walk
     root: Path
     outputs: dict[str, Any]
+    connections: Path
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """A namespace of our own, with the service account that pods run as."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A namespace of our own, with the service account that pods run as and with the base of `manifests/`."""
     with namespace() as made:
         made.add_service_account(SERVICE_ACCOUNT)
+        overlays.apply(made, overlays.kustomize(tmp_path_factory.mktemp("base"), made.namespace, "base"))
         yield made
 
 
@@ -224,8 +230,10 @@ def finished(cluster: Cluster, servers: Servers, recipe: Path, tmp_path_factory:
         logs=directory / "logs",
     )
     walk.between = partial(_collect_garbage, servers, walk)
-    outputs = _run(compiled, walk, directory / "kfp")
-    return Finished(compiled=compiled, walk=walk, root=directory / "kfp", outputs=outputs)
+    connections = directory / "connections"
+    with flows.recorded(connections):
+        outputs = _run(compiled, walk, directory / "kfp")
+    return Finished(compiled=compiled, walk=walk, root=directory / "kfp", outputs=outputs, connections=connections)
 
 
 def compile_executors(recipe: Path, compiled: Path, *flags: str) -> dict[str, kfp_pod.Executor]:

@@ -53,7 +53,7 @@ def _pod(name: str, image: str, arguments: list[str]) -> dict[str, Any]:
         "volumeMounts": [{"name": "door", "mountPath": "/door"}],
     }
     return {
-        "metadata": {"name": name, "labels": {"app": name}},
+        "metadata": {"name": name, "labels": {"app": name, "storm-kubeflow/serves": arguments[1]}},
         "spec": {
             "automountServiceAccountToken": False,
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},

@@ -1,7 +1,7 @@
 """Whether NetworkPolicies allow a flow, as a network plugin that enforces them would have it.
 
-Written from Kubernetes' API reference of NetworkPolicy. Where that leaves a choice to the plugin the answer is no: a block of
-addresses never stands for a pod.
+Written from Kubernetes' API reference of NetworkPolicy. Where that leaves a choice to the plugin the answer is no: a
+block of addresses never stands for a pod.
 """
 
 import ipaddress
@@ -25,10 +25,10 @@ class Peer:
 
     address: str
     namespace: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    namespace_labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     node: bool = False
-    named_ports: Mapping[str, int] = field(default_factory=dict)
+    named_ports: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def by_expression(operator: str, *values: str) -> dict[str, Any]:
     return {"podSelector": {"matchExpressions": [expression]}}
 
 
-RULES = {
+RULES: dict[str, tuple[list[Policy], Peer, bool]] = {
     "without policies everything passes": ([], FAR_STORE, True),
     "a policy of another namespace's pods is none of ours": (
         [{**policy(policyTypes=["Egress"]), "metadata": {"name": "one", "namespace": "there"}}],
@@ -72,7 +72,11 @@ RULES = {
     "beyond it nothing passes": ([leaving(POD, ports=[{"port": 8000, "endPort": 8332}])], STORE, False),
     "a name is a port of the destination": ([leaving(POD, ports=[{"port": "s3"}])], STORE, True),
     "a name that it has not is none": ([leaving(POD, ports=[{"port": "web"}])], STORE, False),
-    "a port is TCP's unless it says otherwise": ([leaving(POD, ports=[{"port": 8333, "protocol": "UDP"}])], STORE, False),
+    "a port is TCP's unless it says otherwise": (
+        [leaving(POD, ports=[{"port": 8333, "protocol": "UDP"}])],
+        STORE,
+        False,
+    ),
     "a protocol without a port is all its ports": ([leaving(POD, ports=[{"protocol": "TCP"}])], STORE, True),
     "In": ([leaving(by_expression("In", "store", "other"))], STORE, True),
     "In needs the label": ([leaving(by_expression("In", "other"))], STORE, False),
