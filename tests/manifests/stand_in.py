@@ -3,6 +3,8 @@
 Started under the name of the program that it stands in for; STAND_IN_STATE names the directory that it keeps.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -131,22 +133,27 @@ def secret(template: str) -> str:
 
 
 def forward(service: str, port: int) -> None:
-    """Pass what comes at the port on to what stands in for the service; for the first connection only, if it is to die."""
-    to = read("services", {})[service]
+    """Pass what comes at the port on to what stands in for the service; end after so many connections, if it is told."""
+    to, lives = read("services", {})[service], read("lives", 0)
     with socket.create_server(("127.0.0.1", port)) as listening:
-        while True:
+        for number in itertools.count(1):
             connection, _ = listening.accept()
-            if read("dying", False):
-                return
             target = socket.create_connection(to)
-            for one, other in ((connection, target), (target, connection)):
-                threading.Thread(target=pump, args=(one, other), daemon=True).start()
+            pumps = [
+                threading.Thread(target=pump, args=pair, daemon=True)
+                for pair in ((connection, target), (target, connection))
+            ]
+            for one in pumps:
+                one.start()
+            if number == lives:
+                return
 
 
 def pump(one: socket.socket, other: socket.socket) -> None:
-    while data := one.recv(65536):
-        other.sendall(data)
-    other.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
 
 
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {
