@@ -5,7 +5,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from pipelines.s3_server import WRITER, S3Server
 from tests.manifests.machine import ROOT, Machine
 from tests.pipelines.kfp_server import KfpServer
-from tests.pipelines.kfp_state import Course, State
+from tests.pipelines.kfp_state import AtOnce, Course
 
 DEMO, FORWARDED = "manifests/kind/demo", "manifests/kind/forwarded"
 VARIABLES = ("STORM_KFP_PORT", "STORM_S3_PORT", "STORM_MLFLOW_PORT")
@@ -28,15 +27,6 @@ for _ in range({times}):
         except OSError:
             time.sleep(0.1)
 """
-
-
-class Quick(State):
-    """A KFP whose runs are over when they are looked at."""
-
-    def look_at(self, run_id: str) -> dict[str, Any]:
-        while (run := super().look_at(run_id))["state"] in ("PENDING", "RUNNING"):
-            pass
-        return run
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +46,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def kfp() -> Iterator[KfpServer]:
-    with KfpServer(Quick()) as server:
+    with KfpServer(AtOnce()) as server:
         # What the pages' server says in place of the API's.
         server.state.health = {"apiServerTagName": "2.17.0", "multi_user": False}
         yield server
