@@ -26,10 +26,11 @@ need() {
 }
 
 check_docker() {
-    local found processors memory root
-    found=$(docker info --format '{{.NCPU}} {{.MemTotal}} {{.DockerRootDir}}' 2>&1) ||
-        fail "Docker's daemon does not answer ($(tail -n 1 <<<"$found")); start it, or let this user use it"
-    read -r processors memory root <<<"$found"
+    local told processors memory root
+    told=$(docker version 2>&1) ||
+        fail "Docker's daemon does not answer ($(tail -n 1 <<<"$told")); start it, or let this user use it"
+    told=$(docker info --format '{{.NCPU}} {{.MemTotal}} {{.DockerRootDir}}' 2>/dev/null)
+    read -r processors memory root <<<"$told"
     ((processors >= NEEDED_PROCESSORS)) ||
         fail "Docker has $processors processors, and KFP with the demo takes $NEEDED_PROCESSORS; give it more"
     ((memory >= NEEDED_MEMORY_GB * 10 ** 9)) ||

@@ -55,7 +55,9 @@ class Kept:
 def place_in(environment: Mapping[str, str]) -> Place:
     """The place that these variables say; one that is not set fails the test, as nothing would be tested."""
     missing = [f"{name} ({purpose})" for name, purpose in VARIABLES.items() if not environment.get(name)]
-    assert not missing, f"not set: {', '.join(missing)}; manifests/kind/forwarded sets them for `make cluster`'s cluster"
+    assert not missing, (
+        f"not set: {', '.join(missing)}; manifests/kind/forwarded sets them for `make cluster`'s cluster"
+    )
     host, flags, artifacts, _ = (environment[name] for name in VARIABLES)
     return Place(host=host, flags=tuple(shlex.split(flags)), artifacts=artifacts)
 
@@ -63,9 +65,7 @@ def place_in(environment: Mapping[str, str]) -> Place:
 def submit(place: Place, recipe: Path) -> Submitted:
     """Submit the recipe as a person would, and wait for it; it has to succeed."""
     command = [sys.executable, "-m", "pipelines", "submit", "--recipe", str(recipe), "--host", place.host]
-    finished = subprocess.run(
-        [*command, *place.flags, "--wait"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    finished = subprocess.run([*command, *place.flags, "--wait"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     found = _RUN.search(finished.stdout)
     assert found, finished.stdout

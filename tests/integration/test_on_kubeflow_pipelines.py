@@ -61,7 +61,9 @@ def test_every_task_of_the_recipe_succeeded(submitted: Submitted, names: set[str
 
 
 def test_kfp_keeps_a_page_and_the_log_of_every_task(came: Came) -> None:
-    parts = {one.task: {kept.path.partition("/")[0] for kept in came.kept if kept.task == one.task} for one in came.kept}
+    parts = {
+        one.task: {kept.path.partition("/")[0] for kept in came.kept if kept.task == one.task} for one in came.kept
+    }
     assert len(parts) >= len({run.info.run_name for run in came.runs})
     assert {task for task, names in parts.items() if not {"page", LOGS_OUTPUT} <= names} == set()
 

@@ -92,7 +92,7 @@ def test_program_that_is_missing_is_named_with_where_it_is_from(machine: Machine
         ("docker", "8 8000000000 /var/lib/docker", "Docker has 8 GB of memory, and KFP with the demo takes 13"),
         ("free", 5_000_000, "/var/lib/docker has 5 GB free, and the images take 20"),
         ("internet", False, "https://github.com/kubeflow/pipelines cannot be read"),
-        ("failing", "docker info", "Docker's daemon does not answer (docker: this was to fail); start it"),
+        ("failing", "docker version", "Docker's daemon does not answer (docker: this was to fail); start it"),
     ],
 )
 def test_machine_that_has_too_little_is_told_before_anything_is_made(
