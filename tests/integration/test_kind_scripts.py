@@ -22,7 +22,7 @@ def trial() -> Iterator[Cluster]:
 
 
 def make_secret(cluster: Cluster) -> "subprocess.CompletedProcess[str]":
-    command = [MANIFESTS / "kind" / "store_secret", "--namespace", cluster.namespace]
+    command = [str(MANIFESTS / "kind" / "store_secret"), "--namespace", cluster.namespace]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""The demo's recipe on a Kubeflow Pipelines that runs: `make test-kfp`, where STORM_KFP_HOST and others say where it is.
+"""The demo's recipe on a Kubeflow Pipelines that runs: `make test-kfp`. STORM_KFP_HOST and others say where it is.
 
 Nobody has run these yet; what they ask by is tested against stand-ins in `tests/pipelines/test_kubeflow_run.py`.
 """
@@ -61,11 +61,10 @@ def test_every_task_of_the_recipe_succeeded(submitted: Submitted, names: set[str
 
 
 def test_kfp_keeps_a_page_and_the_log_of_every_task(came: Came) -> None:
-    parts = {
-        one.task: {kept.path.partition("/")[0] for kept in came.kept if kept.task == one.task} for one in came.kept
-    }
-    assert len(parts) >= len({run.info.run_name for run in came.runs})
-    assert {task for task, names in parts.items() if not {"page", LOGS_OUTPUT} <= names} == set()
+    tops = {(one.task, one.path.partition("/")[0]) for one in came.kept}
+    tasks = {task for task, _ in tops}
+    assert len(tasks) >= len({run.info.run_name for run in came.runs})
+    assert {(task, top) for task in tasks for top in ("page", LOGS_OUTPUT)} - tops == set()
 
 
 def test_what_tasks_handed_on_lies_whole_in_the_store(came: Came) -> None:

@@ -1,4 +1,4 @@
-"""A machine for the scripts of `manifests/kind/`: the usual programs of a shell, and stand-ins for all that they ask."""
+"""A machine for the scripts of `manifests/kind/`: a shell's usual programs, and stand-ins for all that they ask."""
 
 import json
 import os

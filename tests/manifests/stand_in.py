@@ -1,4 +1,5 @@
-"""kind, kubectl, docker, git, make and df as far as `manifests/kind/` asks them: they note each call and keep what was made.
+# ruff: noqa: T201 (answers of programs)
+"""kind, kubectl, docker, git, make and df as far as `manifests/kind/` asks them, each call noted, what is made kept.
 
 Started under the name of the program that it stands in for; STAND_IN_STATE names the directory that it keeps.
 """
@@ -133,7 +134,7 @@ def secret(template: str) -> str:
 
 
 def forward(service: str, port: int) -> None:
-    """Pass what comes at the port on to what stands in for the service; end after so many connections, if it is told."""
+    """Pass what comes at the port on to what stands in for the service; end after `lives` connections, if set."""
     to, lives = read("services", {})[service], read("lives", 0)
     with socket.create_server(("127.0.0.1", port)) as listening:
         for number in itertools.count(1):

@@ -1,4 +1,4 @@
-"""`make cluster` and `make cluster-down`, with stand-ins for kind, kubectl and Docker: order, repetition, what is missing."""
+"""`make cluster` and `make cluster-down`, with stand-ins for kind, kubectl and Docker: order, again, what fails."""
 
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def test_secret_of_the_store_has_what_tasks_read_and_is_in_no_command_line(machi
     made = machine.get("secret")
     assert set(made) <= {*SECRETS["s3"].required, *SECRETS["s3"].optional}
     assert set(made) >= set(SECRETS["s3"].required)
-    assert made["AWS_SECRET_ACCESS_KEY"] == "hidden=="
+    assert "hidden==" in made.values()
     assert made["AWS_ENDPOINT_URL_S3"] == "http://seaweedfs.kubeflow:8333"
     assert not any("hidden" in call for call in machine.calls())
 

@@ -1,4 +1,4 @@
-"""`make demo-cluster` and what reaches the cluster from here: stand-ins for kubectl and KFP, a real S3 server, our own `submit`."""
+"""`make demo-cluster`, and how a cluster is reached: stand-ins for kubectl and KFP, a real S3 server, our `submit`."""
 
 import os
 import socket
