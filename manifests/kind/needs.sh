@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Read by manifests/kind/up: what a machine must have for it, each with what to do where it is missing.
 
-# Requests of KFP, Trainer, MLflow and Kubernetes itself are 2 processors and 4.4 GiB; the training of the demo asks for 1
-# and for 7 GiB.
+# By their manifests KFP, MLflow and Kubernetes itself ask for 1.7 processors and 4.1 GiB; the training of the demo for 1 and
+# 7 GiB. Trainer is small.
 NEEDED_PROCESSORS=4
 NEEDED_MEMORY_GB=13
 # Twice 3 GB of our images (Docker's and the node's), their layers while they are built, the node's image, and KFP's.
