@@ -21,7 +21,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker test test-quick test-vllm images test-images test-docker test-cluster lint lint-manifests format lock lock-images clean
+.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-vllm images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,11 +34,20 @@ demo: setup ## run the whole recipe on a small real model and real data; ends wi
 demo-docker: setup ## the same recipe in containers, artifacts in S3; needs Docker on Linux and `make images`
 	$(BIN)/python -m pipelines run --recipe recipes/smoke.yaml --engine docker
 
+cluster: ## make a cluster by kind with KFP, Trainer, MLflow and the images; needs Docker, kind, kubectl and the internet
+	manifests/kind/up
+
+demo-cluster: setup ## the demo's recipe on that cluster, submitted to its KFP and waited for
+	manifests/kind/demo
+
+cluster-down: ## remove that cluster
+	manifests/kind/down
+
 test: setup ## run all tests but those of the images and of a cluster
 	$(BIN)/python -m pytest $(SPREAD)
 
 test-quick: setup ## run the tests that take less than ten seconds
-	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not docker and not cluster"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not docker and not cluster and not kfp"
 
 test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine vllm by vLLM's CPU build; needs libnuma
 	STORM_VLLM_JUDGE=runs/smollm2 .venv-vllm/bin/python -m pytest tests/judging/vllm_lane.py
@@ -55,12 +64,19 @@ test-docker: setup ## run a small recipe in the built images with the engine doc
 test-cluster: setup ## run every stage in a pod of the cluster that KUBECONFIG names; it must have IMAGES=cluster
 	$(BIN)/python -m pytest -m "$(CLUSTER_TESTS)" tests/integration
 
+test-kfp: setup ## submit the demo's recipe to the KFP that STORM_KFP_HOST names, and check what came of it
+	$(BIN)/python -m pytest -m kfp tests/integration
+
+# Those that start with a line for a shell or for shellcheck.
+SHELL_SCRIPTS = $(shell grep -rlE '^\#!.*\b(ba)?sh$$|^\# shellcheck shell' .ci images manifests)
+
 lint: setup ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint images/Dockerfile
-	$(BIN)/actionlint
+	$(BIN)/actionlint -shellcheck $(CURDIR)/$(BIN)/shellcheck
+	$(BIN)/shellcheck --external-sources $(SHELL_SCRIPTS)
 
 lint-manifests: .venv-manifests/.installed ## check manifests/ by kubernetes-validate and checkov, without a cluster
 	.ci/check_manifests .venv-manifests

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Read by scripts that need Docker and the images, on a machine that may have neither a daemon nor a registry.
 #
 # STORM_STAND_IN=no builds from the pinned base and PyTorch's own index, where both can be reached, and not on a base image

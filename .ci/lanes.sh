@@ -1,4 +1,5 @@
-# Read by .ci/run and .ci/nightly, which name their lanes in LANES and have a function for each.
+# shellcheck shell=bash
+# Read by .ci/run, .ci/nightly and .ci/kubeflow, which name their lanes in LANES and have a function for each.
 
 # Run the lanes that are named, or all of them; a lane that is none is refused before any runs.
 run_lanes() {

@@ -65,7 +65,8 @@ class Server:
         with plain_errors(self._shown()), quiet_kfp():
             self.client = Client(host=self.host, **_authentication())
         health = self._health()
-        self.version = str(health.get("tag_name", ""))
+        # The server of KFP's pages, which passes all else on to the API, answers this by itself and in other words.
+        self.version = str(health.get("tag_name") or health.get("apiServerTagName", ""))
         self.namespace = namespace if health.get("multi_user") else None
         if health.get("multi_user") and not namespace:
             raise InputError(f"{self._shown()} has a namespace for each user; say with --namespace which")

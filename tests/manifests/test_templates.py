@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from pipelines.secrets import SECRETS
-from pipelines.submission import mirror
 from storm_core import __version__
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -36,13 +35,11 @@ def test_mlflow_is_the_image_of_this_version() -> None:
     assert image == {"name": "storm-servers", "newTag": __version__}
 
 
-def test_kfp_is_the_release_whose_images_a_mirror_takes() -> None:
-    releases = {re.search(r":(\d+\.\d+\.\d+)$", image)[1] for image in mirror.KFP_IMAGES if "kfp-" in image}  # type: ignore[index]
-    named = [path.read_text(encoding="utf-8") for path in (MANIFESTS / "overlays" / "kind" / "kfp").rglob("*.yaml")]
-    assert {found for text in named for found in re.findall(r"\?ref=(\S+)", text)} == releases
-
-
 def test_only_what_is_kept_apart_asks_for_the_internet() -> None:
     remote = {path.parent for path in MANIFESTS.rglob("*.yaml") if "https://" in path.read_text(encoding="utf-8")}
-    kfp = MANIFESTS / "overlays" / "kind" / "kfp"
-    assert remote == {kfp / "cluster-scoped", kfp / "servers", MANIFESTS / "overlays" / "gpu" / "device-plugin"}
+    overlays = MANIFESTS / "overlays"
+    kind = {
+        overlays / "kind" / part
+        for part in ("kfp/cluster-scoped", "kfp/servers", "trainer/manager", "trainer/runtimes")
+    }
+    assert remote == {*kind, overlays / "gpu" / "device-plugin"}

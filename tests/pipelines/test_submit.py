@@ -253,6 +253,15 @@ def test_release_that_was_not_tested_is_warned_of(
     assert ("tested is 2.17" in capsys.readouterr().err) == warned
 
 
+@pytest.mark.parametrize(("tag", "warned"), [("2.17.1", False), ("2.5.0", True)])
+def test_release_is_known_where_the_server_of_kfp_s_pages_answers(
+    recipe: Path, kfp: KfpServer, capsys: pytest.CaptureFixture[str], tag: str, warned: bool
+) -> None:
+    kfp.state.health = {"apiServerTagName": tag, "apiServerReady": True, "multi_user": False}
+    assert submit(recipe, kfp) == 0
+    assert ("tested is 2.17" in capsys.readouterr().err) == warned
+
+
 def test_address_where_nobody_answers_is_an_error_in_words(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with KfpServer() as gone:
         pass

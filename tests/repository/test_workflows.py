@@ -1,4 +1,4 @@
-"""The workflows on GitHub run the lanes of .ci/run and of .ci/nightly, all of them, and may do little else."""
+"""The workflows on GitHub run the lanes of the scripts in .ci, all of them, and may do little else."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 # The workflow that runs the lanes of a script, by the script's name.
-SCRIPTS = {"run": "ci.yml", "nightly": "nightly.yml"}
+SCRIPTS = {"run": "ci.yml", "nightly": "nightly.yml", "kubeflow": "kubeflow.yml"}
 
 
 def lanes(script: str) -> list[str]:
@@ -64,6 +64,6 @@ def test_workflow_may_only_read_and_its_actions_have_versions(workflow: Path) ->
     assert used and all(re.fullmatch(r"actions/[a-z-]+@v\d+", action) for action in used)
 
 
-@pytest.mark.parametrize("script", ["run", "nightly", "kind_cluster", "start_docker.sh", "stop_docker.sh"])
+@pytest.mark.parametrize("script", ["run", "nightly", "kubeflow", "kind_cluster", "start_docker.sh", "stop_docker.sh"])
 def test_script_can_be_started(script: str) -> None:
     assert (ROOT / ".ci" / script).stat().st_mode & 0o100

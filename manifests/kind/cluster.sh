@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# Read by what makes, uses and removes a cluster by kind, in the repository's root. Its name is STORM_KIND_CLUSTER, and its
+# kubeconfig a file of its own: the current context of anybody's other clusters stays what it is.
+source manifests/versions.env
+cluster=${STORM_KIND_CLUSTER:-storm}
+kubeconfig=$HOME/.kube/kind-$cluster.config
+
+step() {
+    printf '\n== %s\n' "$*"
+}
+
+# Say what is wrong and what to do, and end.
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+has_cluster() {
+    kind get clusters 2>/dev/null | grep -qxF "$cluster"
+}
+
+# The cluster, made where there is none.
+make_cluster() {
+    local image
+    mkdir -p "$(dirname "$kubeconfig")"
+    if ! has_cluster; then
+        kind create cluster --name "$cluster" --image "$NODE_IMAGE" --kubeconfig "$kubeconfig" --wait 120s
+        return
+    fi
+    image=$(docker inspect --format '{{.Config.Image}}' "$cluster-control-plane")
+    [ "$image" = "$NODE_IMAGE" ] ||
+        fail "cluster $cluster is of $image, not of $NODE_IMAGE; remove it (make cluster-down) and make it again"
+    docker start "$cluster-control-plane" >/dev/null
+    kind export kubeconfig --name "$cluster" --kubeconfig "$kubeconfig"
+}
+
+remove_cluster() {
+    kind delete cluster --name "$cluster" --kubeconfig "$kubeconfig"
+    rm -f "$kubeconfig"
+}
+
+on_cluster() {
+    kubectl --kubeconfig "$kubeconfig" "$@"
+}
+
+# What `submit` is told of this cluster, beside the recipe and KFP's address.
+submit_flags() {
+    echo --profile laptop-kind --store s3://mlpipeline/storm --s3-secret storm-s3 --tracking-uri http://mlflow:5000 \
+        --service-account pipeline-runner --allow-local-images
+}
