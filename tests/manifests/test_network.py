@@ -124,3 +124,11 @@ def test_mlflow_answers_pods_of_runs_and_asks_nobody() -> None:
     assert not is_allowed(Flow(pod("kubeflow", app="notebook"), mlflow, 5000), taken)
     assert not is_allowed(Flow(task("team"), mlflow, 5000), taken)
     assert not is_allowed(Flow(mlflow, Peer("1.1.1.1"), 443), taken)
+
+
+def test_pods_that_no_other_policy_selects_are_alone_where_the_namespace_denies_by_default() -> None:
+    taken = policies("base/network.yaml", "components/default-deny/network.yaml")
+    assert not is_allowed(Flow(pod("team", app="notebook"), Peer("1.1.1.1"), 443), taken)
+    assert not is_allowed(Flow(pod("other", app="notebook"), pod("team", app="notebook"), 8888), taken)
+    for asked in KFP.values():
+        assert is_allowed(asked, taken)
