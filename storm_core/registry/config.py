@@ -6,19 +6,36 @@ from storm_core.config import StageConfig, option
 from storm_core.errors import InputError
 from storm_core.stage import Input, Output, Stage
 
+_MOST_CHARACTERS = 256
+REGISTERED_MODEL_NAMES = f"a name of at most {_MOST_CHARACTERS} characters without / : or quotes, no dot or space first"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterConfig(StageConfig):
     """Where the models go in the registry."""
 
-    registered_model_name: str = option("name of the registered model in MLflow", "storm")
+    registered_model_name: str = option("name of the registered model in MLflow, which has the aliases", "storm")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        name = self.registered_model_name
-        # MLflow refuses / and : in the name of a model, and a search for it cannot quote the quotes.
-        if not name.strip() or any(character in name for character in "/:'`\""):
-            raise InputError(f"registered_model_name must be a name without / : or quotes, got {name!r}")
+        check_registered_model_name("registered_model_name", self.registered_model_name)
+
+
+def check_registered_model_name(field: str, name: str) -> None:
+    """Refuse what MLflow would, before hours of work, and what a search for the name could not quote.
+
+    Raises:
+        InputError: it names the `field`.
+    """
+    if not is_registered_model_name(name):
+        raise InputError(f"{field} must be {REGISTERED_MODEL_NAMES}, got {name!r}")
+
+
+def is_registered_model_name(name: str) -> bool:
+    """Whether models can be registered by this name."""
+    # MLflow refuses / and : and what no path has, such as `..`; its databases have room for 256 characters.
+    plain = name.isprintable() and not set(name) & set("/:'`\"")
+    return plain and 0 < len(name) <= _MOST_CHARACTERS and name[0] not in ". "
 
 
 REGISTER = Stage(

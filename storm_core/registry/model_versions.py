@@ -6,6 +6,7 @@ which MLflow compares and draws models.
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ DIGEST_TAG = "storm.digest"
 _LOGGED_MODEL_TAG = "storm.logged_model"
 # By this tag MLflow's pages lead from a logged model to its versions; its server sets it, its SQL client does not.
 _VERSIONS_TAG = "mlflow.modelVersions"
+# MLflow takes these in the name of a registered model and refuses them in that of a logged one.
+_NOT_IN_LOGGED_MODELS = re.compile(r"[.%]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ def _create_version(client: "MlflowClient", run_id: str, name: str, entry: Model
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(
         experiment,
-        name=f"{name}-{entry.role}",
+        name=logged_model_name(name, entry.role),
         source_run_id=run_id,
         tags={DIGEST_TAG: entry.digest},
         params={"source": entry.source},
@@ -108,3 +111,8 @@ def _create_version(client: "MlflowClient", run_id: str, name: str, entry: Model
     return client.create_model_version(
         name, entry.source, run_id=run_id, tags=tags, description=entry.description, model_id=logged.model_id
     )
+
+
+def logged_model_name(name: str, role: str) -> str:
+    """What the logged model of a version is called: as the registered model, with dashes for what MLflow refuses."""
+    return f"{_NOT_IN_LOGGED_MODELS.sub('-', name)}-{role}"

@@ -10,7 +10,7 @@ from storm_core.artifacts import open_directory
 from storm_core.cli import main
 from storm_core.errors import InputError, StoreError
 from storm_core.execution import execute
-from storm_core.registry.config import REGISTER, RegisterConfig
+from storm_core.registry.config import REGISTER, RegisterConfig, is_registered_model_name
 from storm_core.registry.model_versions import find_version
 from storm_core.registry.stage import check_source
 from storm_core.stores.references import open_store
@@ -178,10 +178,29 @@ def test_a_decision_about_other_models_is_refused(tmp_path: Path, registry, prom
         register(tmp_path / "registration", inputs)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a:b", "it's"])
+UNUSABLE = ["", " ", "a/b", "a:b", "it's", ".", "..", "..a", "a\nb", " a", "a" * 257]
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
 def test_a_name_that_mlflow_or_a_search_cannot_take_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="registered_model_name must be a name"):
         RegisterConfig(registered_model_name=name)
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-storm-8b", "50% merged", "Modell für Ä"])
+def test_a_name_that_is_none_for_a_logged_model_registers_all_the_same(
+    name: str, tmp_path: Path, registry, promotion
+) -> None:
+    registration = register(tmp_path / "registration", promotion(), registered_model_name=name)
+    version = MlflowClient().get_model_version_by_alias(name, "champion")
+    assert str(version.version) == registration["versions"][0]["version"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "a:b", ".", "..", "..a"])
+def test_what_mlflow_refuses_is_refused_before(name: str, registry) -> None:
+    assert not is_registered_model_name(name)
+    with pytest.raises(MlflowException):
+        MlflowClient().create_registered_model(name)
 
 
 def test_only_a_server_reached_over_http_refuses_local_sources() -> None:
