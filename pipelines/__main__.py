@@ -45,6 +45,7 @@ def _compile(parsed: argparse.Namespace) -> int:
         profile=parsed.profile,
         store=parsed.store,
         tracking_uri=parsed.tracking_uri,
+        registered_model_name=parsed.registered_model_name,
         secrets=_secrets(parsed),
         service_account=parsed.service_account,
         registry=parsed.registry,
@@ -61,7 +62,8 @@ def _compile(parsed: argparse.Namespace) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     from pipelines.run import run_recipe  # noqa: PLC0415
 
-    run_recipe(parsed.recipe, parsed.runs_directory, engine=parsed.engine)
+    name = parsed.registered_model_name
+    run_recipe(parsed.recipe, parsed.runs_directory, engine=parsed.engine, registered_model_name=name)
     return 0
 
 
@@ -115,7 +117,7 @@ def _images(parsed: argparse.Namespace) -> int:
 def _profile(parsed: argparse.Namespace) -> "Profile":
     from pipelines.compilation import chosen_profile  # noqa: PLC0415
 
-    names = ("store", "tracking_uri", "service_account", "registry")
+    names = ("store", "tracking_uri", "registered_model_name", "service_account", "registry")
     return chosen_profile(parsed.profile, {name: getattr(parsed, name) for name in names}, _secrets(parsed))
 
 

@@ -42,6 +42,7 @@ def compile_recipe(
     profile: str = DEFAULT,
     store: str | None = None,
     tracking_uri: str | None = None,
+    registered_model_name: str | None = None,
     secrets: Mapping[str, str] | None = None,
     service_account: str | None = None,
     registry: str | None = None,
@@ -57,6 +58,7 @@ def compile_recipe(
         store: value of `STORM_STORE` in every container, `s3://bucket` or `s3://bucket/prefix`. A run needs one:
             verdicts go from pod to pod by reference.
         tracking_uri: value of `MLFLOW_TRACKING_URI` in every container, `http://` or `https://`.
+        registered_model_name: what the models are registered as in MLflow, in place of what the recipe says.
         secrets: names of secrets in the cluster by kind, a key of `pipelines.secrets.SECRETS`.
         service_account: what the run's pods are to run as. The pipeline says so in its description; KFP has no field
             for it but a run's.
@@ -71,8 +73,9 @@ def compile_recipe(
     if output.suffix not in (".yaml", ".yml") or not output.parent.is_dir():
         raise InputError(f"output must be a .yaml file in an existing directory, got {output}")
     given = {"store": store, "tracking_uri": tracking_uri, "service_account": service_account, "registry": registry}
+    given["registered_model_name"] = registered_model_name
     chosen = chosen_profile(profile, given, secrets or {})
-    arguments = load_recipe(recipe_path)
+    arguments = load_recipe(recipe_path, chosen.registered_model_name)
     settings = TaskSettings(image_name=image_names(arguments, chosen, digests), profile=chosen)
     try:
         write_pipeline(settings, arguments, pipeline_name(recipe_path), output)

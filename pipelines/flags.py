@@ -39,6 +39,7 @@ def _add_run(commands: "Commands") -> None:
     runner.add_argument("--recipe", type=Path, required=True, help=_RECIPE)
     runner.add_argument("--engine", choices=["subprocess", "docker"], default="subprocess", help="what runs the tasks")
     runner.add_argument("--runs-directory", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
+    _add_registered_model_name(runner)
 
 
 def _add_submit(commands: "Commands") -> None:
@@ -74,11 +75,17 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     _add_profile(parser)
     parser.add_argument("--store", help="URI of the artifact store that every task uses (STORM_STORE)")
     parser.add_argument("--tracking-uri", help="MLflow server that every task logs to (MLFLOW_TRACKING_URI)")
+    _add_registered_model_name(parser)
     for kind, secret in SECRETS.items():
         text = f"name of the Kubernetes secret with which tasks {secret.purpose} ({secret.keys()})"
         parser.add_argument(f"--{kind}-secret", metavar="NAME", help=text)
     parser.add_argument("--service-account", metavar="NAME", help="what the run's pods are to run as")
     _add_registry(parser)
+
+
+def _add_registered_model_name(parser: argparse.ArgumentParser) -> None:
+    text = "what the models are registered as in MLflow, in place of the recipe's register_registered_model_name"
+    parser.add_argument("--registered-model-name", metavar="NAME", help=text)
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:

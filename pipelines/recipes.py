@@ -11,15 +11,33 @@ from components.signatures import REQUIRED
 from pipelines.arguments import REFERENCES, option_arguments, run_arguments
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
+from storm_core.registry.config import REGISTER, check_registered_model_name
+from storm_core.run_arguments import argument_of
 from storm_core.stages import RERUN, STAGES, load_stage
 
+_REGISTERED_MODEL_NAME = argument_of(REGISTER.verb, "registered_model_name")
 
-def load_recipe(path: Path) -> dict[str, Any]:
-    """The run arguments in the YAML file at `path`, with lists as lists.
+
+def load_recipe(path: Path, registered_model_name: str | None = None) -> dict[str, Any]:
+    """The run arguments in the YAML file at `path`, with lists as lists; a given name replaces the file's.
 
     Raises:
         InputError: the file cannot be read, or an argument is unknown, missing, of the wrong type or out of range.
     """
+    if registered_model_name is not None:
+        check_registered_model_name("--registered-model-name", registered_model_name)
+    recipe = _read(path)
+    _check_names(path, recipe)
+    for reference in REFERENCES:
+        if not isinstance(recipe.get(reference.name, ""), str):
+            raise InputError(f"{path}: {reference.name} must be a string, got {recipe[reference.name]!r}")
+    _check_rerun(path, recipe.get(RERUN, []))
+    for verb in STAGES:
+        _check_options(path, recipe, verb, load_stage(verb).config)
+    return recipe if registered_model_name is None else {**recipe, _REGISTERED_MODEL_NAME: registered_model_name}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -28,13 +46,6 @@ def load_recipe(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):
         raise InputError(f"{path} must hold run arguments, one `name: value` a line")
-    _check_names(path, recipe)
-    for reference in REFERENCES:
-        if not isinstance(recipe.get(reference.name, ""), str):
-            raise InputError(f"{path}: {reference.name} must be a string, got {recipe[reference.name]!r}")
-    _check_rerun(path, recipe.get(RERUN, []))
-    for verb in STAGES:
-        _check_options(path, recipe, verb, load_stage(verb).config)
     return recipe
 
 

@@ -28,17 +28,19 @@ from storm_core.tracking.headlines import parameter_text
 REPORT_FILES = {"report": ("report.html", "results.json"), "audit": ("judge.html", "judge.json")}
 
 
-def run_recipe(recipe_path: Path, runs_directory: Path, *, engine: str = SUBPROCESS) -> Path:
+def run_recipe(
+    recipe_path: Path, runs_directory: Path, *, engine: str = SUBPROCESS, registered_model_name: str | None = None
+) -> Path:
     """Run the whole recipe and return its directory, `<runs_directory>/<recipe name>`.
 
     The directory then holds `report.html`, `results.json`, `judge.html`, `judge.json`, `mlflow.db`, `logs/`, and unless
     `STORM_STORE` names another store, `artifacts/` or, of the engine with containers, `s3/`. What an earlier run left
-    in the store is reused where code, options and inputs are the same.
+    in the store is reused where code, options and inputs are the same. `registered_model_name` replaces the recipe's.
 
     Raises:
         InputError: the recipe cannot work, or a stage said so.
     """
-    arguments = load_recipe(recipe_path)
+    arguments = load_recipe(recipe_path, registered_model_name)
     check_store(engine)
     directory = (runs_directory / recipe_path.stem).resolve()
     directory.mkdir(parents=True, exist_ok=True)

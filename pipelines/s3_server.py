@@ -43,8 +43,12 @@ class S3Server:
     Secret keys are new ones for each server.
     """
 
-    def __init__(self, directory: Path, port: int | None = None, host: str = LOOPBACK) -> None:
+    def __init__(
+        self, directory: Path, port: int | None = None, host: str = LOOPBACK, policies: Mapping[str, str] | None = None
+    ) -> None:
         """Start the server on the address `host` of this machine and wait until it answers.
+
+        `policies` are further users by name, each with what it may do: an IAM policy, as JSON.
 
         Raises:
             RuntimeError: it did not start; the message holds the end of its log.
@@ -52,7 +56,8 @@ class S3Server:
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._host = host
-        self._secrets = {name: secrets.token_urlsafe(24) for name in (WRITER, READER)}
+        self._policies = policies or {}
+        self._secrets = {name: secrets.token_urlsafe(24) for name in (WRITER, READER, *self._policies)}
         self._ports = _choose_ports(host, port)
         self.endpoint = f"http://{host}:{self._ports['s3']}"
         self._process = self._start()
@@ -106,7 +111,9 @@ class S3Server:
             )
 
     def _flags(self) -> list[str]:
-        _write_identities(self.directory / "identities.json", self._secrets)
+        path = self.directory / "identities.json"
+        path.touch(mode=0o600)
+        path.write_text(identities(self._secrets, self._policies), encoding="utf-8")
         flags = {
             "dir": ".",
             "ip": self._host,
@@ -199,14 +206,19 @@ def _hold_port(host: str, port: int = 0) -> socket.socket:
     return holder
 
 
-def _write_identities(path: Path, secret_keys: Mapping[str, str]) -> None:
-    rights = {WRITER: ["Admin"], READER: ["Read", "List"]}
-    identities = [
-        {"name": user, "credentials": [{"accessKey": user, "secretKey": secret_keys[user]}], "actions": actions}
-        for user, actions in rights.items()
+def identities(secret_keys: Mapping[str, str], policies: Mapping[str, str]) -> str:
+    """SeaweedFS's file of users: those with a policy may do what it says, the others what they are there for."""
+    rights = {
+        WRITER: {"actions": ["Admin"]},
+        READER: {"actions": ["Read", "List"]},
+        **{user: {"actions": [], "policyNames": [user]} for user in policies},
+    }
+    users = [
+        {"name": user, "credentials": [{"accessKey": user, "secretKey": key}], **rights[user]}
+        for user, key in secret_keys.items()
     ]
-    path.touch(mode=0o600)
-    path.write_text(json.dumps({"identities": identities}), encoding="utf-8")
+    written = [{"name": user, "content": policy} for user, policy in policies.items()]
+    return json.dumps({"identities": users, "policies": written})
 
 
 def end_with_parent() -> None:

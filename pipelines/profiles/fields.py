@@ -30,6 +30,7 @@ from pipelines.profiles.parts import (
     Toleration,
 )
 from pipelines.secrets import SECRETS
+from storm_core.registry.config import REGISTERED_MODEL_NAMES, is_registered_model_name
 from storm_core.stages import STAGES
 
 CPU, CUDA = "cpu", "cuda"
@@ -126,6 +127,9 @@ class Profile:
 
     store: str | None = field(text("s3://bucket or s3://bucket/prefix", str), "`--store`", None)
     tracking_uri: str | None = field(text("http://host or https://host", str), "`--tracking-uri`", None)
+    registered_model_name: str | None = field(
+        text(REGISTERED_MODEL_NAMES, is_registered_model_name), "`--registered-model-name`", None
+    )
     registry: str | None = field(kinds.REGISTRY, "`--registry`", None)
     secrets: Mapping[str, str] = field(NAMED_SECRETS, "`--s3-secret` and the like", {})
     credentials: str | None = field(

@@ -83,7 +83,7 @@ def look_at(submission: Submission) -> Ready:
     """
     profile = submission.profile
     submission.afresh()
-    arguments = load_recipe(submission.recipe)
+    arguments = load_recipe(submission.recipe, profile.registered_model_name)
     name = image_names(arguments, profile, submission.digests)
     images = {verb: name(verb, image) for verb, image in IMAGE_OF.items()}
     if not submission.allow_local_images:

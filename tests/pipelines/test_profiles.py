@@ -245,11 +245,12 @@ def test_address_in_a_profile_is_checked_as_a_flag_s_is(
 
 def test_flags_replace_what_the_profile_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--store", "s3://other", "--s3-secret", "our-s3", "--registry", "ghcr.io/someone"]
+    flags += ["--registered-model-name", "other-name"]
     assert compile_with(tmp_path, "--profile", str(EVERYTHING), *flags, "--tracking-uri", "https://tracking") == 0
     written = (tmp_path / "p.yaml").read_text()
-    for kept in ("s3://other", "our-s3", "ghcr.io/someone/storm-core", "https://tracking", "storm-mlflow"):
+    for kept in ("s3://other", "our-s3", "ghcr.io/someone/storm-core", "https://tracking", "storm-mlflow", "other-name"):
         assert kept in written
-    for replaced in ("s3://models/storm", "registry.example.com", "http://mlflow:5000", "whose identity opens"):
+    for replaced in ("s3://models/storm", "registry.example.com", "http://mlflow:5000", "whose identity opens", "storm-research"):
         assert replaced not in written
 
 

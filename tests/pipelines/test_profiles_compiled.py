@@ -12,6 +12,7 @@ from pipelines.profiles.applying import retrying_seconds
 from pipelines.profiles.loading import DEFAULT, shipped
 from tests.pipelines.test_cluster_settings import RECIPES, check_that_kfp_reads, compiled, verbs
 
+REGISTERED_MODEL_NAME = "register_registered_model_name"
 EVERYTHING = str(Path(__file__).with_name("everything.yaml"))
 # All that may differ between two profiles, by the place in the compiled pipeline.
 MAY_DIFFER = {
@@ -22,6 +23,7 @@ MAY_DIFFER = {
     "retry": ("pipeline", "components", "*", "dag", "tasks", "*", "retryPolicy"),
     "retry of the root's tasks": ("pipeline", "root", "dag", "tasks", "*", "retryPolicy"),
     "parallelism": ("pipeline", "components", "*", "dag", "tasks", "*", "iteratorPolicy"),
+    "registered model": ("pipeline", "root", "inputDefinitions", "parameters", REGISTERED_MODEL_NAME),
     "what a run expects": ("pipeline", "pipelineInfo", "description"),
 }
 

@@ -34,6 +34,7 @@ def test_shipped_recipe_is_valid(recipe: Path) -> None:
         ({"prepare_sources": "one"}, "prepare_sources must be a JSON list of strings"),
         ({"base_model": 7}, "base_model must be a string, got 7"),
         ({"base_model": None}, "base_model must be given"),
+        ({"register_registered_model_name": "a:b"}, "register_registered_model_name must be a name of at most"),
         ({"rerun": "merge"}, "rerun must be a list of verbs and tasks, got 'merge'"),
         ({"rerun": ["evaluate-merged", "mrege"]}, "rerun names 'mrege', which is no task"),
     ],
@@ -43,6 +44,25 @@ def test_bad_argument_is_named_with_the_file(tmp_path: Path, arguments: dict[str
     with pytest.raises(InputError, match=message) as raised:
         load_recipe(path)
     assert str(path) in str(raised.value)
+
+
+def test_name_of_the_registered_model_that_is_given_replaces_the_recipe_s(tmp_path: Path) -> None:
+    path = changed(tmp_path, register_registered_model_name="of-the-recipe")
+    assert load_recipe(path)["register_registered_model_name"] == "of-the-recipe"
+    assert load_recipe(path, "team-b")["register_registered_model_name"] == "team-b"
+
+
+@pytest.mark.parametrize("command", [["run"], ["compile", "--output", "p.yaml"], ["submit", "--store", "s3://models"]])
+def test_name_that_mlflow_would_refuse_ends_the_command(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--registered-model-name", "team/b", *(["--allow-local-images"] if command[0] == "submit" else [])]
+    assert main([*command, "--recipe", str(SMOKE), *flags]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "error: --registered-model-name must be a name of at most 256 characters" in error
+    assert "got 'team/b'" in error
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [", "\x00", ""])

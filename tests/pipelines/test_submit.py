@@ -50,6 +50,12 @@ def test_recipe_becomes_a_version_and_a_run_of_it(
     assert "Details" not in told.out and "details:" not in told.out
 
 
+def test_profile_says_what_the_models_are_registered_as(recipe: Path, kfp: KfpServer, tmp_path: Path) -> None:
+    (tmp_path / "team.yaml").write_text("registered_model_name: team-b\n")
+    assert submit(recipe, kfp, "--profile", str(tmp_path / "team.yaml")) == 0
+    assert only(kfp.state.runs)["runtime_config"]["parameters"]["register_registered_model_name"] == "team-b"
+
+
 def test_local_paths_are_pushed_once_and_submitted_as_uris(
     recipe: Path, kfp: KfpServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
