@@ -9,8 +9,7 @@ from storm_core.progress import answer, report
 from storm_core.stores.garbage_collection import Garbage, remove, unfinished_garbage, unneeded_garbage
 from storm_core.stores.needed import Needed
 from storm_core.stores.references import reference_manifest, required_store
-from storm_core.stores.registrations import registry_address
-from storm_core.stores.registries import default_registry, keep_noted, keep_registered
+from storm_core.stores.registries import keep_noted, keep_registered
 from storm_core.stores.store import Store
 
 _MOST_DAYS = 36_500  # A hundred years; a date has an end.
@@ -54,12 +53,11 @@ def _unneeded(store: Store, age: timedelta, keep: Sequence[str], asked: Sequence
     for reference in keep:
         needed.keep(reference_manifest(reference))
     versions = keep_registered(store, needed, asked)
-    addresses = [registry_address(one) if one else default_registry() for one in asked]
-    elsewhere = keep_noted(store, needed, addresses)
+    elsewhere = keep_noted(store, needed, asked)
     if not keep and not versions and not elsewhere:
         raise InputError("nothing to keep was named or is registered; that would remove the whole store")
     for one in elsewhere:
-        report(f"kept: model {one.digest[:12]}, registered as {one.name} at {one.registry}, which --registry would ask")
+        report(f"kept: {one}")
     return list(unneeded_garbage(store, needed, places, age))
 
 

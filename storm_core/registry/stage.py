@@ -49,7 +49,8 @@ def run(config: RegisterConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
     name = config.registered_model_name
     for entry in entries:
         note_in_store(entry, registry, name)
-    with errors_in_words(), activity(f"register versions of {name}"):
+    forbidden = f"ask for the right to edit the registered model {name}, or give another registered_model_name"
+    with errors_in_words(forbidden), activity(f"register versions of {name}"):
         registered = _register(*connection, name, entries, passed=decision["passed"])
     for version in registered:
         report(

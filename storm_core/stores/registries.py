@@ -8,7 +8,7 @@ from storm_core.manifest import Manifest
 from storm_core.stores.layout import split_location
 from storm_core.stores.needed import Needed
 from storm_core.stores.references import stored_artifact
-from storm_core.stores.registrations import DECISION_TAGS, Registration, noted_registrations, registry_address
+from storm_core.stores.registrations import DECISION_TAGS, noted_registrations, registry_address
 from storm_core.stores.store import Store
 from storm_core.stores.uris import parse_uri
 
@@ -36,16 +36,38 @@ def keep_registered(store: Store, needed: Needed, registries: Sequence[str | Non
     return count
 
 
-def keep_noted(store: Store, needed: Needed, asked: Sequence[str]) -> list[Registration]:
-    """Keep what the store's notes say of registries other than those that were asked; returns these notes."""
-    elsewhere = [one for one in noted_registrations(store.ledger) if one.registry not in asked]
-    for one in elsewhere:
-        needed.keep_digests([one.digest, *one.decided_by])
-    return elsewhere
+def keep_noted(store: Store, needed: Needed, registries: Sequence[str | None]) -> list[str]:
+    """Keep what the store's notes say of registries that were not asked, and of models that those did not show.
+
+    Returns a line for each.
+    """
+    asked = {registry_address(registry) if registry else _default_registry(): registry for registry in registries}
+    shown: dict[tuple[str, str], bool] = {}
+    lines = []
+    for one in noted_registrations(store.ledger):
+        place = one.registry, one.name
+        if one.registry in asked and place not in shown:
+            shown[place] = _shows(asked[one.registry], one.name)
+        if not shown.get(place):
+            needed.keep_digests([one.digest, *one.decided_by])
+            why = "where this user may not read it" if place in shown else "which --registry would ask"
+            lines.append(f"model {one.digest[:12]}, registered as {one.name} at {one.registry}, {why}")
+    return lines
 
 
-def default_registry() -> str:
-    """The address of the registry that the environment names."""
+def _shows(registry: str | None, name: str) -> bool:
+    """Whether the registry tells this user all of the registered model, or that there is none."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        MlflowClient(registry, registry).get_registered_model(name)
+    except MlflowException as error:
+        return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
+    return True
+
+
+def _default_registry() -> str:
     import mlflow
 
     return registry_address(mlflow.get_registry_uri())

@@ -22,9 +22,10 @@ _UNANSWERED = re.compile(
 )
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _TOO_MANY_REQUESTS = 429
+_FORBIDDEN = 403
 _ADVICE = {
     401: "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
-    403: "ask for the right to edit the experiment, or name another with MLFLOW_EXPERIMENT_NAME",
+    _FORBIDDEN: "ask for the right to edit the experiment, or name another with MLFLOW_EXPERIMENT_NAME",
     404: "check MLFLOW_TRACKING_URI, and that MLFLOW_EXPERIMENT_ID and MLFLOW_RUN_ID are of this server",
 }
 
@@ -43,8 +44,8 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 @contextlib.contextmanager
-def errors_in_words() -> Iterator[None]:
-    """For a stage whose result is in MLflow itself.
+def errors_in_words(if_forbidden: str | None = None) -> Iterator[None]:
+    """For a stage whose result is in MLflow itself; `if_forbidden` is what to do where the user has no right to it.
 
     Raises:
         InputError: it says why MLflow cannot be used.
@@ -52,7 +53,7 @@ def errors_in_words() -> Iterator[None]:
     try:
         yield
     except failures() as error:
-        raise InputError(in_words(error)) from error
+        raise InputError(in_words(error, if_forbidden)) from error
 
 
 def may_pass(error: Exception) -> bool:
@@ -61,7 +62,7 @@ def may_pass(error: Exception) -> bool:
     return status >= 500 or status == _TOO_MANY_REQUESTS
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: Exception, if_forbidden: str | None = None) -> str:
     """One line: what MLflow said, where, and what to do."""
     if isinstance(error, InputError | StoreError):
         return str(error)
@@ -73,7 +74,8 @@ def in_words(error: Exception) -> str:
     if "Invalid Host header" in said:
         said, advice = "403, Invalid Host header", f"start the server with --allowed-hosts {host}"
     else:
-        advice = _ADVICE.get(_status(error), "")
+        status = _status(error)
+        advice = if_forbidden if if_forbidden and status == _FORBIDDEN else _ADVICE.get(status, "")
     said = without_secrets(said)
     said = f"{said[:_SHOWN]}..." if len(said) > _SHOWN else said
     return f"MLflow at {host or address.scheme} says: {said}" + (f"; {advice}" if advice else "")

@@ -248,9 +248,22 @@ def test_flags_replace_what_the_profile_says(tmp_path: Path, capsys: pytest.Capt
     flags += ["--registered-model-name", "other-name"]
     assert compile_with(tmp_path, "--profile", str(EVERYTHING), *flags, "--tracking-uri", "https://tracking") == 0
     written = (tmp_path / "p.yaml").read_text()
-    for kept in ("s3://other", "our-s3", "ghcr.io/someone/storm-core", "https://tracking", "storm-mlflow", "other-name"):
+    for kept in (
+        "s3://other",
+        "our-s3",
+        "ghcr.io/someone/storm-core",
+        "https://tracking",
+        "storm-mlflow",
+        "other-name",
+    ):
         assert kept in written
-    for replaced in ("s3://models/storm", "registry.example.com", "http://mlflow:5000", "whose identity opens", "storm-research"):
+    for replaced in (
+        "s3://models/storm",
+        "registry.example.com",
+        "http://mlflow:5000",
+        "whose identity opens",
+        "storm-research",
+    ):
         assert replaced not in written
 
 

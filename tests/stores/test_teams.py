@@ -60,9 +60,7 @@ def _reading(team: str) -> str:
 
 
 @pytest.fixture
-def as_user(
-    server: S3Server, place: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
+def as_user(server: S3Server, place: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Work as a user, in the store of the first team unless another is named."""
 
     def become(user: str, team: str = ONE) -> None:
