@@ -104,7 +104,7 @@ def servers(cluster: Cluster) -> Iterator[Servers]:
     identity = {"accessKey": "storm", "secretKey": values["s3"]}
     rights = {"identities": [{"name": "storm", "credentials": [identity], "actions": ["Admin"]}]}
     cluster.add_secret("s3-identities", {"identities.json": json.dumps(rights)})
-    cluster.add_secret("mlflow-auth", {"auth.ini": _auth(values["mlflow"]), "secret-key": values["session"]})
+    cluster.add_secret("mlflow-auth", {"auth.ini": auth_settings(values["mlflow"]), "secret-key": values["session"]})
     keys = _s3_keys(values["s3"])
     user = {"MLFLOW_TRACKING_USERNAME": MLFLOW_USER, "MLFLOW_TRACKING_PASSWORD": values["mlflow"]}
     cluster.add_secret(SECRETS["s3"], {**keys, "AWS_ENDPOINT_URL_S3": "http://s3:8333"})
@@ -134,12 +134,15 @@ def _s3_keys(password: str) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": "storm", "AWS_SECRET_ACCESS_KEY": password, "AWS_REGION": "us-east-1"}
 
 
-def _auth(password: str) -> str:
+def auth_settings(password: str, user: str = MLFLOW_USER) -> str:
+    """What MLflow's server with users starts from: who administers it, and that nobody else may do anything."""
     lines = {
         "default_permission": "NO_PERMISSIONS",
         "database_uri": "sqlite:////data/auth.db",
-        "admin_username": MLFLOW_USER,
+        "admin_username": user,
         "admin_password": password,
+        # Each check of a password takes a second.
+        "auth_cache_ttl_seconds": "600",
         "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
     }
     return "[mlflow]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items())

@@ -13,6 +13,7 @@ from pipelines.s3_server import S3Server
 from storm_core.artifacts import seal
 from storm_core.cli import main
 from storm_core.stores.references import open_store
+from tests.promotion.conftest import evaluations  # noqa: F401 (a fixture)
 from tests.stores.crashing import PART_BYTES, Work, digest_of, publish
 from tests.stores.fault_proxy import FaultProxy
 

@@ -11,7 +11,6 @@ from pipelines.s3_server import S3Server
 from storm_core.errors import InputError, StoreError
 from storm_core.execution import execute
 from storm_core.promotion.config import GATE, GateConfig
-from tests.promotion.conftest import evaluations  # noqa: F401 (a fixture)
 from tests.stores.conftest import Storm, make, write_tree
 from tests.stores.crashing import digest_of
 from tests.stores.teams import BUCKET, ONE, OTHER, administrator, log_in, objects, policy, rights, store
@@ -70,7 +69,7 @@ def as_user(server: S3Server, place: object, tmp_path: Path, monkeypatch: pytest
 
 
 def work(storm: Storm, place: str, directory: Path, inputs: dict[str, list[str]], client: Any) -> list[str]:
-    """What a team does with its store, which lies at `place`: it computes, goes on with an upload, pushes, looks, pulls and collects.
+    """What a team does with its store at `place`: it computes, pushes, goes on with an upload, looks, pulls, collects.
 
     Returns the first line that says why not; none where all of it went well.
     """
