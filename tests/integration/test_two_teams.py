@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-import requests
 from mlflow import MlflowClient
 
 from pipelines.s3_server import WRITER, identities
@@ -19,7 +18,7 @@ from tests.integration import kfp_pod, overlays
 from tests.integration.cluster import Cluster, namespace
 from tests.integration.conftest import SECRETS, auth_settings, compile_executors, servers_image
 from tests.promotion.conftest import evaluations, promotion  # noqa: F401 (fixtures)
-from tests.stores.teams import BUCKET, ONE, OTHER, policy, store
+from tests.stores.teams import BUCKET, ONE, OTHER, add_mlflow_user, policy, store
 
 pytestmark = pytest.mark.cluster
 
@@ -81,9 +80,7 @@ def shared(place: Cluster) -> Iterator[Servers]:
         servers = Servers(f"http://{s3}", f"http://{mlflow}", passwords)
         bucket_of(servers).create_bucket(Bucket=BUCKET)
         for team in TEAMS:
-            user = {"username": team, "password": passwords[team]}
-            where = f"{servers.mlflow}/api/2.0/mlflow/users/create"
-            requests.post(where, json=user, auth=(WRITER, passwords[WRITER]), timeout=60).raise_for_status()
+            add_mlflow_user(servers.mlflow, WRITER, passwords, team)
         yield servers
 
 
@@ -140,8 +137,8 @@ def executors_of(team: str, place: Cluster, directory: Path) -> dict[str, kfp_po
         "default": {"environment": {"MLFLOW_EXPERIMENT_NAME": team}, "memory_request": "1Gi", "cpu_request": "200m"},
     }
     (directory / "team.yaml").write_text(json.dumps(profile), encoding="utf-8")
-    flags = ("--profile", str(directory / "team.yaml"), "--store", store(team))
-    flags += ("--tracking-uri", f"http://mlflow.{place.namespace}:5000")
+    flags = ["--profile", str(directory / "team.yaml"), "--store", store(team)]
+    flags += ["--tracking-uri", f"http://mlflow.{place.namespace}:5000"]
     return compile_executors(ROOT / "recipes" / "smoke.yaml", directory / "storm.yaml", *flags)
 
 
@@ -174,8 +171,8 @@ def test_two_namespaces_register_their_models_and_neither_touches_what_is_the_ot
     shared: Servers, teams: dict[str, Team], models: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, team in teams.items():
-        command = ["storm", "register", *models[name], "--registered-model-name", name, "--registration"]
-        ended_well, log = team.run("register", *command, "/tmp/registration")  # noqa: S108
+        flags = [*models[name], "--registered-model-name", name, "--registration"]
+        ended_well, log = team.run("register", "storm", "register", *flags, "/tmp/registration")  # noqa: S108
         assert ended_well, log
     for name, value in login(WRITER, shared.passwords[WRITER]).items():
         monkeypatch.setenv(name, value)

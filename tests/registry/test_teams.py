@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -21,7 +20,7 @@ from storm_core.registry.config import REGISTER, RegisterConfig
 from storm_core.stores.references import open_reference, open_store
 from storm_core.stores.registrations import Registration, note_registration
 from tests.stores.conftest import digest_in, make
-from tests.stores.teams import BUCKET, ONE, OTHER, administrator, log_in, objects, policy, store
+from tests.stores.teams import BUCKET, ONE, OTHER, add_mlflow_user, administrator, log_in, objects, policy, store
 from tests.tracking.conftest import Server
 
 pytestmark = pytest.mark.slow
@@ -54,16 +53,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> I
         tracking.start()
         try:
             for team in (ONE, OTHER):
-                _add_user(tracking.url, passwords, team)
+                add_mlflow_user(tracking.url, ADMINISTRATOR, passwords, team)
             yield Servers(s3, tracking.url, passwords)
         finally:
             tracking.stop()
-
-
-def _add_user(url: str, passwords: dict[str, str], name: str) -> None:
-    user = {"username": name, "password": passwords[name]}
-    login = ADMINISTRATOR, passwords[ADMINISTRATOR]
-    requests.post(f"{url}/api/2.0/mlflow/users/create", json=user, auth=login, timeout=60).raise_for_status()
 
 
 def _auth(directory: Path, password: str) -> str:

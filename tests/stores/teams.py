@@ -1,6 +1,8 @@
 """Teams on one S3 server: a user each, whose rights are those of `manifests/bucket/team_policy.json`."""
 
+import base64
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,17 @@ def administrator(server: S3Server) -> Any:
         aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
         region_name=keys["AWS_REGION"],
     )
+
+
+def add_mlflow_user(url: str, administrator: str, passwords: dict[str, str], name: str) -> None:
+    """Make a user of an MLflow server that has users, as its administrator."""
+    login = base64.b64encode(f"{administrator}:{passwords[administrator]}".encode()).decode()
+    request = urllib.request.Request(  # noqa: S310 (a server of the tests)
+        f"{url}/api/2.0/mlflow/users/create",
+        json.dumps({"username": name, "password": passwords[name]}).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Basic {login}"},
+    )
+    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
 
 
 def objects(server: S3Server, team: str) -> dict[str, str]:

@@ -91,9 +91,9 @@ def work(storm: Storm, place: str, directory: Path, inputs: dict[str, list[str]]
         ("pull", pushed, str(directory / "pulled")),
         ("gc", "--keep-days", "0", "--keep", str(directory / "decision"), "--delete"),
     ):
-        code, out, error = storm(*arguments)
+        code, out, said = storm(*arguments)
         if code:
-            return [*out.splitlines(), *error.splitlines()]
+            return [*out.splitlines(), *said.splitlines()]
     return []
 
 
@@ -108,7 +108,7 @@ def test_rights_of_the_template_are_those_that_a_team_s_work_asks_for(
     place = f"{ONE}/all"
     as_user(ONE, place)
     asked: set[str] = set()
-    request = BaseClient._make_api_call
+    request = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def recorded(client: Any, operation: str, parameters: Any) -> Any:
         asked.add(RIGHT_OF[operation])
