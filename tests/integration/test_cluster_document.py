@@ -18,8 +18,8 @@ NAMESPACE = r"(namespace:? )kubeflow(-user-example-com)?\b"
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"^```\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
-    return [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
 
 
 @pytest.fixture
