@@ -1,4 +1,4 @@
-"""The floating-point operations of a training step by arithmetic: those that the maths asks for, none for frozen weights.
+"""The floating-point operations of a training step by arithmetic: what the maths asks for, none for frozen weights.
 
 A multiplication and its addition are two. Counted are matrix products and attention, as torch's FlopCounterMode counts
 them; norms, activations and the optimizer are less than a hundredth. Shapes: T tokens, O out, I in.
@@ -89,7 +89,7 @@ def layer_matrices(shapes: ModelShapes) -> dict[str, int]:
 
 
 def peak_flops_per_second(device: str) -> float | None:
-    """What a device multiplies in bfloat16 at most, by its name or its label in a cluster; None where not known here."""
+    """What a device multiplies in bfloat16 at most, by its name or a node's label; None where it is not known here."""
     return PEAK_FLOPS_PER_SECOND.get(device.replace("-", " "))
 
 
