@@ -28,7 +28,7 @@ from storm_core.spectrum.expected import expected_trained
 
 # Shares of a sequence that the examples of a group have: tenfold between the shortest and the longest.
 SHARES = (0.05, 0.1, 0.35, 0.5)
-LLAMA_8B = {
+LLAMA_8B: dict[str, Any] = {
     "vocab_size": 128256,
     "hidden_size": 4096,
     "intermediate_size": 14336,
@@ -36,8 +36,6 @@ LLAMA_8B = {
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
     "max_position_embeddings": 131072,
-    "rope_theta": 500000.0,
-    "rms_norm_eps": 1e-5,
 }
 WORDS = (
     "the",
