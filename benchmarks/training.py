@@ -72,10 +72,10 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each contender (default 3)")
     parser.add_argument("--gradient-checkpointing", action="store_true", help="for ours; TRL's default is that")
     parser.add_argument("--scratch", type=Path, help="where models are written (default: the system's)")
-    parser.add_argument("--smoke", action="store_true", help="Spectrum-50 and TRL, one step of 64 tokens, once")
+    parser.add_argument("--smoke", action="store_true", help="Spectrum-50 and TRL, one step of 256 tokens, once")
     options = parser.parse_args()
     if options.smoke:
-        options.max_length, options.steps, options.repeats = 64, 1, 1
+        options.max_length, options.steps, options.repeats = 256, 1, 1
     return options
 
 
@@ -142,8 +142,8 @@ def table(runs: Mapping[Contender, list[Figures]], made: Figures) -> Iterator[st
     peak = peak_flops_per_second(next(iter(devices))) if len(devices) == 1 else None
     yield f"{', '.join(sorted(devices))}; {made['tokens']} tokens a pass"
     yield ""
-    yield "| | s a step | tokens/s | peak MB | MFU | MFU, attention as a square |"
-    yield "|---|---|---|---|---|---|"
+    yield "| | s a step | processor s a step | tokens/s | peak MB | MFU | MFU, attention as a square |"
+    yield "|---|---|---|---|---|---|---|"
     for contender, figures in runs.items():
         yield f"| {contender.name} | {' | '.join(cells(contender, figures, made, peak))} |"
 
@@ -151,11 +151,13 @@ def table(runs: Mapping[Contender, list[Figures]], made: Figures) -> Iterator[st
 def cells(contender: Contender, runs: list[Figures], made: Figures, peak: float | None) -> list[str]:
     failed = next((one["failed"] for one in runs if "failed" in one), None)
     if failed or not runs:
-        return [failed or NOT_MEASURED, *[NOT_MEASURED] * 4]
-    seconds = statistics.median(one["seconds"] for one in runs)
+        return [failed or NOT_MEASURED, *[NOT_MEASURED] * 5]
+    seconds, processors = (statistics.median(one[clock] for one in runs) for clock in ("seconds", "processor_seconds"))
+    steps = runs[0]["steps"]
     megabytes = max(one["peak_bytes"] for one in runs) / 1e6
     shares = [f"{flops / seconds / peak:.1%}" if peak else NOT_MEASURED for flops in made["flops"][contender.scan]]
-    return [f"{seconds / runs[0]['steps']:.2f}", f"{made['tokens'] / seconds:.0f}", f"{megabytes:.0f}", *shares]
+    figures = [f"{seconds / steps:.2f}", f"{processors / steps:.2f}", f"{made['tokens'] / seconds:.0f}"]
+    return [*figures, f"{megabytes:.0f}", *shares]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from storm_core.telemetry import disable_telemetry
 
@@ -19,6 +19,14 @@ disable_telemetry()
 
 import torch  # noqa: E402 (after telemetry is off)
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+
+
+class StepEnd(NamedTuple):
+    """When a step ended, by the clock and in time of processors, and the peak memory by then."""
+
+    seconds: float
+    processor_seconds: float
+    peak_bytes: int
 
 
 def main() -> None:
@@ -36,19 +44,25 @@ def measure(train: Callable[[dict[str, Any]], None], settings: dict[str, Any]) -
             return {"failed": "out of memory"}
     # Two passes with the same number of steps.
     half = len(ends) // 2
-    seconds = ends[-1][0] - ends[half - 1][0]
-    return {"seconds": seconds, "steps": half, "peak_bytes": ends[-1][1], "device": device_name()}
+    begin, end = ends[half - 1], ends[-1]
+    return {
+        "seconds": end.seconds - begin.seconds,
+        "processor_seconds": end.processor_seconds - begin.processor_seconds,
+        "steps": half,
+        "peak_bytes": end.peak_bytes,
+        "device": device_name(),
+    }
 
 
 @contextmanager
-def clock() -> Iterator[list[tuple[float, int]]]:
-    """When each step of an optimizer ended, and the peak memory by then."""
-    ends: list[tuple[float, int]] = []
+def clock() -> Iterator[list[StepEnd]]:
+    """The ends of all steps that optimizers make."""
+    ends: list[StepEnd] = []
 
     def note(*_: Any) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        ends.append((time.monotonic(), peak_bytes()))
+        ends.append(StepEnd(time.monotonic(), time.process_time(), peak_bytes()))
 
     hook = register_optimizer_step_post_hook(note)
     try:
