@@ -31,21 +31,11 @@ def estimate_lines(recipe: Path, profile: Profile, assumptions: Assumptions) -> 
     """The estimate for a person: two tables, of estimates and of measurements, and what was assumed.
 
     Raises:
-        InputError: the recipe cannot work, an assumption is out of range, or the base model's config cannot be read.
-        StoreError: the store that holds the base model cannot be used.
+        InputError: see `look_at`.
+        StoreError: see `look_at`.
     """
-    assumptions.check()
-    values = _all_values(load_recipe(recipe))
-    shapes = base_shapes(values["base_model"])
-    run = Estimated(
-        values=values,
-        profile=profile,
-        shapes=shapes,
-        parameters={name: math.prod(shape) for name, shape in shapes.parameters().items()},
-        trained=expected_trained(shapes, values["scan_unfrozen_percent"]),
-        assumptions=assumptions,
-    )
-    tasks = _tasks(values)
+    run = look_at(recipe, profile, assumptions)
+    tasks = _tasks(run.values)
     return [
         f"Estimated by arithmetic, for one task of each stage; {run.count / 1e9:.2f}e9 parameters, "
         f"{run.trained_count / 1e9:.2f}e9 trained",
@@ -55,6 +45,26 @@ def estimate_lines(recipe: Path, profile: Profile, assumptions: Assumptions) -> 
         "Measured, as the profile's measured_hours say",
         *aligned([_MEASUREMENTS, *(_measurement(verb, tasks[verb], profile) for verb in STAGES)]),
     ]
+
+
+def look_at(recipe: Path, profile: Profile, assumptions: Assumptions) -> Estimated:
+    """The run of a recipe, with all that its base model's config.json tells.
+
+    Raises:
+        InputError: the recipe cannot work, an assumption is out of range, or the base model's config cannot be read.
+        StoreError: the store that holds the base model cannot be used.
+    """
+    assumptions.check()
+    values = _all_values(load_recipe(recipe))
+    shapes = base_shapes(values["base_model"])
+    return Estimated(
+        values=values,
+        profile=profile,
+        shapes=shapes,
+        parameters={name: math.prod(shape) for name, shape in shapes.parameters().items()},
+        trained=expected_trained(shapes, values["scan_unfrozen_percent"]),
+        assumptions=assumptions,
+    )
 
 
 def _all_values(recipe: Mapping[str, Any]) -> dict[str, Any]:
