@@ -1,12 +1,13 @@
 """What training holds for each parameter: looked at in the optimizer of a real `storm train`."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from storm_core.checkpoints.loading import load_model
@@ -89,3 +90,33 @@ def test_training_in_float32_holds_all_in_float32(
 ) -> None:
     train(tiny_llama, selection, tiny_scan, tmp_path, dtype="float32")
     assert {one.dtype for one in held[0].parameters()} == {torch.float32}
+
+
+def test_frozen_weights_that_bfloat16_would_round_stay_as_they_are(
+    tiny_llama: Path, selection: Path, tiny_scan: Path, tmp_path: Path, held: list[Any]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_llama, model)
+    tensors = {name: tensor.float() * 1.001 for name, tensor in load_file(model / "model.safetensors").items()}
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    train(model, selection, tiny_scan, tmp_path, dtype="bfloat16")
+    tuned = load_file(tmp_path / "tuned/model.safetensors")
+    frozen = [name for name, one in held[0].named_parameters() if not one.requires_grad]
+    assert frozen
+    assert all(tuned[name].equal(tensors[name]) for name in frozen)
+
+
+def test_frozen_embedding_stays_in_float32_as_head_too(
+    tiny_llama: Path, selection: Path, tmp_path: Path, held: list[Any]
+) -> None:
+    model, scan = tmp_path / "model", tmp_path / "scan"
+    shutil.copytree(tiny_llama, model)
+    tensors = load_file(model / "model.safetensors")
+    # Tied, and stored under both names, as some checkpoints have it.
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    scan.mkdir()
+    (scan / "mine.yaml").write_text("unfrozen_parameters: [model.norm]\n")
+    train(model, selection, scan, tmp_path, dtype="bfloat16")
+    assert held[0].get_output_embeddings().weight is held[0].get_input_embeddings().weight
+    assert held[0].get_input_embeddings().weight.dtype == torch.float32
