@@ -1,8 +1,7 @@
 """What `benchmarks/training.py` makes of its contenders' figures."""
 
 import pytest
-
-from benchmarks.training import Contender, Figures, table
+from training import Contender, Figures, table
 
 PADDED, PACKED = (Contender(trainer="storm", scan="Spectrum-50", is_packed=packed) for packed in (False, True))
 MADE: Figures = {"tokens": 8192, "flops": {"Spectrum-50": [4e14, 5e14]}}

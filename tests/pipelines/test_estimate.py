@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from peak_memory import peak_megabytes
 
-from benchmarks.peak_memory import peak_megabytes
 from pipelines.__main__ import main
 from pipelines.estimation.assumptions import Assumptions
 from pipelines.estimation.estimate import look_at
