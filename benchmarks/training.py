@@ -54,11 +54,11 @@ def main() -> None:
         settings = shared_settings(options, Path(scratch))
         made = run_script("training_inputs.py", settings)
         runs: dict[Contender, list[Figures]] = {one: [] for one in contenders(smoke=options.smoke)}
-        for _ in range(options.repeats):
+        for repeat in range(options.repeats):
             for contender in filter(can_run, runs):
-                runs[contender].append(
-                    run_script("training_contender.py", settings | own_settings(contender, settings))
-                )
+                figures = run_script("training_contender.py", settings | own_settings(contender, settings))
+                runs[contender].append(figures)
+                print(f"{repeat + 1} of {options.repeats}: {contender.name}: {figures}", file=sys.stderr)
     print(*table(runs, made), sep="\n")
 
 
