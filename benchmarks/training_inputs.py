@@ -94,9 +94,13 @@ def make_examples(tokenizer: PreTrainedTokenizerBase, groups: int, max_length: i
     """Groups of examples, each of which fills a sequence but for a few tokens."""
     number = 0
     for _ in range(groups):
+        left = max_length
         for share in SHARES:
-            yield example_of(tokenizer, int(share * max_length), number)
+            # The chat template alone may be longer than the share; the last example takes what is left.
+            example = example_of(tokenizer, left if share == SHARES[-1] else int(share * max_length), number)
+            left -= len(tokenize(example, tokenizer).input_ids)
             number += 1
+            yield example
 
 
 def example_of(tokenizer: PreTrainedTokenizerBase, tokens: int, number: int) -> Example:
