@@ -1,4 +1,4 @@
-"""`python -m pipelines compile|run|submit|watch|images`: the ways into the recipe's graph."""
+"""`python -m pipelines compile|run|estimate|submit|watch|images`: the ways into the recipe's graph."""
 
 import argparse
 import sys
@@ -67,6 +67,17 @@ def _run(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _estimate(parsed: argparse.Namespace) -> int:
+    from pipelines.estimation.assumptions import Assumptions  # noqa: PLC0415
+    from pipelines.estimation.estimate import estimate_lines  # noqa: PLC0415
+    from pipelines.profiles.loading import load_profile  # noqa: PLC0415
+
+    names = ("rows", "train_examples", "tokens_per_example", "mfu")
+    assumptions = Assumptions(**{name: getattr(parsed, name) for name in names})
+    print(*estimate_lines(parsed.recipe, load_profile(parsed.profile), assumptions), sep="\n")
+    return 0
+
+
 def _submit(parsed: argparse.Namespace) -> int:
     from pipelines.submission.cron import kfp_cron  # noqa: PLC0415
     from pipelines.submission.submit import Submission, bring, run, schedule, show_plan  # noqa: PLC0415
@@ -127,7 +138,14 @@ def _secrets(parsed: argparse.Namespace) -> dict[str, Any]:
     return {kind: name for kind, name in given.items() if name is not None}
 
 
-_COMMANDS = {"compile": _compile, "run": _run, "submit": _submit, "watch": _watch, "images": _images}
+_COMMANDS = {
+    "compile": _compile,
+    "run": _run,
+    "estimate": _estimate,
+    "submit": _submit,
+    "watch": _watch,
+    "images": _images,
+}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.estimation.assumptions import DEFAULT_MFU
 from pipelines.profiles.loading import DEFAULT, shipped
 from pipelines.secrets import SECRETS
 
@@ -19,6 +20,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_compile(commands)
     _add_run(commands)
+    _add_estimate(commands)
     _add_submit(commands)
     _add_watch(commands)
     images = commands.add_parser("images", help="list every image that a run needs, for a mirror")
@@ -40,6 +42,17 @@ def _add_run(commands: "Commands") -> None:
     runner.add_argument("--engine", choices=["subprocess", "docker"], default="subprocess", help="what runs the tasks")
     runner.add_argument("--runs-directory", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
     _add_registered_model_name(runner)
+
+
+def _add_estimate(commands: "Commands") -> None:
+    estimate = commands.add_parser("estimate", help="work out memory, disk and GPU-hours of a recipe, stage by stage")
+    estimate.add_argument("--recipe", type=Path, required=True, help=_RECIPE)
+    _add_profile(estimate)
+    estimate.add_argument("--rows", type=int, metavar="N", help="examples that are prepared and judged")
+    estimate.add_argument("--train-examples", type=int, metavar="N", help="examples that are trained on")
+    estimate.add_argument("--tokens-per-example", type=int, metavar="N", help="tokens of an example on average")
+    text = f"share of the GPU's peak that model FLOPs reach (default: {DEFAULT_MFU}, published for an H100; not ours)"
+    estimate.add_argument("--mfu", type=float, default=DEFAULT_MFU, help=text)
 
 
 def _add_submit(commands: "Commands") -> None:

@@ -11,10 +11,14 @@ _HEADINGS = ("task", "work", "image", "asks for", "reads", "wrote")
 
 def plan_lines(tasks: Sequence[PlannedTask], profile: Profile, image_of: Callable[[str], str]) -> list[str]:
     """The plan as a table, and below it what it comes to."""
-    rows = [_HEADINGS, *(_row(task, profile, image_of) for task in tasks)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    table = aligned([_HEADINGS, *(_row(task, profile, image_of) for task in tasks)])
     return [*table, *_sums(tasks, profile)]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, with columns as wide as what stands in them."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _row(task: PlannedTask, profile: Profile, image_of: Callable[[str], str]) -> tuple[str, ...]:
@@ -55,13 +59,14 @@ def _sums(tasks: Sequence[PlannedTask], profile: Profile) -> Iterator[str]:
     if unknown:
         yield f"GPU-hours: not known, the profile has no measured_hours of {', '.join(unknown)}"
         return
-    hours = sum(_gpu_hours(profile.task(task.verb)) for task in on_devices)
+    hours = sum(measured_gpu_hours(profile.task(task.verb)) for task in on_devices)
     yield f"GPU-hours: {hours:.1f}, by the profile's measured_hours"
     price = profile.price_per_gpu_hour
     yield f"price: {hours * price:.2f}" if price else "price: not known, the profile has no price_per_gpu_hour"
 
 
-def _gpu_hours(asked: TaskProfile) -> float:
+def measured_gpu_hours(asked: TaskProfile) -> float:
+    """Of one task, by the profile's `measured_hours`; 0 where there is none."""
     return (asked.measured_hours or 0) * (asked.accelerator.count if asked.accelerator else 0)
 
 

@@ -24,8 +24,8 @@ class TrainConfig(StageConfig):
     max_gradient_norm: float = option("gradients are scaled down to this norm", 1.0, minimum=0.0)
     gradient_checkpointing: bool = option("recompute activations to save memory; about a fifth slower", False)
     dtype: str = option(
-        "precision to compute in; weights are held and updated in float32, and auto is bfloat16 where the hardware "
-        "multiplies it",
+        "precision to compute in, and to hold frozen matrices in; trained weights are held and updated in float32, and "
+        "auto is bfloat16 where the hardware multiplies it",
         "auto",
         choices=DTYPES,
     )

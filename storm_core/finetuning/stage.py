@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.finetuning.attempt import train
 from storm_core.finetuning.config import TrainConfig
@@ -24,6 +25,7 @@ from storm_core.finetuning.freezing import (
     unfreeze,
 )
 from storm_core.finetuning.history import read_history
+from storm_core.finetuning.precision import hold_frozen_in_bfloat16
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, TokenizedExamples, tokenize_examples
 from storm_core.finetuning.training import build_trainer, update_count
 from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
@@ -54,6 +56,8 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     model = load_model(source, torch.float32)
     check_same_tensors(model, checkpoint)
     unfreeze(model, patterns, yaml_file)
+    if resolve_dtype(config.dtype) is torch.bfloat16:
+        hold_frozen_in_bfloat16(model, checkpoint)
     checkpoints = TrainingCheckpoints(workspace.of_run())
     # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:

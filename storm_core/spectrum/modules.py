@@ -46,7 +46,7 @@ def list_modules(checkpoint: Checkpoint) -> list[Module]:
         InputError: the weights are quantized, have more than two dimensions, or are not named as in the Llama family.
     """
     _check_is_plain(checkpoint)
-    modules = [_describe(name, info.shape) for name, info in checkpoint.tensors.items() if name.endswith(_WEIGHT)]
+    modules = [describe(name, info.shape) for name, info in checkpoint.tensors.items() if name.endswith(_WEIGHT)]
     for module in modules:
         if len(module.shape) > 2:
             raise InputError(f"{module.weight} in {checkpoint.path} has shape {module.shape}; scan takes matrices only")
@@ -56,6 +56,15 @@ def list_modules(checkpoint: Checkpoint) -> list[Module]:
             "the Llama family's are"
         )
     return sorted(modules, key=lambda module: (module.type, natural_order(module.name)))
+
+
+def describe(tensor: str, shape: tuple[int, ...]) -> Module:
+    """The module whose weight is the tensor of this name and shape."""
+    name = tensor.removesuffix(_WEIGHT)
+    found = _LAYER.search(name)
+    if not found:
+        return Module(name=name, type=name, layer=None, shape=shape)
+    return Module(name=name, type=name[found.end() :], layer=int(found[1]), shape=shape)
 
 
 def natural_order(name: str) -> tuple[tuple[int, str], ...]:
@@ -74,11 +83,3 @@ def _check_is_plain(checkpoint: Checkpoint) -> None:
                 f"{name} in {checkpoint.path} is {info.dtype}, not one of {', '.join(_PLAIN_DTYPES)}; "
                 "give the model before quantization"
             )
-
-
-def _describe(tensor: str, shape: tuple[int, ...]) -> Module:
-    name = tensor.removesuffix(_WEIGHT)
-    found = _LAYER.search(name)
-    if not found:
-        return Module(name=name, type=name, layer=None, shape=shape)
-    return Module(name=name, type=name[found.end() :], layer=int(found[1]), shape=shape)

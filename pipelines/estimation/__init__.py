@@ -1,0 +1,1 @@
+"""What a recipe will take of a cluster, by arithmetic."""
