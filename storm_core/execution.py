@@ -21,11 +21,12 @@ from typing import Any
 from storm_core import __version__
 from storm_core.artifacts import seal
 from storm_core.code_identity import code_identity
-from storm_core.config import StageConfig
+from storm_core.config import StageConfig, deciding_options
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
+from storm_core.process_group import together
 from storm_core.progress import report
 from storm_core.stage import Inputs, Stage
 from storm_core.stores.leases import RUN_LEASES, held
@@ -75,9 +76,14 @@ def execute(
     task = os.environ.get(TASK_NAME_VARIABLE, stage.verb)
     work = Work(verb=stage.verb, task=task, key=key, inputs=opened.digests(), given=inputs)
     beside = next(iter(outputs.values())).parent
-    with track(work, config, store.ledger if store else None, beside) as run, _alone(stage, opened, store, key):
+    with (
+        together(stage) as tell,
+        track(work, config, store.ledger if store else None, beside) as run,
+        _alone(stage, opened, store, key),
+    ):
         with activity("look for an earlier result"):
             recalled = None if afresh else _recall(stage, store, key, outputs)
+        tell(recalled is None)
         outcome = recalled or _produce(stage, config, opened, outputs, store, key)
         if stage.resumable:
             # Of what is recalled too: that run may have been killed once its outputs were published.
@@ -85,6 +91,7 @@ def execute(
         outcome = replace(outcome, seconds=time.monotonic() - started)
         _deliver(outcome, outputs, value_files, in_store=store is not None)
         _log(run, outcome)
+        tell(True)
     return outcome
 
 
@@ -116,7 +123,7 @@ def run_key(stage: Stage, config: StageConfig, inputs: Inputs) -> str:
 
 def _identity(stage: Stage, config: StageConfig) -> dict[str, Any]:
     """What decides the outputs besides the inputs; a changed stage never answers with old results."""
-    return {"verb": stage.verb, **code_identity(stage), "config": dataclasses.asdict(config)}
+    return {"verb": stage.verb, **code_identity(stage), "config": deciding_options(config)}
 
 
 @contextlib.contextmanager
@@ -171,9 +178,7 @@ def _produce(
 ) -> Outcome:
     with contextlib.ExitStack() as stack:
         staged = {name: stack.enter_context(_staging(path, store)) for name, path in outputs.items()}
-        workspace = Workspace(
-            run_key=key, open_partial_results=lambda name: _open_partial_results(name, stage, outputs, store)
-        )
+        workspace = workspace_of(key, stage, outputs, store)
         results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))
         _check_results(stage, results.metrics, results.values)
         found_again = {"key": key} if results.complete else {}
@@ -205,6 +210,11 @@ def _produce(
         references = {name: manifest.uri for name, manifest in manifests.items()}
         store.remember(key, {"outputs": references, "metrics": results.metrics, "values": results.values})
     return Outcome(manifests=manifests, metrics=results.metrics, values=results.values, reused=False, seconds=0.0)
+
+
+def workspace_of(key: str, stage: Stage, outputs: Mapping[str, Path], store: Store | None) -> Workspace:
+    """What a run with this key finds of an earlier attempt, and leaves for the next one."""
+    return Workspace(run_key=key, open_partial_results=lambda name: _open_partial_results(name, stage, outputs, store))
 
 
 def _open_partial_results(key: str, stage: Stage, outputs: Mapping[str, Path], store: Store | None) -> PartialResults:

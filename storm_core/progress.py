@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from storm_core.heartbeat import activity, path_of
 from storm_core.log_lines import wants_json, write_line
+from storm_core.processes import is_main
 
 T = TypeVar("T")
 BAR_VARIABLE = "STORM_PROGRESS"
@@ -72,7 +73,7 @@ def byte_progress(total: int, description: str) -> Iterator[Callable[[int], None
 
 def shows_bars() -> bool:
     """Whether standard error ends at a terminal, where a person reads it."""
-    return not wants_json() and (sys.stderr.isatty() or os.environ.get(BAR_VARIABLE) == "bar")
+    return not wants_json() and is_main() and (sys.stderr.isatty() or os.environ.get(BAR_VARIABLE) == "bar")
 
 
 def answer(line: str) -> None:
@@ -81,5 +82,9 @@ def answer(line: str) -> None:
 
 
 def report(line: str, level: str = "info") -> None:
-    """Write one line to standard error, in the format of `storm_core.log_lines`."""
-    write_line(line, level)
+    """Write one line to standard error, in the format of `storm_core.log_lines`.
+
+    Of several processes that run a stage together, the main one alone says how it goes.
+    """
+    if level != "info" or is_main():
+        write_line(line, level)

