@@ -35,8 +35,8 @@ from pipelines.s3_server import S3Server  # noqa: E402
 from storm_core.config import StageConfig  # noqa: E402
 from storm_core.evaluation.config import EVALUATE, EvaluateConfig  # noqa: E402
 from storm_core.execution import execute  # noqa: E402
+from storm_core.finetuning.checkpoint_writer import CheckpointWriter  # noqa: E402
 from storm_core.finetuning.config import TRAIN, TrainConfig  # noqa: E402
-from storm_core.finetuning.training import AnswerTrainer  # noqa: E402
 from storm_core.judging.config import SCORE, ScoreConfig  # noqa: E402
 from storm_core.pacing import MAX_SHARE, Pace  # noqa: E402
 from storm_core.records import read_examples, write_examples  # noqa: E402
@@ -164,7 +164,7 @@ def timed_writes() -> Iterator[Spent]:
         for owner, name, function in [
             (S3PartialResults, "keep", timed(keep, spent)),
             *((S3PartialResults, name, timed(getattr(S3PartialResults, name), spent)) for name in METHODS),
-            (AnswerTrainer, "_save_checkpoint", timed(AnswerTrainer._save_checkpoint, spent)),
+            (CheckpointWriter, "keep", timed(CheckpointWriter.keep, spent)),
             (Pace, "wrote", wrote),
         ]:
             patches.enter_context(patch.object(owner, name, function))

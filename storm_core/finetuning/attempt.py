@@ -1,125 +1,156 @@
 """One attempt at a training: on from the newest checkpoint, to the end or until told to stop."""
 
-import contextlib
-import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NoReturn
 
-from transformers import TrainerCallback, TrainerControl, TrainerState
-
-from storm_core.finetuning.history import Progress, validation_is_due
-from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
-from storm_core.heartbeat import activity
+from storm_core import processes
+from storm_core.finetuning.checkpoint_writer import CheckpointWriter
+from storm_core.finetuning.config import TrainConfig
+from storm_core.finetuning.course import Course
+from storm_core.finetuning.data_order import Batch
+from storm_core.finetuning.exchange import add_up
+from storm_core.finetuning.freezing import trained_names
+from storm_core.finetuning.history import validation_is_due
+from storm_core.finetuning.learner import Learner
+from storm_core.finetuning.tokenization import TokenizedExample
+from storm_core.finetuning.utilization import utilization_of
+from storm_core.finetuning.watching import Watcher, watch
 from storm_core.pacing import Pace
+from storm_core.process_group import group_of_one
 from storm_core.progress import report
 from storm_core.stopping import EXIT_CODE, StopRequest, listen_for_stop
-
-if TYPE_CHECKING:
-    from storm_core.finetuning.training import AnswerTrainer
+from storm_core.stores.partial_results import PartialResults
 
 # A checkpoint of a small model takes a second, one of 8 billion parameters minutes: too much for the first minute.
 _FIRST_SECONDS = 300.0
 _SHORTEST_SECONDS = 60.0
 
 
-class LeaveTrainingError(Exception):
-    """Raised by a callback to get out of the trainer's loops: they have no other way out of a validation pass."""
-
-
 def train(
-    trainer: "AnswerTrainer",
-    checkpoints: TrainingCheckpoints,
+    learner: Learner,
+    plan: Sequence[Sequence[Batch]],
+    validation: Sequence[TokenizedExample],
+    held_out: Sequence[TokenizedExample],
+    config: TrainConfig,
+    partial_results: PartialResults,
     scratch: Path,
-    *,
-    checkpoint_minutes: float,
-    evaluations: int,
-) -> int:
-    """Train to the end; returns how many updates an earlier attempt had made. `scratch` is the trainer's directory.
+) -> Course:
+    """Train to the end of `plan`, or until the validation loss has not fallen for long enough; returns the course.
 
     Raises:
         SystemExit: SIGTERM came. What was trained since the last checkpoint is kept as one; the exit code is 143.
     """
-    earlier = scratch / "earlier"
-    start = checkpoints.restore(earlier)
-    if start is not None:
-        state = TrainerState.load_from_json(str(earlier / "trainer_state.json"))
-        report(f"train: continues after step {start} of {state.max_steps}")
-        trainer.args.eval_on_start = validation_is_due(state, evaluations)
-    with listen_for_stop() as stop, activity("train") as current:
-        trainer.add_callback(Progress(current))
-        checkpointing = Checkpointing(checkpoints, stop, checkpoint_minutes, scratch)
-        trainer.add_callback(checkpointing)
-        with contextlib.suppress(LeaveTrainingError):
-            trainer.train(resume_from_checkpoint=None if start is None else str(earlier))
-        if stop.requested:
-            _leave(trainer, checkpointing)
-    return start or 0
+    with group_of_one(), listen_for_stop() as stop:
+        writer = CheckpointWriter(partial_results, scratch)
+        try:
+            course = writer.restore(learner) or Course()
+            if course.done:
+                report(f"train: continues after step {course.done} of {len(plan)}")
+            utilization = utilization_of(learner.model, trained_names(learner.model))
+            with watch(len(plan), course, utilization) as watcher:
+                Attempt(learner, plan, validation, held_out, config, writer, stop, watcher).run(course)
+            course.collect()
+        finally:
+            writer.close()
+    return course
 
 
-def _leave(trainer: "AnswerTrainer", checkpointing: "Checkpointing") -> None:
-    """Keep what was trained, unless it is kept already, and end the process."""
-    step = trainer.state.global_step
-    if step > checkpointing.kept_step:
-        trainer._save_checkpoint(trainer.model, trial=None)  # type: ignore[no-untyped-call]
-        checkpointing.publish(step)
-    left = f"the checkpoint of step {step} is kept" if step else "no step was made yet"
-    report(f"train: told to stop (SIGTERM); {left}, and the same command continues from there")
-    raise SystemExit(EXIT_CODE)
+@dataclass
+class Attempt:
+    """What an attempt works with."""
 
+    learner: Learner
+    plan: Sequence[Sequence[Batch]]
+    validation: Sequence[TokenizedExample]
+    held_out: Sequence[TokenizedExample]
+    config: TrainConfig
+    writer: CheckpointWriter
+    stop: StopRequest
+    watcher: Watcher
 
-class Checkpointing(TrainerCallback):
-    """Has the trainer save a checkpoint as `storm_core.pacing` says, and when told to stop; hands it to `checkpoints`.
-
-    Transformers' own just-in-time checkpoint waits three seconds, may lie in the middle of an update, and does not end
-    the process with the code that tells of the signal; hence this one.
-    """
-
-    def __init__(self, checkpoints: TrainingCheckpoints, stop: StopRequest, minutes: float, scratch: Path) -> None:
-        self.kept_step = 0
-        self._checkpoints = checkpoints
-        self._stop = stop
+    def __post_init__(self) -> None:
         self._pace = Pace(
-            first_seconds=_FIRST_SECONDS, shortest_seconds=_SHORTEST_SECONDS, longest_seconds=60 * minutes
+            first_seconds=_FIRST_SECONDS,
+            shortest_seconds=_SHORTEST_SECONDS,
+            longest_seconds=60 * self.config.checkpoint_minutes,
         )
-        self._began = self._pace.now()
-        self._scratch = scratch
+        self._kept_step = 0
 
-    def publish(self, step: int) -> None:
-        """Hand the checkpoint that the trainer saved after `step` to the store."""
-        self._checkpoints.keep(self._scratch / f"checkpoint-{step}", step)
-        self.kept_step = step
-        self._pace.wrote(since=self._began)
+    def run(self, course: Course) -> None:
+        """Go on from `course`, which is kept already, and bring it to the end."""
+        self._kept_step = course.done
+        if course.done == 0:
+            self._note_held_out(course, 0)
+        self._validate(course)
+        while course.done < len(self.plan) and not self._gains_nothing(course):
+            self._update(course)
+            stopping, due = (count > 0 for count in add_up([self.stop.requested, self._is_due()]))
+            if stopping:
+                self._leave(course)
+            self._validate(course)
+            if due:
+                self._keep(course)
+        self.writer.wait()
+        kept = course.kept_step(self.config.weights_kept)
+        if kept != course.done:
+            self.writer.restore_best(course, self.learner)
+            report(f"train: the weights of step {kept} are kept, which had the lowest validation loss")
+        self._note_held_out(course, kept)
 
-    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Begin to count the time; what training continues from is kept already."""
-        self.kept_step = state.global_step
-        self._pace.restart()
+    def _update(self, course: Course) -> None:
+        batches = self.plan[course.done]
+        update = self.learner.update(course.done, len(self.plan), batches)
+        course.note_update(update, batches[processes.rank() :: processes.world_size()])
+        self.watcher.updated(course, update)
 
-    def on_step_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Leave where nothing is left to train: the trainer would add a step to a resumed fraction of an epoch."""
-        if state.global_step >= state.max_steps:
-            raise LeaveTrainingError
-        # By now the trainer has read all of the checkpoint it continues from.
-        shutil.rmtree(self._scratch / "earlier", ignore_errors=True)
+    def _validate(self, course: Course) -> None:
+        """Take the validation loss where it is due; when told to stop, it is left to the next attempt."""
+        if not validation_is_due(course, len(self.plan), self.config.evaluations):
+            return
+        losses = self.learner.mean_losses(self.validation, lambda: self.stop.requested, self.watcher.validating)
+        if losses is None:
+            self._leave(course)
+        is_best = course.note_validation(losses)
+        self.watcher.validated(course)
+        if is_best and self.config.weights_kept == "best":
+            self.writer.keep_best(course, self.learner)
 
-    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
-        """Ask for a checkpoint when one is due. When told to stop, the validation pass is left to the next attempt."""
-        if self._stop.requested:
-            control.should_evaluate = False
-            control.should_training_stop = True
-        control.should_save = self._stop.requested or self._pace.is_due()
-        self._began = self._pace.now()
-        return control
+    def _note_held_out(self, course: Course, step: int) -> None:
+        """Take the mean loss over the tokens of the text held out; when told to stop, the next attempt takes it."""
+        if not self.held_out:
+            return
+        losses = self.learner.mean_losses(self.held_out, lambda: self.stop.requested, self.watcher.validating)
+        if losses is None:
+            self._leave(course)
+        tokens = [len(piece.labels) - 1 for piece in self.held_out]
+        loss = sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens)
+        course.held_out.append({"step": step, "loss": loss})
 
-    def on_evaluate(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Leave a validation pass out of what a checkpoint takes: the trainer makes it between asking and saving."""
-        self._began = self._pace.now()
+    def _gains_nothing(self, course: Course) -> bool:
+        patience = self.config.patience
+        if not patience or course.passes_without_gain() < patience:
+            return False
+        report(f"train: ends after step {course.done}: the validation loss has not fallen in {patience} passes")
+        return True
 
-    def on_prediction_step(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Leave a validation pass when told to stop; it is taken again, from its start, by the next attempt."""
-        if self._stop.requested:
-            raise LeaveTrainingError
+    def _is_due(self) -> bool:
+        return processes.is_main() and self._pace.is_due()
 
-    def on_save(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Publish what the trainer has just saved."""
-        self.publish(state.global_step)
+    def _keep(self, course: Course) -> None:
+        # What costs the training time is the copying; the writing goes on beside it.
+        began = self._pace.now()
+        self.writer.keep(course, self.learner)
+        self._kept_step = course.done
+        self._pace.wrote(since=began)
+
+    def _leave(self, course: Course) -> NoReturn:
+        """Keep what was trained, unless it is kept already, and end the process."""
+        step = course.done
+        if step > self._kept_step:
+            self.writer.keep(course, self.learner)
+        self.writer.wait()
+        left = f"the checkpoint of step {step} is kept" if step else "no step was made yet"
+        report(f"train: told to stop (SIGTERM); {left}, and the same command continues from there")
+        raise SystemExit(EXIT_CODE)

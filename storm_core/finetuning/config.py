@@ -6,6 +6,8 @@ from storm_core.config import StageConfig, option
 from storm_core.stage import Input, Output, Stage
 
 DTYPES = ("auto", "bfloat16", "float32")
+SHARDINGS = ("none", "full")
+WEIGHTS_KEPT = ("last", "best")
 SCHEDULES = ("cosine", "linear", "constant")
 
 
@@ -15,9 +17,22 @@ class TrainConfig(StageConfig):
 
     epochs: float = option("passes over the training examples; may be a fraction", 4.0, unit="epochs", minimum=0.001)
     learning_rate: float = option("peak learning rate of AdamW", 1e-5, minimum=1e-9)
-    batch_size: int = option("examples a device takes at once", 4, unit="examples", minimum=1)
-    gradient_accumulation_steps: int = option("batches added up before each update", 1, unit="batches", minimum=1)
-    max_length: int = option("longest example trained on; longer ones are left out", 2048, unit="tokens", minimum=8)
+    batch_size: int = option(
+        "examples, or with packing packs, that a process takes at once", 4, unit="examples", minimum=1
+    )
+    gradient_accumulation_steps: int = option(
+        "batches added up before each update, over all processes together: a multiple of their number",
+        1,
+        unit="batches",
+        minimum=1,
+    )
+    max_length: int = option(
+        "longest example trained on, and with packing a pack; longer ones are left out", 2048, unit="tokens", minimum=8
+    )
+    packing: bool = option(
+        "join examples to packs of up to max_length, with attention inside each example, so that nothing is padded",
+        False,
+    )
     warmup_ratio: float = option("share of the updates in which the rate rises from 0", 0.03, minimum=0.0, maximum=0.9)
     learning_rate_schedule: str = option("how the rate falls after warm-up", "cosine", choices=SCHEDULES)
     weight_decay: float = option("AdamW's decoupled weight decay; norms and biases have none", 0.0, minimum=0.0)
@@ -30,7 +45,31 @@ class TrainConfig(StageConfig):
         choices=DTYPES,
     )
     evaluations: int = option("validation passes spread over the run, besides the one before it", 4, minimum=1)
+    weights_kept: str = option(
+        "which weights become the model: those of the last update, or of the lowest validation loss",
+        "last",
+        choices=WEIGHTS_KEPT,
+    )
+    patience: int = option(
+        "validation passes without a lower loss after which training ends; 0: it never does",
+        0,
+        unit="passes",
+        minimum=0,
+    )
     seed: int = option("order of the examples", 0, minimum=0)
+    processes: int = option(
+        "processes that train together, as torchrun starts them; 0: as many as it started",
+        0,
+        unit="processes",
+        minimum=0,
+        decides=False,
+    )
+    sharding: str = option(
+        "what each of several processes holds: none, a copy of the model; full, a share of each weight (FSDP2)",
+        "none",
+        choices=SHARDINGS,
+        decides=False,
+    )
     checkpoint_minutes: float = option(
         "time between checkpoints at most, from which a killed run continues; they come sooner where writing them "
         "costs at most 2% of the time, and with SIGTERM; one is three times the trained weights in float32",
@@ -48,6 +87,12 @@ TRAIN = Stage(
         "model": Input(kind="model", help="the model to train"),
         "selection": Input(kind="selection", help="train.parquet and validation.parquet"),
         "scan": Input(kind="scan", help="unfrozen_parameters.yaml, or any Spectrum YAML: the parameters to train"),
+        "held_out": Input(
+            kind="data",
+            help="a directory of .txt files that are not trained on: their loss tells what training made it forget",
+            optional=True,
+            external=True,
+        ),
     },
     outputs={
         "tuned_model": Output(kind="model", help="the trained model, in the dtype of the one given"),
@@ -55,4 +100,5 @@ TRAIN = Stage(
     },
     run="storm_core.finetuning.stage:run",
     resumable=True,
+    parallel=True,
 )

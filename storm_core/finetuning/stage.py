@@ -2,20 +2,25 @@
 
 import json
 import tempfile
-import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from storm_core import processes
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.finetuning.attempt import train
 from storm_core.finetuning.config import TrainConfig
+from storm_core.finetuning.course import Course
+from storm_core.finetuning.course_files import write_course
+from storm_core.finetuning.data_order import plan_updates
+from storm_core.finetuning.exchange import check_processes
 from storm_core.finetuning.freezing import (
     find_yaml,
     hash_tensors,
@@ -24,13 +29,13 @@ from storm_core.finetuning.freezing import (
     trained_names,
     unfreeze,
 )
-from storm_core.finetuning.history import read_history
+from storm_core.finetuning.held_out import read_held_out
+from storm_core.finetuning.learner import Learner
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
-from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, TokenizedExamples, tokenize_examples
-from storm_core.finetuning.training import build_trainer, update_count
-from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
-from storm_core.finetuning.weights import check_same_tensors, check_trainable, write_weights
-from storm_core.progress import progress, report
+from storm_core.finetuning.tokenization import IGNORED, TokenizedExamples, lengths, padding_token, tokenize_examples
+from storm_core.finetuning.tokenized_files import tokenized_once
+from storm_core.finetuning.weights import check_same_tensors, check_trainable, hand_over_weights, write_weights
+from storm_core.progress import progress
 from storm_core.records import count_examples, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
@@ -39,10 +44,13 @@ SPLITS = ("train", "validation")
 
 
 def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
-    """Train and write the tuned model, `history.json`, `freezing.json` and `examples.json`.
+    """Train and write the tuned model, `history.json`, `updates.parquet`, `freezing.json` and `examples.json`.
+
+    Several processes train together; the main one writes.
 
     Checkpoints are partial results of the run: an attempt that was killed or told to stop is continued.
     """
+    check_processes(config)
     source = inputs["model"].path
     checkpoint = open_checkpoint(source)
     check_trainable(checkpoint)
@@ -50,27 +58,35 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     patterns = read_patterns(yaml_file)
     tokenizer = load_tokenizer(source)
     files = {split: inputs["selection"].file(f"{split}.parquet") for split in SPLITS}
-    examples = {split: _read(file, tokenizer, config.max_length) for split, file in files.items()}
-    _check_updates(len(examples["train"].kept), config)
+    # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
+    with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
+        examples = {
+            split: tokenized_once(
+                f"{split}.tokens", partial(_read, file, tokenizer, config.max_length), workspace.of_run(), Path(scratch)
+            )
+            for split, file in files.items()
+        }
+    held_out = read_held_out(inputs.get("held_out"), tokenizer, config.max_length)
+    plan = plan_updates(lengths(examples["train"].kept), config)
+    _check_updates(len(plan), config)
 
     model = load_model(source, torch.float32)
     check_same_tensors(model, checkpoint)
     unfreeze(model, patterns, yaml_file)
     if resolve_dtype(config.dtype) is torch.bfloat16:
         hold_frozen_in_bfloat16(model, checkpoint)
-    checkpoints = TrainingCheckpoints(workspace.of_run())
-    # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
+    learner = Learner(model, examples["train"].kept, padding_token(tokenizer), config)
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
-        kept = {split: examples[split].kept for split in SPLITS}
-        history = _train(model, tokenizer, kept, config, checkpoints, Path(scratch))
+        course = train(learner, plan, examples["validation"].kept, held_out, config, workspace.of_run(), Path(scratch))
+    if not processes.is_main():
+        hand_over_weights(model, checkpoint)
+        return Results()
     write_weights(model, checkpoint, outputs["tuned_model"])
     freezing = _prove(checkpoint, outputs["tuned_model"], trained_names(model))
-
-    _write_json(outputs["training"] / "history.json", history)
+    write_course(course, examples["train"].kept, outputs["training"])
     _write_json(outputs["training"] / "freezing.json", freezing)
     _write_json(outputs["training"] / "examples.json", {split: _count(examples[split]) for split in SPLITS})
-    tokens_trained = config.epochs * _count_tokens(examples["train"].kept)
-    return Results(metrics={**_metrics(examples, history, freezing), "tokens_trained": tokens_trained})
+    return Results(metrics=_metrics(examples, course, freezing, course.kept_step(config.weights_kept)))
 
 
 def _read(file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedExamples:
@@ -86,35 +102,11 @@ def _read(file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> To
     return examples
 
 
-def _check_updates(examples: int, config: TrainConfig) -> None:
-    if update_count(examples, config) == 1 and config.warmup_ratio > 0:
+def _check_updates(updates: int, config: TrainConfig) -> None:
+    if updates == 1 and config.warmup_ratio > 0:
         raise InputError(
             "training has a single update, whose learning rate the warm-up makes 0; give more epochs or warmup_ratio=0"
         )
-
-
-def _train(
-    model: Any,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Mapping[str, list[TokenizedExample]],
-    config: TrainConfig,
-    checkpoints: TrainingCheckpoints,
-    scratch: Path,
-) -> dict[str, list[dict[str, float]]]:
-    trainer = build_trainer(model, tokenizer, examples, config, scratch)
-    started = time.monotonic()
-    done_earlier = train(
-        trainer,
-        checkpoints,
-        scratch,
-        checkpoint_minutes=config.checkpoint_minutes,
-        evaluations=config.evaluations,
-    )
-    seconds = time.monotonic() - started
-    share = 1 - done_earlier / trainer.state.max_steps
-    tokens = share * config.epochs * _count_tokens(examples["train"])
-    report(f"train: {tokens / seconds:.0f} tokens a second, validation included")
-    return read_history(trainer.state)
 
 
 def _prove(before: Checkpoint, directory: Path, trained: set[str]) -> dict[str, Any]:
@@ -132,31 +124,32 @@ def _count(examples: TokenizedExamples) -> dict[str, Any]:
         "read": kept + examples.dropped.total(),
         "kept": kept,
         "dropped": dict(examples.dropped),
-        "tokens": _count_tokens(examples.kept),
+        "tokens": sum(lengths(examples.kept)),
         "answer_tokens": sum(label != IGNORED for example in examples.kept for label in example.labels),
     }
 
 
-def _count_tokens(examples: list[TokenizedExample]) -> int:
-    return sum(len(example.input_ids) for example in examples)
-
-
 def _metrics(
-    examples: Mapping[str, TokenizedExamples],
-    history: Mapping[str, list[dict[str, float]]],
-    freezing: Mapping[str, Any],
+    examples: Mapping[str, TokenizedExamples], course: Course, freezing: Mapping[str, Any], kept_step: int
 ) -> dict[str, float]:
     trained = freezing["trained"]["parameters"]
+    of_example = lengths(examples["train"].kept)
     metrics = {
-        "updates": history["train"][-1]["step"],
-        "train_loss": history["train"][-1]["loss"],
-        "validation_loss_before": history["validation"][0]["loss"],
-        "validation_loss_after": history["validation"][-1]["loss"],
+        "updates": course.done,
+        "train_loss": course.train[-1]["loss"],
+        "validation_loss_before": course.validation[0]["loss"],
+        "validation_loss_after": next(
+            point["loss"] for point in reversed(course.validation) if point["step"] <= kept_step
+        ),
         "trained_parameters": trained,
         "trained_parameters_fraction": trained / (trained + freezing["frozen"]["parameters"]),
         "tensors_unchanged_by_rounding": freezing["trained"]["unchanged_by_rounding"],
     }
+    if course.held_out:
+        metrics["held_out_loss_before"] = course.held_out[0]["loss"]
+        metrics["held_out_loss_after"] = course.held_out[-1]["loss"]
     for split in SPLITS:
         metrics |= {f"{split}_examples": len(examples[split].kept)}
         metrics |= {f"{split}_dropped_{reason}": count for reason, count in sorted(examples[split].dropped.items())}
+    metrics["tokens_trained"] = sum(of_example[number] for update in course.examples for number in update)
     return metrics

@@ -27,10 +27,14 @@ class UnusableExampleError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedExample:
-    """One conversation as the model sees it; `labels` equals `input_ids` where it learns, `IGNORED` elsewhere."""
+    """One conversation as the model sees it; `labels` equals `input_ids` where it learns, `IGNORED` elsewhere.
+
+    `id` is that of the example.
+    """
 
     input_ids: list[int]
     labels: list[int]
+    id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +94,17 @@ def tokenize(example: Example, tokenizer: "PreTrainedTokenizerBase") -> Tokenize
         if end is None:
             raise UnusableExampleError(CHAT_TEMPLATE)
         labels[start : end + 1] = input_ids[start : end + 1]
-    return TokenizedExample(input_ids=input_ids, labels=labels)
+    return TokenizedExample(input_ids=input_ids, labels=labels, id=example.id)
+
+
+def lengths(examples: Iterable[TokenizedExample]) -> list[int]:
+    """How many tokens each example has."""
+    return [len(example.input_ids) for example in examples]
+
+
+def padding_token(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """A token to fill rows with; none of what is computed at its places is used."""
+    return next((token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None), 0)
 
 
 def control_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:

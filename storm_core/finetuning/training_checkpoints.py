@@ -1,18 +1,20 @@
-"""Checkpoints of an unfinished training as partial results: what the trainer saved, file by file, `complete` last."""
+"""Checkpoints of an unfinished training as partial results: the files of every process, `complete` last.
 
+`complete` lists the files of all processes. What a checkpoint is read from may be any number of processes.
+"""
+
+import json
 import re
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from storm_core.progress import report
 from storm_core.stores.partial_results import PartialResults
 
-WEIGHTS_FILE = "model.safetensors"
-# The trainer's own names. What it finds no file for it quietly starts afresh, so a checkpoint has all or is none.
-FILES = (WEIGHTS_FILE, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
-_COMPLETE = "complete"
-_PART = re.compile(r"(?P<folder>step-(?P<step>\d{8})-[0-9a-f]{8})/(?P<file>[^/]+)")
+COMPLETE = "complete"
 
 
 class TrainingCheckpoints:
@@ -22,66 +24,99 @@ class TrainingCheckpoints:
     marks its folders with a word of its own, so that nothing is put together from both.
     """
 
-    def __init__(self, partial_results: PartialResults) -> None:
+    def __init__(self, partial_results: PartialResults, name: str = "step", attempt: str | None = None) -> None:
+        """`attempt` is the word of this attempt, where several processes make one together."""
         self._partial_results = partial_results
-        self._attempt = secrets.token_hex(4)
+        self._name = name
+        self._attempt = attempt or secrets.token_hex(4)
+        self._part = re.compile(rf"(?P<folder>{name}-(?P<step>\d{{8}})-[0-9a-f]{{8}})/(?P<file>[^/]+)")
 
-    def keep(self, directory: Path, step: int) -> None:
-        """Move what the trainer saved after `step` from `directory` to the partial results; drop older checkpoints.
+    def keep_files(self, directory: Path, step: int) -> list[str]:
+        """Move what this process saved after `step` from `directory` to the partial results; returns the files' names.
 
         Files are moved one at a time: beside the model there need not be room for all of them twice.
         """
-        folder = f"step-{step:08d}-{self._attempt}"
-        for name in FILES:
-            self._partial_results.keep(f"{folder}/{name}", directory / name)
+        names = sorted(file.name for file in directory.iterdir())
+        for name in names:
+            self._partial_results.keep(f"{self._folder(step)}/{name}", directory / name)
             (directory / name).unlink()
-        mark = directory / _COMPLETE
-        mark.write_text(f"{step}\n", encoding="utf-8")
-        self._partial_results.keep(f"{folder}/{_COMPLETE}", mark)
-        shutil.rmtree(directory)
-        self._drop_older(folder)
+        directory.rmdir()
+        return names
 
-    def restore(self, directory: Path) -> int | None:
-        """Fetch the newest usable checkpoint into `directory`; returns its step, or None where there is none.
+    def complete(self, step: int, files: Sequence[str], state: Any, scratch: Path) -> None:
+        """Declare the checkpoint of `step` whole, with `files` of all processes and `state`."""
+        folder = self._folder(step)
+        mark = scratch / COMPLETE
+        mark.write_text(json.dumps({"step": step, "files": sorted(files), "state": state}), encoding="utf-8")
+        self._partial_results.keep(f"{folder}/{COMPLETE}", mark)
+        mark.unlink()
 
-        What is newer and cannot be used is dropped, with a line that says so; what is older, without one.
+    def find(self, scratch: Path, step: int | None = None) -> tuple[str, Any] | None:
+        """The folder and the state of the newest checkpoint, or that of `step`, whose files are all there; or None.
+
+        What cannot be used is dropped, with a line that says so.
         """
         folders = self._folders()
         for folder in sorted(folders, reverse=True):
-            step = int(folder.split("-")[1])
-            fault = self._fetch(folder, folders[folder], directory)
+            if step is not None and self._step(folder) != step:
+                continue
+            fault, content = self._check(folder, folders[folder], scratch)
             if fault is None:
-                self._drop_older(folder)
-                return step
-            report(f"train: the checkpoint of step {step} {fault}; it is ignored")
-            self._drop(folder)
+                return folder, content["state"]
+            self.refuse(folder, fault)
         return None
 
-    def _fetch(self, folder: str, stored: set[str], directory: Path) -> str | None:
-        """Fetch one checkpoint; returns what is wrong with it, or None."""
-        if _COMPLETE not in stored:
-            return "was never finished"
+    def drop_before(self, step: int) -> None:
+        """Drop what is older than the checkpoint of `step`, and what another attempt made of that step."""
+        for folder in self._folders():
+            mine = folder.endswith(self._attempt)
+            if self._step(folder) < step or (self._step(folder) == step and not mine and self._has_own(step)):
+                self._drop(folder)
+
+    def fetch(self, folder: str, directory: Path) -> str | None:
+        """Fetch the files of a checkpoint into `directory`; returns what is wrong with it, or None."""
         directory.mkdir()
-        for name in FILES:
+        for name in sorted(self._folders().get(folder, set()) - {COMPLETE}):
             if not self._partial_results.fetch(f"{folder}/{name}", directory / name):
                 shutil.rmtree(directory)
                 return f"has no {name}, or an altered one"
         return None
 
-    def _drop_older(self, kept: str) -> None:
-        for folder in self._folders():
-            if folder < kept:
-                self._drop(folder)
+    def refuse(self, folder: str, fault: str) -> None:
+        """Drop a checkpoint that cannot be used, and say why."""
+        report(f"train: the checkpoint of step {self._step(folder)} {fault}; it is ignored")
+        self._drop(folder)
+
+    def _check(self, folder: str, stored: set[str], scratch: Path) -> tuple[str | None, Any]:
+        mark = scratch / COMPLETE
+        if COMPLETE not in stored:
+            return "was never finished", None
+        if not self._partial_results.fetch(f"{folder}/{COMPLETE}", mark):
+            return f"has an altered file {COMPLETE}", None
+        content = json.loads(mark.read_text(encoding="utf-8"))
+        mark.unlink()
+        missing = sorted(set(content["files"]) - stored)
+        return (f"has no {missing[0]}, or an altered one" if missing else None), content
 
     def _drop(self, folder: str) -> None:
         # The mark goes first: what is left of it then counts as never finished.
-        for name in (_COMPLETE, *FILES):
+        others = sorted(self._folders().get(folder, set()) - {COMPLETE})
+        for name in (COMPLETE, *others):
             self._partial_results.drop(f"{folder}/{name}")
+
+    def _has_own(self, step: int) -> bool:
+        return self._folder(step) in self._folders()
+
+    def _step(self, folder: str) -> int:
+        return int(folder.split("-")[1])
+
+    def _folder(self, step: int) -> str:
+        return f"{self._name}-{step:08d}-{self._attempt}"
 
     def _folders(self) -> dict[str, set[str]]:
         """The files of each checkpoint, whole or not, by folder."""
         folders: dict[str, set[str]] = {}
         for part in self._partial_results.names():
-            if found := _PART.fullmatch(part):
+            if found := self._part.fullmatch(part):
                 folders.setdefault(found["folder"], set()).add(found["file"])
         return folders

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from storm_core.checkpoints.checkpoint import Checkpoint, torch_dtype, write_checkpoint
 from storm_core.errors import InputError
+from storm_core.finetuning.sharding import whole
 from storm_core.progress import progress
 
 if TYPE_CHECKING:
@@ -57,11 +58,18 @@ def write_weights(model: "PreTrainedModel", checkpoint: Checkpoint, directory: P
     write_checkpoint(directory, _cast_back(model, checkpoint), source=checkpoint.path)
 
 
+def hand_over_weights(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
+    """In the other processes of a training: give the main one their shares, while it writes the weights."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name in checkpoint.tensors:
+        whole(parameters[name])
+
+
 def _cast_back(model: "PreTrainedModel", checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
     parameters = dict(model.named_parameters(remove_duplicate=False))
     tensors = checkpoint.tensors
     for name, info in progress(tensors.items(), total=len(tensors), description="write", unit="tensors"):
-        weight = parameters[name].detach().cpu()
+        weight = whole(parameters[name].detach()).cpu()
         # Compared in float32: a small change may well round back to the same stored value.
         if parameters[name].requires_grad and weight.equal(checkpoint.load(name).float()):
             raise RuntimeError(f"{name} was to be trained, but did not change")

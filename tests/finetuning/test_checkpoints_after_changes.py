@@ -11,7 +11,7 @@ from tests.finetuning.test_training_killed import Training, resumed_from
 from tests.package_copy import PackageCopy
 
 REPORT = ("reporting/page.py", "{value:.2f}", "{value:.3f}")
-LOSS = ("finetuning/training.py", 'reduction="sum"', 'reduction="mean"')
+LOSS = ("finetuning/answer_loss.py", 'reduction="sum"', 'reduction="mean"')
 RELEASE = ("__init__.py", __version__, "99.0.0")
 
 

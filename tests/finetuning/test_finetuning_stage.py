@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from storm_core.checkpoints.loading import load_model
+from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.cli import main
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
@@ -21,11 +21,13 @@ from storm_core.records import Message, make_example
 FAST = {"epochs": 2.0, "batch_size": 2, "learning_rate": 0.01, "warmup_ratio": 0.0, "evaluations": 2}
 
 
-def train(model: Path, selection: Path, scan: Path, output: Path, **options: Any) -> Outcome:
+def train(
+    model: Path, selection: Path, scan: Path, output: Path, more: dict[str, list[str]] | None = None, **options: Any
+) -> Outcome:
     return execute(
         TRAIN,
         TrainConfig(**{**FAST, **options}),
-        inputs={"model": [str(model)], "selection": [str(selection)], "scan": [str(scan)]},
+        inputs={"model": [str(model)], "selection": [str(selection)], "scan": [str(scan)], **(more or {})},
         outputs={"tuned_model": output / "tuned", "training": output / "training"},
         value_files={},
     )
@@ -83,7 +85,38 @@ def test_history_holds_every_update_and_the_validation_before_and_after(
     history = read_json(tmp_path / "training/history.json")
     assert [entry["step"] for entry in history["train"]] == list(range(1, 11))
     assert [entry["step"] for entry in history["validation"]] == [0, 5, 10]
-    assert set(history["train"][0]) == {"step", "loss", "learning_rate"}
+    assert set(history["train"][0]) == {"step", "loss", "learning_rate", "gradient_norm"}
+
+
+def test_loss_on_text_held_out_is_taken_before_and_after(
+    tiny_llama: Path, selection: Path, tiny_scan: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "one.txt").write_text("A text that nobody trains on. " * 20)
+    (text / "other.md").write_text("no text for this")
+    model = load_model(tiny_llama, torch.float32)
+    tokens = load_tokenizer(tiny_llama)((text / "one.txt").read_text(), add_special_tokens=False)["input_ids"]
+    pieces = [torch.tensor([tokens[start : start + 100]]) for start in range(0, len(tokens), 100)]
+    sums = [model(input_ids=piece, labels=piece).loss.item() * (piece.shape[1] - 1) for piece in pieces]
+    expected = sum(sums) / sum(piece.shape[1] - 1 for piece in pieces)
+
+    outcome = train(
+        tiny_llama, selection, tiny_scan, tmp_path, {"held_out": [str(text)]}, dtype="float32", max_length=100
+    )
+    assert outcome.metrics["held_out_loss_before"] == pytest.approx(expected, rel=1e-4)
+    points = read_json(tmp_path / "training/history.json")["held_out"]
+    assert [point["step"] for point in points] == [0, 10]
+    assert outcome.metrics["held_out_loss_after"] == points[1]["loss"] != points[0]["loss"]
+
+
+def test_text_held_out_that_holds_none_is_refused(
+    tiny_llama: Path, selection: Path, tiny_scan: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/one.txt").write_text("")
+    with pytest.raises(InputError, match=r"has no \.txt file with text in it"):
+        train(tiny_llama, selection, tiny_scan, tmp_path, {"held_out": [str(tmp_path / "empty")]})
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -139,7 +172,7 @@ def test_update_too_small_for_bfloat16_is_counted_and_no_error(
 def test_weight_that_gets_no_gradient_stops_the_stage(
     tiny_llama: Path, selection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storm_core.finetuning.training.AnswerTrainer.training_step", lambda *_: torch.tensor(0.0))
+    monkeypatch.setattr("torch.optim.AdamW.step", lambda *_: None)
     with pytest.raises(RuntimeError, match=r"model\.norm\.weight was to be trained, but did not change"):
         train(tiny_llama, selection, write_scan(tmp_path / "scan", "model.norm"), tmp_path, epochs=1.0)
     assert not (tmp_path / "tuned").exists()

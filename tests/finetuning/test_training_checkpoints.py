@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.finetuning.training_checkpoints import FILES, WEIGHTS_FILE, TrainingCheckpoints
+from storm_core.finetuning.training_checkpoints import COMPLETE, TrainingCheckpoints
 from storm_core.stores.partial_results import DirectoryPartialResults
+
+# Of two processes.
+FILES = ("shard-00001-model-00001-of-00001.safetensors", "shard-00002-model-00001-of-00001.safetensors")
 
 
 class Counting(DirectoryPartialResults):
@@ -41,31 +44,41 @@ class Dying(DirectoryPartialResults):
         self.changes -= 1
 
 
-def saved(directory: Path, step: int) -> Path:
-    """What the trainer would save after `step`."""
-    directory.mkdir(parents=True)
-    for name in FILES:
-        (directory / name).write_text(f"{name} of step {step}")
-    (directory / "training_args.bin").write_text("not wanted")
-    return directory
+def keep(partial_results: DirectoryPartialResults, directory: Path, step: int, text: str = "weights") -> None:
+    """What two processes and the store do for the checkpoint of `step`."""
+    checkpoints = TrainingCheckpoints(partial_results)
+    names: list[str] = []
+    for file in FILES:
+        directory.mkdir(parents=True)
+        (directory / file).write_text(f"{text} {file} of step {step}")
+        names += checkpoints.keep_files(directory, step)
+    checkpoints.complete(step, names, {"done": step}, directory.parent)
+    checkpoints.drop_before(step)
 
 
-def restored(partial_results: DirectoryPartialResults, directory: Path) -> int | None:
-    step = TrainingCheckpoints(partial_results).restore(directory)
-    if step is not None:
-        assert {file.name: file.read_text() for file in directory.iterdir()} == {
-            name: f"{name} of step {step}" for name in FILES
-        }
-    return step
+def restored(partial_results: DirectoryPartialResults, directory: Path, text: str = "weights") -> int | None:
+    directory.mkdir()
+    checkpoints = TrainingCheckpoints(partial_results)
+    while found := checkpoints.find(directory):
+        folder, state = found
+        fault = checkpoints.fetch(folder, directory / "files")
+        if fault is None:
+            step: int = state["done"]
+            checkpoints.drop_before(step)
+            assert {file.name: file.read_text() for file in (directory / "files").iterdir()} == {
+                name: f"{text} {name} of step {step}" for name in FILES
+            }
+            return step
+        checkpoints.refuse(folder, fault)
+    return None
 
 
 def test_newest_checkpoint_comes_back_and_no_older_one_stays(tmp_path: Path) -> None:
     partial_results = DirectoryPartialResults(tmp_path / "parts")
-    checkpoints = TrainingCheckpoints(partial_results)
-    assert checkpoints.restore(tmp_path / "out") is None
+    assert restored(partial_results, tmp_path / "none") is None
     for step in (5, 40, 100):
-        checkpoints.keep(saved(tmp_path / "scratch", step), step)
-    assert not (tmp_path / "scratch").exists()
+        keep(partial_results, tmp_path / "scratch" / str(step), step)
+    assert not list((tmp_path / "scratch").iterdir())
     assert len(partial_results.names()) == len(FILES) + 1
     assert restored(partial_results, tmp_path / "out") == 100
 
@@ -73,22 +86,21 @@ def test_newest_checkpoint_comes_back_and_no_older_one_stays(tmp_path: Path) -> 
 @pytest.mark.parametrize("changes", range(2 * (len(FILES) + 1)))
 def test_killed_at_any_change_the_old_or_the_new_checkpoint_is_whole(changes: int, tmp_path: Path) -> None:
     partial_results = DirectoryPartialResults(tmp_path / "parts")
-    TrainingCheckpoints(partial_results).keep(saved(tmp_path / "scratch", 5), 5)
+    keep(partial_results, tmp_path / "scratch" / "5", 5)
     with pytest.raises(KeyboardInterrupt):
-        TrainingCheckpoints(Dying(tmp_path / "parts", changes)).keep(saved(tmp_path / "scratch", 10), 10)
+        keep(Dying(tmp_path / "parts", changes), tmp_path / "scratch" / "10", 10)
     assert restored(partial_results, tmp_path / "out") == (10 if changes > len(FILES) else 5)
 
 
 @pytest.mark.parametrize("changes", range(2 * (len(FILES) + 1)))
 def test_there_are_never_more_than_two_checkpoints_wherever_attempts_end(changes: int, tmp_path: Path) -> None:
     counting = Counting(tmp_path / "parts")
-    TrainingCheckpoints(counting).keep(saved(tmp_path / "scratch", 5), 5)
+    keep(counting, tmp_path / "scratch" / "5", 5)
     with pytest.raises(KeyboardInterrupt):
-        TrainingCheckpoints(Dying(tmp_path / "parts", changes)).keep(saved(tmp_path / "scratch", 10), 10)
-    checkpoints = TrainingCheckpoints(counting)
-    assert checkpoints.restore(tmp_path / "out") in (5, 10)
+        keep(Dying(tmp_path / "parts", changes), tmp_path / "scratch" / "10", 10)
+    assert restored(counting, tmp_path / "out") in (5, 10)
     for step in (15, 20):
-        checkpoints.keep(saved(tmp_path / "next", step), step)
+        keep(counting, tmp_path / "next" / str(step), step)
     assert max(counting.counts) == 2
 
 
@@ -96,24 +108,31 @@ def test_half_and_altered_checkpoints_are_told_of_and_dropped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     partial_results = DirectoryPartialResults(tmp_path / "parts")
-    TrainingCheckpoints(partial_results).keep(saved(tmp_path / "scratch", 5), 5)
+    keep(partial_results, tmp_path / "scratch" / "5", 5)
     with pytest.raises(KeyboardInterrupt):
-        TrainingCheckpoints(Dying(tmp_path / "parts", 3)).keep(saved(tmp_path / "half", 10), 10)
-    (weights,) = (tmp_path / "parts").glob("step-00000005-*/model.safetensors.*")
+        keep(Dying(tmp_path / "parts", 2), tmp_path / "half" / "10", 10)
+    (weights,) = (tmp_path / "parts").glob(f"step-00000005-*/{FILES[0]}.*")
     weights.write_bytes(b"altered")
     assert restored(partial_results, tmp_path / "out") is None
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out/files").exists()
     lines = capsys.readouterr().err.splitlines()
     assert "train: the checkpoint of step 10 was never finished; it is ignored" in lines
-    assert "train: the checkpoint of step 5 has no model.safetensors, or an altered one; it is ignored" in lines
+    assert f"train: the checkpoint of step 5 has no {FILES[0]}, or an altered one; it is ignored" in lines
     assert partial_results.names() == ()
+
+
+@pytest.mark.parametrize("missing", [FILES[1], COMPLETE])
+def test_checkpoint_without_a_file_of_some_process_is_none(missing: str, tmp_path: Path) -> None:
+    partial_results = DirectoryPartialResults(tmp_path / "parts")
+    keep(partial_results, tmp_path / "scratch" / "5", 5)
+    (name,) = (name for name in partial_results.names() if name.endswith(missing))
+    partial_results.drop(name)
+    assert restored(partial_results, tmp_path / "out") is None
 
 
 def test_nothing_is_put_together_from_two_attempts_at_once(tmp_path: Path) -> None:
     partial_results = DirectoryPartialResults(tmp_path / "parts")
-    TrainingCheckpoints(partial_results).keep(saved(tmp_path / "one", 10), 10)
-    other = saved(tmp_path / "other", 10)
-    (other / WEIGHTS_FILE).write_text("the weights of another attempt")
+    keep(partial_results, tmp_path / "one" / "10", 10)
     with pytest.raises(KeyboardInterrupt):
-        TrainingCheckpoints(Dying(tmp_path / "parts", 1)).keep(other, 10)
+        keep(Dying(tmp_path / "parts", 1), tmp_path / "other" / "10", 10, "the weights of another attempt")
     assert restored(partial_results, tmp_path / "out") == 10

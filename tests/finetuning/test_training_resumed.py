@@ -2,19 +2,20 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from storm_core.execution import Outcome, execute
 from storm_core.finetuning.config import TRAIN, TrainConfig
-from storm_core.finetuning.length_grouping import LengthGroupedSampler
-from storm_core.finetuning.training import AnswerTrainer
+from storm_core.finetuning.learner import Learner
 
 # Five updates an epoch.
 OPTIONS: dict[str, Any] = {
@@ -161,15 +162,16 @@ def test_run_told_to_stop_while_it_validates_takes_that_pass_again(
 ) -> None:
     expected = digests(train("reference"))
     validated = 0
+    mean_loss = Learner._mean_loss
 
-    def prediction_step(self: AnswerTrainer, *arguments: Any, **options: Any) -> Any:
+    def noted(self: Learner, *arguments: Any) -> Any:
         nonlocal validated
         validated += 1
         if validated == passes:
             tell_to_stop()
-        return super(AnswerTrainer, self).prediction_step(*arguments, **options)
+        return mean_loss(self, *arguments)
 
-    monkeypatch.setattr(AnswerTrainer, "prediction_step", prediction_step, raising=False)
+    monkeypatch.setattr(Learner, "_mean_loss", noted)
     updates.count = 0
     with pytest.raises(SystemExit):
         train("resumed")
@@ -192,35 +194,59 @@ def test_altered_checkpoint_is_told_of_and_training_begins_anew(
     updates.count, updates.at, updates.act = 0, 4, kill
     with pytest.raises(KilledError):
         train("resumed", **EVERY_STEP)
-    (optimizer,) = (tmp_path / "resumed" / ".train.parts").rglob("optimizer.pt.*")
-    content = bytearray(optimizer.read_bytes())
+    (shard,) = (tmp_path / "resumed" / ".train.parts").rglob("shard-*")
+    content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
-    optimizer.write_bytes(content)
+    shard.write_bytes(content)
     updates.count, updates.at = 0, 0
     assert digests(train("resumed", **EVERY_STEP)) == expected
     assert updates.count == 10
-    assert "the checkpoint of step 3 has no optimizer.pt, or an altered one" in capsys.readouterr().err
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "is ignored" in line)
+    assert re.search(r"step 3 has no shard-00001\S*, or an altered one", line)
 
 
-def test_each_epoch_has_its_own_order_in_a_resumed_run_too(
-    train: Callable[..., Outcome], updates: Updates, monkeypatch: pytest.MonkeyPatch
+def test_updates_of_a_resumed_run_are_those_of_the_whole(
+    train: Callable[..., Outcome], updates: Updates, tmp_path: Path
 ) -> None:
-    orders: list[list[int]] = []
-
-    def noted(sampler: LengthGroupedSampler) -> Iterator[int]:
-        orders.append(list(in_order(sampler)))
-        return iter(orders[-1])
-
-    in_order = LengthGroupedSampler.__iter__
-    monkeypatch.setattr(LengthGroupedSampler, "__iter__", noted)
     train("reference")
     updates.count, updates.at, updates.act = 0, 7, kill
     with pytest.raises(KilledError):
         train("resumed", **EVERY_STEP)
     train("resumed", **EVERY_STEP)
-    first, second, *resumed = orders
-    assert first != second
-    assert resumed == [first, second, second]
+    first, second = (
+        pq.read_table(tmp_path / name / "training/updates.parquet").to_pylist() for name in ("reference", "resumed")
+    )
+    assert first == second
+    assert [row["step"] for row in first] == list(range(1, 11))
+    passes = [[row["examples"] for row in first[:5]], [row["examples"] for row in first[5:]]]
+    assert passes[0] != passes[1]
+    for taken in passes:
+        assert len({example for examples in taken for example in examples}) == 10
+
+
+def test_best_weights_are_found_again_by_a_resumed_run(
+    train: Callable[..., Outcome], updates: Updates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worse_at_the_end(self: Learner, examples: Any, *_: Any) -> list[float]:
+        return [float(updates.count > 5) + 1.0] * len(examples)
+
+    monkeypatch.setattr(Learner, "mean_losses", worse_at_the_end)
+    best: dict[str, Any] = {"weights_kept": "best"}
+    expected = digests(train("reference", **best))["tuned_model"]
+    assert expected != digests(train("last"))["tuned_model"]
+    updates.count, updates.at, updates.act = 0, 8, kill
+    with pytest.raises(KilledError):
+        train("resumed", **best, **EVERY_STEP)
+    assert digests(train("resumed", **best, **EVERY_STEP))["tuned_model"] == expected
+
+
+def test_training_ends_once_the_validation_loss_has_not_fallen_for_long_enough(
+    train: Callable[..., Outcome], updates: Updates, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Learner, "mean_losses", lambda *_: [float(updates.count)])
+    outcome = train("out", evaluations=5, patience=2)
+    assert outcome.metrics["updates"] == updates.count == 6
+    assert "ends after step 6: the validation loss has not fallen in 2 passes" in capsys.readouterr().err
 
 
 def test_no_checkpoint_is_written_before_its_time(
@@ -228,7 +254,8 @@ def test_no_checkpoint_is_written_before_its_time(
 ) -> None:
     kept: list[int] = []
     monkeypatch.setattr(
-        "storm_core.finetuning.training_checkpoints.TrainingCheckpoints.keep", lambda _, __, step: kept.append(step)
+        "storm_core.finetuning.checkpoint_writer.CheckpointWriter.keep",
+        lambda _, course, __: kept.append(course.done),
     )
     train("out")
     assert kept == []

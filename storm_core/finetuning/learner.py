@@ -1,0 +1,178 @@
+"""One update of the weights, and the loss on examples that are not trained on."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from storm_core import processes
+from storm_core.devices import resolve_device, resolve_dtype
+from storm_core.errors import InputError
+from storm_core.finetuning.answer_loss import AnswerLoss, attend_in_packs
+from storm_core.finetuning.batches import BatchTensors, join, pad
+from storm_core.finetuning.config import TrainConfig
+from storm_core.finetuning.data_order import Batch
+from storm_core.finetuning.exchange import add_up, any_process, gather
+from storm_core.finetuning.optimization import learning_rate, make_optimizer
+from storm_core.finetuning.sharding import adding_up, distribute, let_go, whole
+from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, lengths
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Examples of a validation pass after which the processes ask each other whether to go on.
+_EXAMPLES_BETWEEN_QUESTIONS = 8
+_FEW = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What an update was: the mean loss over its answers' tokens, before it, and how it moved.
+
+    Attributes:
+        lengths: tokens of each of its examples.
+        answers: tokens with a label.
+    """
+
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    lengths: Sequence[int]
+    answers: int
+
+
+class Learner:
+    """A model whose weights that require gradients are trained on `examples`, by all processes together."""
+
+    def __init__(
+        self, model: "PreTrainedModel", examples: Sequence[TokenizedExample], padding: int, config: TrainConfig
+    ) -> None:
+        """`padding` is the token that fills a short row."""
+        self.model = model
+        self._examples = examples
+        self._answers = [sum(label != IGNORED for label in example.labels[1:]) for example in examples]
+        self._padding = padding
+        self._config = config
+        self._device = resolve_device()
+        compute = resolve_dtype(config.dtype)
+        if config.packing:
+            attend_in_packs(model)
+        if config.gradient_checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        shards = config.sharding == "full" and processes.world_size() > 1
+        autocast = compute if compute is not torch.float32 and not shards else None
+        self.module = distribute(AnswerLoss(model, autocast), config.sharding, compute)
+        self.optimizer = make_optimizer(model.parameters(), config)
+
+    def update(self, done: int, updates: int, batches: Sequence[Batch]) -> Update:
+        """Move the weights by the mean loss over all answers' tokens of `batches`, which the processes share.
+
+        The mean is over the update as a whole, however unevenly its answers lie in batches and processes.
+
+        Args:
+            done: the updates made before.
+            updates: of the whole training.
+            batches: the same in every process.
+
+        Raises:
+            InputError: loss or gradient is not finite; names the examples. The weights are what they were.
+        """
+        self.module.train()
+        answers = sum(self._answers[number] for batch in batches for number in batch)
+        losses = [self._add_gradient(batch, answers, done, last=last) for batch, last in self._own(batches)]
+        norm = self._clip()
+        (loss,) = add_up([float(sum(losses))])
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._complain(done + 1, batches, losses, loss)
+        rate = learning_rate(done, updates, self._config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        taken = lengths(self._examples[number] for batch in batches for number in batch)
+        return Update(loss=loss, gradient_norm=norm, learning_rate=rate, lengths=taken, answers=answers)
+
+    def mean_losses(
+        self, examples: Sequence[TokenizedExample], told_to_stop: Callable[[], bool], show: Callable[[], None]
+    ) -> list[float] | None:
+        """The mean loss over each example's answers, in their order; None where a process was told to stop."""
+        self.module.eval()
+        try:
+            return self._mean_losses(examples, told_to_stop, show)
+        finally:
+            let_go(self.module)
+
+    def _mean_losses(
+        self, examples: Sequence[TokenizedExample], told_to_stop: Callable[[], bool], show: Callable[[], None]
+    ) -> list[float] | None:
+        own: list[Tensor] = []
+        rank, world = processes.rank(), processes.world_size()
+        # Shares of weights are put together by all processes at once: each computes as often as the others.
+        rounds = math.ceil(len(examples) / world)
+        for number in range(rounds):
+            asks = number % _EXAMPLES_BETWEEN_QUESTIONS == 0 or world == 1
+            if asks and any_process(told_to_stop()):
+                return None
+            own.append(self._mean_loss(examples[min(number * world + rank, len(examples) - 1)]))
+            show()
+        by_rank = gather([float(loss) for loss in own])
+        return [by_rank[at % world][at // world] for at in range(len(examples))]
+
+    def _own(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, bool]]:
+        """This process's share of the batches, and whether it is the last; empty ones where others have more."""
+        rank, world = processes.rank(), processes.world_size()
+        rounds = math.ceil(len(batches) / world)
+        for number in range(rounds):
+            at = number * world + rank
+            yield batches[at] if at < len(batches) else (), number == rounds - 1
+
+    def _add_gradient(self, batch: Batch, answers: int, done: int, *, last: bool) -> Tensor:
+        """Add a batch's part to the gradients; returns its part of the mean loss."""
+        # Random numbers, of a dropout, go by update and batch: the same in a resumed training, with any processes.
+        torch.manual_seed(hash((self._config.seed, done, *batch)))
+        with adding_up(self.module, last=last):
+            total: Tensor = self.module(self._tensors(batch))
+            loss = total / torch.tensor(answers, device=self._device)
+            # The gradients of the processes are averaged, and are to be added up.
+            (loss * processes.world_size()).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _tensors(self, batch: Batch) -> BatchTensors:
+        nothing = TokenizedExample(input_ids=[self._padding], labels=[IGNORED])
+        return self._collate([self._examples[number] for number in batch] or [nothing])
+
+    def _collate(self, examples: Sequence[TokenizedExample]) -> BatchTensors:
+        tensors = join(examples) if self._config.packing else pad(examples, self._padding)
+        return tensors.to(self._device)
+
+    def _clip(self) -> float:
+        trained = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        longest = self._config.max_gradient_norm or math.inf
+        return float(whole(nn.utils.clip_grad_norm_(trained, longest)))
+
+    @torch.no_grad()
+    def _mean_loss(self, example: TokenizedExample) -> Tensor:
+        tensors = self._collate([example])
+        total: Tensor = self.module(tensors)
+        return total / (tensors.labels != IGNORED).sum()
+
+    def _complain(self, number: int, batches: Sequence[Batch], losses: Sequence[Tensor], loss: float) -> NoReturn:
+        """Say which examples made the loss of an update no number."""
+        own = [batch for (batch, _), part in zip(self._own(batches), losses, strict=True) if not part.isfinite()]
+        found = [example for batches_of_one in gather(own) for batch in batches_of_one for example in batch]
+        what = "the loss" if found else "the gradient"
+        examples = found or [example for batch in batches for example in batch]
+        names = ", ".join(self._examples[one].id for one in examples[:_FEW])
+        more = f" and {len(examples) - _FEW} more" if len(examples) > _FEW else ""
+        raise InputError(
+            f"{what} of update {number} is not finite ({loss}), in the batch of examples {names}{more}; "
+            "leave them out, or lower learning_rate"
+        )
+
+
+def trained_parameters(model: "PreTrainedModel") -> Mapping[str, nn.Parameter]:
+    """The parameters that gradients reach, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
