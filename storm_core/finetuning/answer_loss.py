@@ -13,14 +13,13 @@ from torch.utils.checkpoint import checkpoint
 
 from storm_core.finetuning.attention import PACKED, attend_inside_examples
 from storm_core.finetuning.batches import BatchTensors
+from storm_core.finetuning.config import MOST_LOGITS
 from storm_core.finetuning.tokenization import IGNORED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-# 1 GiB in float32, of which the backward pass needs about three: with 128,256 tokens 2,093 positions at once.
-MOST_LOGITS = 1 << 28
 # Where a config has one of these, the model does more to logits than its head.
 _CHANGED_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 

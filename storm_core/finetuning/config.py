@@ -9,6 +9,8 @@ DTYPES = ("auto", "bfloat16", "float32")
 SHARDINGS = ("none", "full")
 WEIGHTS_KEPT = ("last", "best")
 SCHEDULES = ("cosine", "linear", "constant")
+# Logits held at once: 1 GiB in float32, and the backward pass needs three; of 128,256 tokens 2,093 positions.
+MOST_LOGITS = 1 << 28
 
 
 @dataclass(frozen=True, kw_only=True)

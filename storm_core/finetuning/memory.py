@@ -60,7 +60,7 @@ def training_memory(
         shapes: of the model, stored in bfloat16.
         trained: names of the parameters that are trained.
         batch_tokens: tokens that the device takes at once, padding included.
-        head_positions: those of them that become logits at once; a fused head, as on a GPU, holds few.
+        head_positions: those of them that become logits at once.
         in_bfloat16: whether autocast computes in bfloat16, else in float32.
         recomputes_layers: whether the backward pass computes each layer anew.
     """

@@ -27,7 +27,12 @@ def test_recipe_for_llama_has_the_articles_settings_and_those_of_birbal_and_says
     path = ROOT / "recipes" / "llama31_storm_8b.yaml"
     recipe = load_recipe(path)
     article = {"scan_unfrozen_percent": 50.0, "train_epochs": 4.0, "select_difficulties": ["medium", "hard"]}
-    birbal = {"train_learning_rate": 2e-5, "train_learning_rate_schedule": "cosine", "train_max_length": 8192}
+    birbal = {
+        "train_learning_rate": 2e-5,
+        "train_learning_rate_schedule": "cosine",
+        "train_packing": True,
+        "train_max_length": 8192,
+    }
     assert recipe == {**recipe, **article, **birbal}
     lines = {line.partition(":")[0]: line for line in path.read_text(encoding="utf-8").splitlines()}
     for name in birbal:
