@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from storm_core import __version__, processes
 from storm_core.artifact_commands.parser import add_artifact_parser, run_artifact_command
+from storm_core.cluster.errors import ClusterError
+from storm_core.cluster.one_pod import processes_to_start, run_here
+from storm_core.cluster.worker_errors import leave_error
 from storm_core.config import describe_option, parse_option
 from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, run_name, write_executor_output
@@ -53,8 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stop_in_order(), contextlib.nullcontext() if shows_bars() else whole_lines():
             if verb == ARTIFACT:
                 return run_artifact_command(parsed)
+            if count := processes_to_start(verb):
+                return run_here(count, sys.argv[1:] if arguments is None else arguments)
             _run(load_stage(verb), parsed)
-    except (InputError, StoreError) as error:
+    except (InputError, StoreError, ClusterError) as error:
+        leave_error(error)
         return _fail(f"{name}: error: {error}")
     except OSError as error:
         if error.errno not in _MACHINE_ERRORS:

@@ -10,18 +10,24 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from storm_core import __version__
-from storm_core.artifacts import seal
+from storm_core.artifacts import Artifact, seal
+from storm_core.cluster.command import stage_command
+from storm_core.cluster.followers import while_followed
+from storm_core.cluster.inputs import named_input
+from storm_core.cluster.nodes import nodes_for
+from storm_core.cluster.request import JobRequest
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig, deciding_options
+from storm_core.destinations import check_replaceable, replace_directory, staging
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
 from storm_core.log_lines import TASK_NAME_VARIABLE
@@ -32,7 +38,6 @@ from storm_core.stage import Inputs, Stage
 from storm_core.stores.leases import RUN_LEASES, held
 from storm_core.stores.partial_results import DirectoryPartialResults, PartialResults
 from storm_core.stores.references import check_reference, open_reference, store_from_environment
-from storm_core.stores.staging import StagingArea
 from storm_core.stores.store import Store
 from storm_core.stores.uses import note_uses
 from storm_core.tracking import StageRun, Work, track
@@ -69,22 +74,33 @@ def execute(
     """
     started = time.monotonic()
     store = store_from_environment()
-    opened = open_inputs(stage, inputs)
+    nodes = nodes_for(stage.verb)
+    opened = open_inputs(stage, inputs, partial(named_input, store) if nodes else None)
     for path in outputs.values():
-        _check_replaceable(path)
+        check_replaceable(path)
     key = run_key(stage, config, opened)
     task = os.environ.get(TASK_NAME_VARIABLE, stage.verb)
     work = Work(verb=stage.verb, task=task, key=key, inputs=opened.digests(), given=inputs)
     beside = next(iter(outputs.values())).parent
+    alone = contextlib.nullcontext() if nodes else _alone(stage, opened, store, key)
     with (
         together(stage) as tell,
         track(work, config, store.ledger if store else None, beside) as run,
-        _alone(stage, opened, store, key),
+        alone,
+        while_followed(store, key),
     ):
         with activity("look for an earlier result"):
             recalled = None if afresh else _recall(stage, store, key, outputs)
         tell(recalled is None)
-        outcome = recalled or _produce(stage, config, opened, outputs, store, key)
+        if recalled is None and nodes and store:
+            from storm_core.cluster.training import train_on_nodes
+
+            command = stage_command(stage, config, opened, afresh=afresh)
+            request = JobRequest(key=key, command=command, environment=_of_run(stage, run), afresh=afresh)
+            recall = partial(_recall, stage, store, key, outputs)
+            outcome = replace(train_on_nodes(nodes, request, store.ledger, recall), reused=False)
+        else:
+            outcome = recalled or _produce(stage, config, opened, outputs, store, key)
         if stage.resumable:
             # Of what is recalled too: that run may have been killed once its outputs were published.
             _open_partial_results(key, stage, outputs, store).clear()
@@ -95,8 +111,15 @@ def execute(
     return outcome
 
 
-def open_inputs(stage: Stage, references: Mapping[str, list[str]]) -> Inputs:
-    """Open and verify every input of `stage`.
+def _of_run(stage: Stage, run: StageRun) -> dict[str, str]:
+    """Variables by which the nodes go on with this run: the task's name, and where its numbers go."""
+    return {TASK_NAME_VARIABLE: os.environ.get(TASK_NAME_VARIABLE, stage.verb), **run.environment()}
+
+
+def open_inputs(
+    stage: Stage, references: Mapping[str, list[str]], open_one: Callable[[str, str], Artifact] | None = None
+) -> Inputs:
+    """Open and verify every input of `stage`, by `open_one` where its reference and kind are to lead elsewhere.
 
     Raises:
         InputError: a required input is missing, one cannot be opened, or one is of another kind.
@@ -107,7 +130,9 @@ def open_inputs(stage: Stage, references: Mapping[str, list[str]]) -> Inputs:
         if not given and not declared.optional:
             raise InputError(f"{stage.verb} needs {name}: {declared.help}")
         with activity(f"open {name}"):
-            artifacts[name] = [open_reference(reference) for reference in given]
+            artifacts[name] = [
+                open_one(reference, declared.kind) if open_one else open_reference(reference) for reference in given
+            ]
         for reference, artifact in zip(given, artifacts[name], strict=True):
             if artifact.manifest.kind not in ("", declared.kind):
                 found = artifact.manifest.kind
@@ -177,7 +202,7 @@ def _produce(
     key: str,
 ) -> Outcome:
     with contextlib.ExitStack() as stack:
-        staged = {name: stack.enter_context(_staging(path, store)) for name, path in outputs.items()}
+        staged = {name: stack.enter_context(staging(path, store)) for name, path in outputs.items()}
         workspace = workspace_of(key, stage, outputs, store)
         results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))
         _check_results(stage, results.metrics, results.values)
@@ -205,7 +230,7 @@ def _produce(
             if store:
                 manifests[name] = replace(manifests[name], uri=store.publish(directory, manifests[name]).uri)
             else:
-                _replace_directory(directory, outputs[name])
+                replace_directory(directory, outputs[name])
     if store and stage.reusable and results.complete:
         references = {name: manifest.uri for name, manifest in manifests.items()}
         store.remember(key, {"outputs": references, "metrics": results.metrics, "values": results.values})
@@ -225,22 +250,6 @@ def _open_partial_results(key: str, stage: Stage, outputs: Mapping[str, Path], s
     return DirectoryPartialResults(first.parent / f".{stage.verb}.parts" / key)
 
 
-@contextlib.contextmanager
-def _staging(output: Path, store: Store | None) -> Iterator[Path]:
-    """An empty directory on the file system where the output will live; removed unless it was moved away."""
-    if store:
-        directory = store.staging_directory()
-    else:
-        # What killed runs left beside the output is swept away.
-        beside = StagingArea(output.parent, prefix=f".{output.name}.partial-")
-        directory = beside.new_directory()
-    directory.chmod(0o755)  # mkdtemp makes it private; what is published is for other users too.
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
 def _check_results(stage: Stage, metrics: Mapping[str, float], values: Mapping[str, Any]) -> None:
     for name, value in metrics.items():
         if not math.isfinite(value):
@@ -248,24 +257,6 @@ def _check_results(stage: Stage, metrics: Mapping[str, float], values: Mapping[s
     declared = {name for name in stage.values if name.removesuffix("_reference") not in stage.outputs}
     if set(values) != declared:
         raise ValueError(f"{stage.verb} returned the values {sorted(values)}, but declares {sorted(declared)}")
-
-
-def _check_replaceable(output: Path) -> None:
-    """Refuse to replace anything but nothing, an empty directory, or an artifact; or to write below a file."""
-    if output.is_dir():
-        if any(output.iterdir()) and not (output / MANIFEST_NAME).is_file():
-            raise InputError(f"{output} holds files that no stage wrote; choose another output or empty it")
-    elif output.exists():
-        raise InputError(f"{output} is a file; an output is a directory")
-    for parent in output.parents:
-        if parent.exists() and not parent.is_dir():
-            raise InputError(f"{output} cannot be made, as {parent} is a file; choose another output")
-
-
-def _replace_directory(source: Path, target: Path) -> None:
-    if target.exists():
-        shutil.rmtree(target)
-    source.rename(target)
 
 
 def _deliver(outcome: Outcome, outputs: Mapping[str, Path], value_files: Mapping[str, Path], *, in_store: bool) -> None:

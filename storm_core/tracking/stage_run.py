@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storm_core.errors import InputError
+from storm_core.progress import report
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -39,6 +42,15 @@ class StageRun:
         """Keep a copy of the file with the run, where this process can reach the place of the run's files."""
         if self._delivery:
             self._delivery.log_file(path)
+
+    def environment(self) -> dict[str, str]:
+        """Variables by which another process logs to this run; none where MLflow is not configured, or away."""
+        try:
+            connection = self.connection()
+        except InputError as error:
+            report(f"what the nodes log gets a run of its own: {error}", "warning")
+            return {}
+        return {"MLFLOW_RUN_ID": connection[1]} if connection else {}
 
     def connection(self) -> "tuple[MlflowClient, str] | None":
         """A client and the run's id; None where MLflow is not configured.

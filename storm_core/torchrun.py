@@ -1,0 +1,32 @@
+"""torchrun's own code, run in this process: what starts several processes that train together, and watches them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from storm_core.stopping import EXIT_CODE
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+# For a checkpoint after SIGTERM.
+_SHUTDOWN_SECONDS = 270
+
+
+def torchrun(flags: Sequence[str], arguments: Sequence[str]) -> "ProcessFailure | None":
+    """The process that failed first; None where all ended well.
+
+    Raises:
+        SystemExit: SIGTERM came; the code is 143.
+    """
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    ours = ["--max-restarts=0", f"--shutdown-timeout={_SHUTDOWN_SECONDS}", "-m", "storm_core.cli"]
+    try:
+        run.main([*flags, *ours, *arguments])
+    except SignalException:
+        raise SystemExit(EXIT_CODE) from None
+    except ChildFailedError as error:
+        return error.get_first_failure()[1]
+    return None

@@ -1,0 +1,57 @@
+"""Who follows a training, by leases in the store; and a training that ends when nobody does."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from storm_core.cluster.followers import ends_unfollowed, following, forget, is_unfollowed, unfollowed_seconds
+from storm_core.stores.references import open_store
+from storm_core.stores.store import Store
+
+KEY = "ab" * 32
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(f"file://{tmp_path}/store")
+
+
+def test_training_is_followed_as_long_as_one_of_two_followers_is_there(store: Store) -> None:
+    with following(store.ledger, KEY, 0.9):
+        with following(store.ledger, KEY, 0.9):
+            pass
+        time.sleep(1.2)
+        assert not is_unfollowed(store.ledger, KEY, 0.9, since=time.monotonic())
+    time.sleep(1.2)
+    assert is_unfollowed(store.ledger, KEY, 0.9, since=time.monotonic())
+
+
+def test_training_without_a_known_follower_counts_from_its_start(store: Store) -> None:
+    assert unfollowed_seconds(store.ledger, KEY) is None
+    now = time.monotonic()
+    assert not is_unfollowed(store.ledger, KEY, 60, since=now)
+    assert is_unfollowed(store.ledger, KEY, 60, since=now - 61)
+
+
+def test_training_that_is_over_leaves_no_leases(store: Store) -> None:
+    with following(store.ledger, KEY, 60), following(store.ledger, "cd" * 32, 60):
+        pass
+    forget(store.ledger, KEY)
+    assert unfollowed_seconds(store.ledger, KEY) is None
+    assert unfollowed_seconds(store.ledger, "cd" * 32) is not None
+
+
+def test_unfollowed_training_is_told_to_stop_and_a_followed_one_is_not(store: Store) -> None:
+    told: list[int] = []
+    earlier = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    try:
+        with following(store.ledger, KEY, 0.5), ends_unfollowed(store.ledger, KEY, 0.5):
+            time.sleep(1.0)
+        assert not told
+        with ends_unfollowed(store.ledger, KEY, 0.5):
+            time.sleep(1.5)
+        assert told == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
