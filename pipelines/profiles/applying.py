@@ -1,5 +1,6 @@
 """A profile's fields as what KFP's SDK knows to say of a task."""
 
+import json
 import math
 from collections.abc import Mapping
 
@@ -7,7 +8,10 @@ from kfp import dsl, kubernetes
 
 from pipelines.profiles.checks import RUN_ID_VARIABLE, SCRATCH_ENVIRONMENT, SCRATCH_PATH, TRACKING_VARIABLE
 from pipelines.profiles.fields import Profile, TaskProfile
+from pipelines.profiles.training_nodes import told
 from pipelines.secrets import SECRETS
+from storm_core.cluster.nodes import NODES_VARIABLE, VERBS
+from storm_core.cluster.one_pod import PROCESSES_VARIABLE
 from storm_core.stores.references import STORE_VARIABLE
 
 # KFP's label on every pod of a run. On a pod without it, the variable is an empty string.
@@ -27,7 +31,7 @@ def ask_for(task: dsl.PipelineTask, verb: str, profile: Profile) -> None:
     _set_environment(task, asked, profile)
     _use_secrets(task, verb, profile.secrets)
     _mark_pod(task, asked)
-    _limit_attempts(task, asked)
+    _limit_attempts(task, asked, on_nodes=_train_on_nodes(task, verb, asked, profile))
     if profile.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(profile.image_pull_secrets))
 
@@ -119,11 +123,26 @@ def _mark_pod(task: dsl.PipelineTask, asked: TaskProfile) -> None:
         kubernetes.add_pod_annotation(task, key, value)
 
 
-def _limit_attempts(task: dsl.PipelineTask, asked: TaskProfile) -> None:
+def _train_on_nodes(task: dsl.PipelineTask, verb: str, asked: TaskProfile, profile: Profile) -> bool:
+    """Tell the component of the nodes that it is to train on, or of its own devices; whether there are nodes."""
+    if verb not in VERBS:
+        return False
+    if profile.training_nodes is None:
+        if asked.accelerator and asked.accelerator.count > 1:
+            task.set_env_variable(PROCESSES_VARIABLE, str(asked.accelerator.count))
+        return False
+    # Of the job, not of the component: what a job waits in a queue does not count.
+    deadline = math.ceil(asked.timeout_hours * 3600) if asked.timeout_hours else None
+    task.set_env_variable(NODES_VARIABLE, json.dumps(told(profile.training_nodes, deadline)))
+    return True
+
+
+def _limit_attempts(task: dsl.PipelineTask, asked: TaskProfile, *, on_nodes: bool) -> None:
     if asked.timeout_hours is None:
         return
     timeout = math.ceil(asked.timeout_hours * 3600)
-    kubernetes.set_timeout(task, timeout)
+    if not on_nodes:
+        kubernetes.set_timeout(task, timeout)
     if asked.retries:
         task.set_retry(
             asked.retries,

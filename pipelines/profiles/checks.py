@@ -7,6 +7,8 @@ from pipelines.profiles.fields import CUDA, Profile, TaskProfile
 from pipelines.profiles.parts import EnvironmentSource
 from pipelines.profiles.quantities import bytes_of, processors
 from pipelines.secrets import SECRETS
+from storm_core.cluster.nodes import NODES_VARIABLE
+from storm_core.cluster.one_pod import PROCESSES_VARIABLE
 from storm_core.errors import InputError
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.stages import STAGES
@@ -27,6 +29,8 @@ _OWNED = {
     TRACKING_VARIABLE: "tracking_uri",
     TASK_NAME_VARIABLE: "the pipeline",
     RUN_ID_VARIABLE: "the pipeline",
+    NODES_VARIABLE: "training_nodes",
+    PROCESSES_VARIABLE: "accelerator",
     "KFP_POD_NAME": "KFP",
     "KFP_POD_UID": "KFP",
     "KFP_RETRY_INDEX": "KFP",
@@ -46,6 +50,8 @@ def check(profile: Profile) -> None:
     """
     if profile.credentials and "s3" in profile.secrets:
         raise InputError(f"credentials is {profile.credentials}, and secrets.s3 is given; one of them opens the store")
+    if profile.training_nodes and profile.training_nodes.accelerator and profile.task("train").image != CUDA:
+        raise InputError(f"training_nodes.accelerator must come with image: {CUDA} of train, which the nodes run too")
     for verb in STAGES:
         task = profile.task(verb)
         rules = (_resources(task), _accelerator(verb, task), _files(task), _environment(profile, verb, task))

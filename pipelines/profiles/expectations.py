@@ -16,6 +16,11 @@ def expectations(profile: Profile) -> list[str]:
         for line in _of_task(profile.task(verb)):
             needed.setdefault(line, []).append(verb)
     lines += [f"{line}, for {_tasks(verbs)}" for line, verbs in needed.items()]
+    if nodes := profile.training_nodes:
+        lines.append(
+            f"{nodes.runtime_kind} {nodes.runtime} of Kubeflow Trainer, and the role storm-trainjobs, for train"
+        )
+        lines += [f"claim {one.name}, for train" for one in nodes.claims]
     if profile.service_account:
         identity = ", whose identity opens the store" if profile.credentials else ""
         lines.append(f"service account {profile.service_account}{identity}: choose it when you start the run")

@@ -29,6 +29,7 @@ from pipelines.profiles.parts import (
     FileSource,
     Toleration,
 )
+from pipelines.profiles.training_nodes import TRAINING_NODES, TrainingNodes
 from pipelines.secrets import SECRETS
 from storm_core.registry.config import REGISTERED_MODEL_NAMES, is_registered_model_name
 from storm_core.stages import STAGES
@@ -142,6 +143,9 @@ class Profile:
     shards_at_once: int | None = field(whole_number(1, 10_000), "how many shards are scored side by side", None)
     price_per_gpu_hour: float | None = field(
         number(0, 100_000), "what one device costs for an hour, in any currency; `submit --dry-run` shows the sum", None
+    )
+    training_nodes: TrainingNodes | None = field(  # noqa: RUF009
+        TRAINING_NODES, "nodes of a TrainJob, which `train` makes, follows and computes nothing beside", None
     )
     default: Mapping[str, Any] = field(TASK, "what every task gets", {})
     tasks: Mapping[str, Mapping[str, Any]] = field(TASKS, "what tasks of a verb get besides or instead", {})

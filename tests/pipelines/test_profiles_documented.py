@@ -12,6 +12,7 @@ from pipelines.profiles.checks import check
 from pipelines.profiles.fields import Profile, TaskProfile
 from pipelines.profiles.loading import load_profile, shipped
 from pipelines.profiles.parts import EnvironmentSource, FileSource, Toleration
+from pipelines.profiles.training_nodes import Claim, TrainingNodes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text(encoding="utf-8")
 
@@ -27,7 +28,10 @@ def row(field: "dataclasses.Field[Any]") -> str:
     return f"| `{field.name}` | {kind.allowed}{default} | {meaning} |"
 
 
-@pytest.mark.parametrize("declared", [Profile, TaskProfile, Toleration, EnvironmentSource, FileSource])
+DECLARED = [Profile, TaskProfile, Toleration, EnvironmentSource, FileSource, TrainingNodes, Claim]
+
+
+@pytest.mark.parametrize("declared", DECLARED)
 def test_page_has_the_table_of_every_field(declared: type) -> None:
     assert table(declared) in PAGE, f"the table in docs/profiles.md must be\n{table(declared)}"
 
