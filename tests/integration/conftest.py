@@ -17,6 +17,7 @@ import yaml
 from kfp import components as kfp_components
 from kfp import local
 
+from components.images import TRAINING
 from pipelines.__main__ import main
 from pipelines.local import quiet_kfp, tasks_run_by
 from storm_core import __version__
@@ -25,6 +26,7 @@ from tests.integration import flows, kfp_pod, overlays
 from tests.integration.cluster import Cluster, namespace
 from tests.integration.parents import QUESTIONS, make_parents
 from tests.integration.pods import StagePod, Walk
+from tests.integration.trainings import Trainings, make_inputs
 from tests.pipelines.conftest import BFCL, SUITE, first_lines
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 REGISTRY = os.environ.get("STORM_REGISTRY", "")
 SERVICE_ACCOUNT = "pipeline-runner"
 BUCKET, PREFIX = "models", "team"
+TRAININGS = "trainings"
 MLFLOW_USER = "storm"
 SECRETS = {"s3": "storm-s3", "hub": "storm-hub", "judge": "storm-judge", "mlflow": "storm-mlflow"}
 PLACES = {
@@ -152,14 +155,7 @@ def auth_settings(password: str, user: str = MLFLOW_USER) -> str:
 def recipe(servers: Servers, tiny_tokenizer_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe whose models and data lie in the store."""
     directory = tmp_path_factory.mktemp("recipe")
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=servers.s3,
-        aws_access_key_id="storm",
-        aws_secret_access_key=servers.values["s3"],
-        region_name="us-east-1",
-    )
-    s3.create_bucket(Bucket=BUCKET)
+    s3_client(servers).create_bucket(Bucket=BUCKET)
     base, sibling = make_parents(directory / "models", tiny_tokenizer_directory)
     arguments = {
         "base_model": _pushed(servers, base, "model"),
@@ -270,3 +266,39 @@ def as_user(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Servers:
     for name, value in servers.environment.items():
         monkeypatch.setenv(name, value)
     return servers
+
+
+@pytest.fixture(scope="session")
+def trainings(
+    cluster: Cluster, servers: Servers, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Trainings:
+    """What is trained on nodes, in a store of its own, in the namespace with our TrainingRuntime."""
+    if not overlays.has_kind("trainjobs.trainer.kubeflow.org"):
+        pytest.skip("this cluster has no Kubeflow Trainer")
+    directory = tmp_path_factory.mktemp("trainings")
+    overlays.apply(cluster, overlays.kustomize(directory, cluster.namespace, "base", components=("training",)))
+    s3_client(servers).create_bucket(Bucket=TRAININGS)
+    store = f"s3://{TRAININGS}/team"
+    pushed = {
+        name: storm_artifact(servers, "push", str(path), "--kind", name, store=store)
+        for name, path in make_inputs(directory, tiny_llama).items()
+    }
+    return Trainings(
+        cluster=cluster,
+        image=f"{REGISTRY.rstrip('/')}/{TRAINING}".lstrip("/"),
+        inputs=pushed,
+        store=store,
+        secret=SECRETS["s3"],
+        service_account=SERVICE_ACCOUNT,
+    )
+
+
+def s3_client(servers: Servers) -> Any:
+    """A client of the namespace's S3 server."""
+    return boto3.client(
+        "s3",
+        endpoint_url=servers.s3,
+        aws_access_key_id="storm",
+        aws_secret_access_key=servers.values["s3"],
+        region_name="us-east-1",
+    )

@@ -43,3 +43,9 @@ def kubectl(*arguments: str, text: str = "") -> str:
     finished = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
+
+
+def has_kind(name: str) -> bool:
+    """Whether the cluster knows the kind of resources, by its plural and group."""
+    command = ["kubectl", "get", "customresourcedefinition", name]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
