@@ -5,8 +5,9 @@
 #
 # The cluster: STORM_CLUSTER_TOOL is a program that starts one on this machine (`up`), loads images into it (`load -`),
 # prints the variables that lead to it (`env`), runs a command in its node's network (`run`), by which the tests learn who
-# talked to whom, and takes it away (`down`). .ci/kind_cluster is such a program.
-# STORM_CLUSTER_TESTS=cluster runs all tests of a cluster, those too that wait for minutes.
+# talked to whom, installs Kubeflow Trainer and Kueue (`trainer`, `kueue`), takes a component away and brings it back
+# (`stop kube-apiserver`, `start kube-apiserver`), and takes all away (`down`). .ci/kind_cluster is such a program.
+# STORM_CLUSTER_TESTS=cluster runs all tests of a cluster, those too that wait for minutes or train on its nodes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/docker.sh
@@ -34,5 +35,10 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
     apt-get install -y -qq --no-install-recommends chromium
 fi
 "$DOCKER" save "storm-core:$version" "storm-training:$version" "storm-servers:$version" | "$cluster" load -
+tests=${STORM_CLUSTER_TESTS:-cluster and not slow}
+if [[ $tests != *"not slow"* ]]; then
+    "$cluster" trainer
+    "$cluster" kueue
+fi
 export STORM_CLUSTER_TOOL=$cluster
-make test-cluster CLUSTER_TESTS="${STORM_CLUSTER_TESTS:-cluster and not slow}"
+make test-cluster CLUSTER_TESTS="$tests"

@@ -43,6 +43,19 @@ on_cluster() {
     kubectl --kubeconfig "$kubeconfig" "$@"
 }
 
+install_trainer() {
+    on_cluster apply --server-side --force-conflicts --kustomize manifests/overlays/kind/trainer/manager
+    wait_for_servers kubeflow-system
+    on_cluster apply --server-side --force-conflicts --kustomize manifests/overlays/kind/trainer/runtimes
+}
+
+wait_for_servers() {
+    on_cluster wait --for condition=available --timeout 900s --namespace "$1" deployment --all || {
+        on_cluster get pods --namespace "$1" >&2
+        fail "not all servers of $1 became ready in 15 minutes; see why (kubectl describe pod), and make cluster goes on"
+    }
+}
+
 # What `submit` is told of this cluster, beside the recipe and KFP's address.
 submit_flags() {
     echo --profile laptop-kind --store s3://mlpipeline/storm --s3-secret storm-s3 --tracking-uri http://mlflow:5000 \

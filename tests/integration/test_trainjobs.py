@@ -1,7 +1,7 @@
 """Training on two nodes by a TrainJob, from S3 to S3, whatever is taken away meanwhile.
 
-The cluster has Kubeflow Trainer (`cluster trainer`). Where `STORM_CLUSTER_COMMAND` names what stops and starts a
-component of it, its API server is restarted too.
+The cluster has Kubeflow Trainer. Where `STORM_CLUSTER_TOOL` names what stops and starts a component of it, its API server
+is restarted too.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.integration.trainings import Trainings, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-CLUSTER_COMMAND = os.environ.get("STORM_CLUSTER_COMMAND", "")
+CLUSTER_TOOL = os.environ.get("STORM_CLUSTER_TOOL", "")
 # Long enough for all that is done to it, and a checkpoint every three seconds.
 LONG = ("--epochs=300", "--gradient-accumulation-steps=2", "--checkpoint-minutes=0.05")
 TWO = {"count": 2}
@@ -45,10 +45,10 @@ def interrupted(trainings: Trainings) -> Iterator[tuple[str, str, str]]:
     trainings.cluster.kill(first)
     second = trainings.start(*LONG, nodes=TWO)
     trainings.wait_for_line(second, f"follows TrainJob {job}")
-    if CLUSTER_COMMAND:
-        subprocess.run([CLUSTER_COMMAND, "stop", "kube-apiserver"], check=True)
+    if CLUSTER_TOOL:
+        subprocess.run([CLUSTER_TOOL, "stop", "kube-apiserver"], check=True)
         time.sleep(15)
-        subprocess.run([CLUSTER_COMMAND, "start", "kube-apiserver"], check=True)
+        subprocess.run([CLUSTER_TOOL, "start", "kube-apiserver"], check=True)
         wait_for(lambda: trainings.lines_patiently(second, "the Kubernetes API answers again"))
     yield first, second, job
     trainings.delete_job(job)

@@ -167,5 +167,12 @@ def test_cluster_of_ci_is_of_the_same_release_under_another_name(machine: Machin
     assert machine.get("archive") == "images"
     assert machine.run(tool, "run", "conntrack", "-L").returncode == 0
     assert machine.asked("docker exec storm-ci-control-plane conntrack -L")
+    for part in ("trainer", "kueue"):
+        assert machine.run(tool, part).returncode == 0
+    assert machine.run(tool, "stop", "kube-apiserver").returncode == 0
+    assert machine.run(tool, "start", "kube-apiserver").returncode == 0
+    away, here = "/etc/kubernetes/kube-apiserver.yaml", "/etc/kubernetes/manifests/kube-apiserver.yaml"
+    assert machine.asked(f"docker exec storm-ci-control-plane mv {here} {away}")
+    assert machine.asked(f"docker exec storm-ci-control-plane mv {away} {here}")
     assert machine.run(tool, "down").returncode == 0
     assert machine.get("clusters") == {}

@@ -68,5 +68,6 @@ def test_scripts_have_no_versions_of_their_own() -> None:
 
 @pytest.mark.parametrize("name", sorted(versions()))
 def test_every_version_is_used_or_compared(name: str) -> None:
-    readers = [*(MANIFESTS / "kind").iterdir(), ROOT / ".ci" / "check_manifests", Path(__file__)]
+    ours = [ROOT / ".ci" / name for name in ("check_manifests", "kind_cluster")]
+    readers = [*(MANIFESTS / "kind").iterdir(), *ours, Path(__file__)]
     assert any(re.search(rf"\b{name}\b", path.read_text(encoding="utf-8")) for path in readers)
