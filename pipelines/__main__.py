@@ -84,7 +84,8 @@ def _submit(parsed: argparse.Namespace) -> int:
 
     if parsed.resubmit < 0 or (parsed.resubmit and not parsed.wait):
         raise InputError(f"--resubmit must be 0 or more, and comes with --wait; got {parsed.resubmit}")
-    if parsed.schedule:
+    # An empty one, as of a variable that is not set, must not start a run.
+    if parsed.schedule is not None:
         if parsed.wait:
             raise InputError("--wait is for a run; a recurring run is made by --schedule without it")
         kfp_cron(parsed.schedule)
@@ -100,7 +101,7 @@ def _submit(parsed: argparse.Namespace) -> int:
         show_plan(submission)
         return 0
     started = bring(submission, parsed.host, parsed.namespace, parsed.experiment)
-    if parsed.schedule:
+    if parsed.schedule is not None:
         schedule(started, parsed.schedule)
         return 0
     return run(started, submission.profile, waits=parsed.wait, resubmit=parsed.resubmit)

@@ -7,6 +7,7 @@ from typing import Any
 
 import kubernetes
 import urllib3
+import yaml
 
 from pipelines.profiles.fields import Profile
 from pipelines.secrets import SECRETS
@@ -17,6 +18,8 @@ from storm_core.stages import STAGES
 _BY_DIGEST = re.compile(r"(?:localhost|[^/]+[.:][^/]*)/.+@sha256:[0-9a-f]{64}")
 _ANSWER_SECONDS = 10
 LEAVE_OUT = "KUBECONFIG=/dev/null"
+# Kubernetes' library takes for granted that a file is YAML, and a mapping.
+_NO_CLUSTER = (kubernetes.config.ConfigException, yaml.YAMLError, UnicodeDecodeError, TypeError)
 
 
 def check_images(images: Mapping[str, str]) -> None:
@@ -47,8 +50,8 @@ def check_secrets(profile: Profile, namespace: str) -> str:
         return "no secrets are named"
     try:
         context, read = _cluster()
-    except kubernetes.config.ConfigException:
-        return f"not looked at, as there is no kubeconfig: {', '.join(wanted)}"
+    except _NO_CLUSTER as error:
+        return f"not looked at, as no kubeconfig leads to a cluster ({_first_line(error)}): {', '.join(wanted)}"
     try:
         missing = [line for name, keys in wanted.items() for line in _missing(read, name, namespace, keys)]
     except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError) as error:
@@ -100,6 +103,10 @@ def _missing(read: Callable[..., Any], name: str, namespace: str, keys: set[str]
     lacking = sorted(keys - set(secret.data or {}))
     if lacking:
         yield f"no key {', '.join(lacking)} in the secret {name}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,10 @@ import kfp_server_api
 from pipelines.submission.server import Server, TakenError
 from pipelines.submission.versions import Version, in_namespace, named
 from storm_core.errors import InputError
+from storm_core.stages import RERUN
+
+# How a recurring run comes to be there.
+MADE, THERE, DISABLED = "made", "there already", "there already, and disabled: KFP's page enables it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +69,8 @@ def start_run(server: Server, request: RunRequest, name: str) -> str:
     return str(server.call(server.client.runs.run_service_create_run, run).run_id)
 
 
-def recurring_run(server: Server, request: RunRequest, name: str, cron: str) -> tuple[str, bool]:
-    """The ID of the recurring run called `name` with this schedule, and whether it is new.
+def recurring_run(server: Server, request: RunRequest, name: str, cron: str) -> tuple[str, str]:
+    """The ID of the recurring run called `name` with this schedule, and how it comes to be there.
 
     One run at a time, and what was missed is not made up for.
     """
@@ -76,8 +80,8 @@ def recurring_run(server: Server, request: RunRequest, name: str, cron: str) -> 
         filter=named(name),
     )
     for one in listed.recurring_runs or []:
-        if one.trigger and one.trigger.cron_schedule and one.trigger.cron_schedule.cron == cron:
-            return str(one.recurring_run_id), False
+        if _is_same(one, request, cron):
+            return str(one.recurring_run_id), THERE if one.status != "DISABLED" else DISABLED
     schedule = kfp_server_api.V2beta1CronSchedule(cron=cron)
     wanted = kfp_server_api.V2beta1RecurringRun(
         display_name=name,
@@ -88,4 +92,12 @@ def recurring_run(server: Server, request: RunRequest, name: str, cron: str) -> 
         **request.body(),
     )
     made = server.call(server.client.recurring_runs.recurring_run_service_create_recurring_run, wanted)
-    return str(made.recurring_run_id), True
+    return str(made.recurring_run_id), MADE
+
+
+def _is_same(one: Any, request: RunRequest, cron: str) -> bool:
+    """Whether it is of this schedule and computes the same afresh; a version has all other arguments in its name."""
+    schedule = one.trigger.cron_schedule if one.trigger else None
+    given = (one.runtime_config.parameters if one.runtime_config else None) or {}
+    afresh = (given.get(RERUN) or []) == request.arguments.get(RERUN, [])
+    return bool(schedule and schedule.cron == cron) and afresh

@@ -11,17 +11,12 @@ from typing import Any
 import kfp
 import kfp_server_api
 import urllib3
-from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
 from pipelines.local import quiet_kfp
+from pipelines.submission.credentials import COOKIES_VARIABLE, TOKEN_VARIABLE, authentication
 from storm_core.errors import InputError
 
 ENDPOINT_VARIABLE = "KF_PIPELINES_ENDPOINT"
-# What kfp's command line reads its `--existing-token` from.
-TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"  # noqa: S105
-COOKIES_VARIABLE = "KFP_COOKIES"
-CERTIFICATES_VARIABLE = "KFP_SSL_CA_CERT"
-_TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105
 _UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 # Seconds to connect, and for the next piece of an answer.
 ANSWER_SECONDS = (10.0, 60.0)
@@ -58,12 +53,16 @@ class Server:
         """Reach the server at `host`, else where kfp's client looks.
 
         Raises:
-            InputError: it cannot be reached, refuses the credentials, or wants a namespace.
+            InputError: it cannot be reached, the credentials cannot be used or are refused, or it wants a namespace.
         """
         self.host = host or os.environ.get(ENDPOINT_VARIABLE)
+        if "@" in (self.host or "").partition("://")[2].partition("/")[0]:
+            raise InputError(
+                f"the address of KFP must hold no user or password; set {TOKEN_VARIABLE} or {COOKIES_VARIABLE}"
+            )
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # It warns of every attempt.
         with plain_errors(self._shown()), quiet_kfp():
-            self.client = Client(host=self.host, **_authentication())
+            self.client = Client(host=self.host, **authentication())
         health = self._health()
         # The server of KFP's pages, which passes all else on to the API, answers this by itself and in other words.
         self.version = str(health.get("tag_name") or health.get("apiServerTagName", ""))
@@ -107,7 +106,7 @@ class Server:
         return health
 
     def _shown(self) -> str:
-        return self.host or "Kubeflow Pipelines"
+        return self.host or f"Kubeflow Pipelines (without --host and {ENDPOINT_VARIABLE})"
 
 
 @contextlib.contextmanager
@@ -119,18 +118,6 @@ def plain_errors(host: str) -> Iterator[None]:
         raise _refusal(host, error) from None
     except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
         raise UnreachableError(f"{host} does not answer: {_cause(error)}") from None
-
-
-def _authentication() -> dict[str, Any]:
-    """What kfp's client does not read from the environment by itself where it is given an address."""
-    given: dict[str, Any] = {
-        "existing_token": os.environ.get(TOKEN_VARIABLE),
-        "cookies": os.environ.get(COOKIES_VARIABLE),
-        "ssl_ca_cert": os.environ.get(CERTIFICATES_VARIABLE),
-    }
-    if os.environ.get(_TOKEN_FILE_VARIABLE):
-        given["credentials"] = ServiceAccountTokenVolumeCredentials()
-    return {name: value for name, value in given.items() if value}
 
 
 def _refusal(host: str, error: kfp_server_api.ApiException) -> InputError:

@@ -202,7 +202,7 @@ def schedule(started: Started, cron: str) -> None:
     """Make a recurring run of the version, one at a time and without making up for what was missed."""
     fields = kfp_cron(cron)
     name = f"{started.request.version.name} at {fields}"
-    run_id, is_new = recurring_run(started.server, started.request, name, fields)
+    run_id, state = recurring_run(started.server, started.request, name, fields)
     print(f"schedule    {fields} (second, minute, hour, day, month, weekday; in the time zone of KFP's controller)")
-    print(f"recurring   {run_id}, {'made' if is_new else 'there already'}: one run at a time, no catch-up")
+    print(f"recurring   {run_id}, {state}; one run at a time, no catch-up")
     print(f"KFP         {started.server.page(f'recurringrun/details/{run_id}')}")

@@ -301,20 +301,3 @@ def test_arguments_that_kfp_refuses_are_an_error_in_its_words(
     )
     with pytest.raises(InputError, match=re.escape(said)):
         start_run(server, replace(request, arguments={**given, **wrong}), "a run")
-
-
-def test_schedule_is_one_run_at_a_time_without_catching_up_and_is_made_once(
-    recipe: Path, kfp: KfpServer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert submit(recipe, kfp, "--schedule", "30 2 * * mon-fri") == 0
-    made = only(kfp.state.recurring_runs)
-    assert made["trigger"]["cron_schedule"]["cron"] == "0 30 2 * * mon-fri"
-    assert made["max_concurrency"] in (1, "1")
-    assert made["no_catchup"] is True
-    assert made["mode"] == "ENABLE"
-    assert not kfp.state.runs
-    assert "0 30 2 * * mon-fri (second, minute, hour, day, month, weekday;" in capsys.readouterr().out
-    assert submit(recipe, kfp, "--schedule", "0 30 2 * * mon-fri") == 0
-    assert len(kfp.state.recurring_runs) == 1
-    assert submit(recipe, kfp, "--schedule", "0 4 * * *") == 0
-    assert len(kfp.state.recurring_runs) == 2

@@ -1,6 +1,7 @@
 """What is looked at before anything is submitted: images, addresses, references, secrets, flags."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -126,13 +127,16 @@ def test_recipe_that_cannot_work_there_is_refused_before_anything_is_asked(
         (["--wait", "--resubmit", "-1"], "--resubmit must be 0 or more"),
         (["--schedule", "0 0 1 1 1", "--wait"], "--wait is for a run"),
         (["--schedule", "whenever"], "--schedule must have five fields"),
+        (["--schedule", ""], "--schedule must have five fields"),
+        (["--host", "http://someone:secret@kfp"], "the address of KFP must hold no user or password"),
     ],
 )
 def test_flags_that_cannot_work_are_refused_before_anything_is_asked(
     recipe: Path, kfp: KfpServer, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
 ) -> None:
     assert submit(recipe, kfp, *flags) == 1
-    assert said in capsys.readouterr().err
+    assert said in (told := capsys.readouterr().err)
+    assert "secret@" not in told
     assert not kfp.requests
 
 
@@ -175,9 +179,21 @@ def test_cluster_that_does_not_say_stops_nothing(
     cluster.status = 403
     assert submit(recipe, kfp, "--s3-secret", "our-s3") == 0
     assert "not looked at, as the cluster of ours does not say (Forbidden): our-s3" in capsys.readouterr().out
-    monkeypatch.setenv("KUBECONFIG", "/dev/null")
+
+
+@pytest.mark.parametrize("content", [b"", b"{{: -", b"- a list", b"\xff\xfe"])
+def test_kubeconfig_that_leads_nowhere_stops_nothing(
+    recipe: Path,
+    kfp: KfpServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+) -> None:
+    (tmp_path / "kubeconfig").write_bytes(content)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     assert submit(recipe, kfp, "--s3-secret", "our-s3") == 0
-    assert "not looked at, as there is no kubeconfig: our-s3" in capsys.readouterr().out
+    assert re.search(r"not looked at, as no kubeconfig leads to a cluster \(.+\): our-s3\n", capsys.readouterr().out)
 
 
 def test_images_are_listed_with_those_of_kfp(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
