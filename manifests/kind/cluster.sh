@@ -15,8 +15,11 @@ fail() {
     exit 1
 }
 
+# Not by a pipe: where there are many clusters kind would be killed as soon as ours is found, which looks as if it is not.
 has_cluster() {
-    kind get clusters 2>/dev/null | grep -qxF "$cluster"
+    local clusters
+    clusters=$(kind get clusters 2>&1) || fail "kind cannot list its clusters ($(tail -n 1 <<<"$clusters"))"
+    grep -qxF "$cluster" <<<"$clusters"
 }
 
 # The cluster, made where there is none.
@@ -32,6 +35,16 @@ make_cluster() {
         fail "cluster $cluster is of $image, not of $NODE_IMAGE; remove it (make cluster-down) and make it again"
     docker start "$cluster-control-plane" >/dev/null
     kind export kubeconfig --name "$cluster" --kubeconfig "$kubeconfig"
+    wait_until_it_answers
+}
+
+# A node that was stopped takes a while; one whose making was broken off never answers.
+wait_until_it_answers() {
+    for _ in {1..60}; do
+        on_cluster get --raw /readyz >/dev/null 2>&1 && return
+        sleep 2
+    done
+    fail "cluster $cluster does not answer; remove it (make cluster-down) and make it again"
 }
 
 remove_cluster() {

@@ -37,6 +37,11 @@ class Machine:
         """Take a program away."""
         (self._bin / program).unlink()
 
+    def replace(self, program: str, other: str) -> None:
+        """Let another program answer to its name."""
+        self.remove(program)
+        (self._bin / program).symlink_to(shutil.which(other) or other)
+
     def run(self, script: str, *arguments: str, text: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
         """The script, run to its end."""
         return subprocess.run(

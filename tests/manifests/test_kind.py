@@ -141,6 +141,30 @@ def test_cluster_of_another_release_is_not_taken_for_ours(machine: Machine) -> N
     assert "make cluster-down" in refused.stderr
 
 
+def test_cluster_is_found_among_many(machine: Machine) -> None:
+    assert machine.run(UP).returncode == 0
+    others = {f"one-of-the-other-clusters-{number}": "" for number in range(20_000)}
+    machine.set("clusters", {**machine.get("clusters"), **others})
+    again = machine.run(UP)
+    assert again.returncode == 0, again.stderr
+
+
+def test_kind_that_cannot_say_is_not_taken_for_one_without_clusters(machine: Machine) -> None:
+    machine.set("failing", "kind get")
+    failed = machine.run("manifests/kind/demo")
+    assert "error: kind cannot list its clusters (kind: this was to fail)" in failed.stderr
+
+
+def test_node_that_was_stopped_is_waited_for_and_one_that_stays_away_is_told(machine: Machine) -> None:
+    assert machine.run(UP).returncode == 0
+    machine.replace("sleep", "true")
+    machine.set("failing", "kubectl get --raw /readyz")
+    failed = machine.run(UP)
+    assert "error: cluster storm does not answer; remove it (make cluster-down)" in failed.stderr
+    assert len(machine.asked("kubectl get --raw /readyz")) > 30
+    assert len(machine.asked("kind load")) == 1
+
+
 def test_current_context_of_other_clusters_stays(machine: Machine) -> None:
     assert machine.run(UP).returncode == 0
     assert machine.run(DOWN).returncode == 0
