@@ -114,6 +114,12 @@ def test_runtime_knows_the_container_and_the_exit_codes() -> None:
     assert rule["onExitCodes"]["values"] == [FINAL, UNFOLLOWED]
 
 
+def test_pods_of_the_runtime_get_no_sidecar_of_istio() -> None:
+    runtime = yaml.safe_load((MANIFESTS / "components/training/runtime.yaml").read_text(encoding="utf-8"))
+    (node,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    assert node["template"]["spec"]["template"]["metadata"]["labels"] == {"sidecar.istio.io/inject": "false"}
+
+
 def test_stage_runs_on_nodes_only_where_the_variable_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nodes_for("train") is None
     monkeypatch.setenv(NODES_VARIABLE, '{"count": 2, "volume_mounts": [{"name": "a", "mountPath": "/a"}]}')

@@ -1,13 +1,11 @@
 """Each overlay's own part on the cluster: what it lets the service account do, and its MLflow."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client
 
 from tests.integration import flows, overlays
@@ -95,25 +93,6 @@ def test_components_are_taken_by_the_api_server(trial: Cluster, tmp_path: Path) 
     overlays.apply(trial, overlays.kustomize(tmp_path, trial.namespace, "base", components=everything))
     quotas = client.CoreV1Api().list_namespaced_resource_quota(trial.namespace).items
     assert "storm" in {quota.metadata.name for quota in quotas}
-
-
-def test_pods_of_a_training_runtime_have_no_sidecar_and_keep_their_labels(tmp_path: Path) -> None:
-    pod = {"metadata": {"labels": {"kept": "yes"}}, "spec": {"containers": [{"name": "node"}]}}
-    jobs = [{"name": name, "template": {"spec": {"template": pod}}} for name in ("initializer", "node")]
-    runtime = {
-        "apiVersion": "trainer.kubeflow.org/v1alpha1",
-        "kind": "TrainingRuntime",
-        "metadata": {"name": "storm"},
-        "spec": {"template": {"spec": {"replicatedJobs": jobs}}},
-    }
-    (tmp_path / "runtime").mkdir()
-    (tmp_path / "runtime" / "runtime.yaml").write_text(yaml.safe_dump(runtime))
-    (tmp_path / "runtime" / "kustomization.yaml").write_text("resources: [runtime.yaml]")
-    part = os.path.relpath(tmp_path / "runtime", overlays.MANIFESTS)
-    built = yaml.safe_load(overlays.kustomize(tmp_path, "team", part, components=("without-sidecar",)))
-    made = [job["template"]["spec"]["template"] for job in built["spec"]["template"]["spec"]["replicatedJobs"]]
-    assert [one["metadata"]["labels"] for one in made] == [{"kept": "yes", "sidecar.istio.io/inject": "false"}] * 2
-    assert "labels" not in built["metadata"]
 
 
 def test_mlflow_answers_by_the_names_of_its_service_and_by_no_other(trial: Cluster, tmp_path: Path) -> None:

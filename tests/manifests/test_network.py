@@ -115,11 +115,12 @@ def test_internet_is_reached_by_https_alone_where_its_component_is_taken() -> No
         assert not is_allowed(Flow(source, Peer("169.254.169.254"), 443), taken)
 
 
-def test_mlflow_answers_pods_of_runs_and_asks_nobody() -> None:
+def test_mlflow_answers_pods_of_runs_and_kfp_s_plugin_and_asks_nobody() -> None:
     taken = policies("base/network.yaml", "overlays/kind/mlflow.yaml", namespace="kubeflow")
     labels = {"app": "mlflow", SERVES: "mlflow"}
     mlflow = Peer("10.0.0.9", "kubeflow", labels, NAMES["kubeflow"], named_ports={"http": 5000})
-    for source in (task("kubeflow"), training("kubeflow"), Peer("10.199.0.2", node=True)):
+    plugin = pod("kubeflow", app="ml-pipeline")
+    for source in (task("kubeflow"), training("kubeflow"), plugin, Peer("10.199.0.2", node=True)):
         assert is_allowed(Flow(source, mlflow, 5000), taken)
     assert not is_allowed(Flow(pod("kubeflow", app="notebook"), mlflow, 5000), taken)
     assert not is_allowed(Flow(task("team"), mlflow, 5000), taken)
