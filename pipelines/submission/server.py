@@ -56,7 +56,7 @@ class Server:
             InputError: it cannot be reached, the credentials cannot be used or are refused, or it wants a namespace.
         """
         self.host = host or os.environ.get(ENDPOINT_VARIABLE)
-        if "@" in (self.host or "").partition("://")[2].partition("/")[0]:
+        if "@" in (self.host or "").rpartition("://")[2].partition("/")[0]:
             raise InputError(
                 f"the address of KFP must hold no user or password; set {TOKEN_VARIABLE} or {COOKIES_VARIABLE}"
             )

@@ -128,6 +128,7 @@ def test_recipe_that_cannot_work_there_is_refused_before_anything_is_asked(
         (["--schedule", "0 0 1 1 1", "--wait"], "--wait is for a run"),
         (["--schedule", "whenever"], "--schedule must have five fields"),
         (["--schedule", ""], "--schedule must have five fields"),
+        (["--host", "someone:secret@kfp"], "the address of KFP must hold no user or password"),
         (["--host", "http://someone:secret@kfp"], "the address of KFP must hold no user or password"),
     ],
 )
