@@ -1,7 +1,7 @@
 """Training on two nodes by a TrainJob, from S3 to S3, whatever is taken away meanwhile.
 
-The cluster has Kubeflow Trainer. Where `STORM_CLUSTER_TOOL` names what stops and starts a component of it, its API server
-is restarted too.
+The cluster has Kubeflow Trainer. Where `STORM_CLUSTER_TOOL` names what stops and starts a component of it, its API
+server is restarted too.
 """
 
 import os
