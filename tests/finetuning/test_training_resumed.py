@@ -259,3 +259,20 @@ def test_no_checkpoint_is_written_before_its_time(
     )
     train("out")
     assert kept == []
+    train("by step", checkpoint_steps=4)
+    assert kept == [4, 8]
+
+
+def test_run_goes_on_from_what_one_with_checkpoints_at_other_steps_left(
+    train: Callable[..., Outcome], updates: Updates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = digests(train("reference"))
+    updates.count, updates.at, updates.act = 0, 9, kill
+    with pytest.raises(KilledError):
+        train("resumed", checkpoint_steps=3)
+    # Killed two updates after step 6, it has no checkpoint of its own.
+    updates.count, updates.at, updates.act = 0, 2, kill
+    with pytest.raises(KilledError):
+        train("resumed", checkpoint_steps=3, checkpoint_minutes=30.0)
+    assert digests(train("resumed")) == expected
+    assert capsys.readouterr().err.count("continues after step 6 of 10") == 2
