@@ -151,5 +151,7 @@ def _metrics(
     for split in SPLITS:
         metrics |= {f"{split}_examples": len(examples[split].kept)}
         metrics |= {f"{split}_dropped_{reason}": count for reason, count in sorted(examples[split].dropped.items())}
-    metrics["tokens_trained"] = sum(of_example[number] for update in course.examples for number in update)
+    metrics["tokens_trained"] = sum(
+        of_example[number] for update in course.batches for batch in update for number in batch
+    )
     return metrics

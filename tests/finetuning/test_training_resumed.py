@@ -217,7 +217,7 @@ def test_updates_of_a_resumed_run_are_those_of_the_whole(
         pq.read_table(tmp_path / name / "training/updates.parquet").to_pylist() for name in ("reference", "resumed")
     )
     assert first == second
-    assert [row["step"] for row in first] == list(range(1, 11))
+    assert [(row["step"], row["batch"], row["process"]) for row in first] == [(step, 0, 0) for step in range(1, 11)]
     passes = [[row["examples"] for row in first[:5]], [row["examples"] for row in first[5:]]]
     assert passes[0] != passes[1]
     for taken in passes:
