@@ -32,6 +32,8 @@ from storm_core.finetuning.freezing import (
 from storm_core.finetuning.held_out import read_held_out
 from storm_core.finetuning.learner import Learner
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
+from storm_core.finetuning.sharding import in_shares
+from storm_core.finetuning.shares import model_to_share
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExamples, lengths, padding_token, tokenize_examples
 from storm_core.finetuning.tokenized_files import tokenized_once
 from storm_core.finetuning.weights import check_same_tensors, check_trainable, hand_over_weights, write_weights
@@ -70,12 +72,12 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     plan = plan_updates(lengths(examples["train"].kept), config)
     _check_updates(len(plan), config)
 
-    model = load_model(source, torch.float32)
+    model = model_to_share(source, checkpoint) if in_shares(config.sharding) else load_model(source, torch.float32)
     check_same_tensors(model, checkpoint)
     unfreeze(model, patterns, yaml_file)
     if resolve_dtype(config.dtype) is torch.bfloat16:
         hold_frozen_in_bfloat16(model, checkpoint)
-    learner = Learner(model, examples["train"].kept, padding_token(tokenizer), config)
+    learner = Learner(model, examples["train"].kept, padding_token(tokenizer), config, checkpoint)
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
         course = train(learner, plan, examples["validation"].kept, held_out, config, workspace.of_run(), Path(scratch))
     if not processes.is_main():
