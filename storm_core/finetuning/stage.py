@@ -35,7 +35,7 @@ from storm_core.finetuning.precision import hold_frozen_in_bfloat16
 from storm_core.finetuning.sharding import in_shares
 from storm_core.finetuning.shares import model_to_share
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExamples, lengths, padding_token, tokenize_examples
-from storm_core.finetuning.tokenized_files import tokenized_once
+from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
 from storm_core.finetuning.weights import check_same_tensors, check_trainable, hand_over_weights, write_weights
 from storm_core.progress import progress
 from storm_core.records import count_examples, read_examples
@@ -64,7 +64,9 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
         examples = {
             split: tokenized_once(
-                f"{split}.tokens", partial(_read, file, tokenizer, config.max_length), workspace.of_run(), Path(scratch)
+                partial(_read, file, tokenizer, config.max_length),
+                workspace.shared(tokens_identity(inputs, f"{split}.parquet", config.max_length)),
+                Path(scratch),
             )
             for split, file in files.items()
         }
