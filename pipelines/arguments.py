@@ -13,6 +13,12 @@ REFERENCES = (
     Parameter(
         name="score_rubrics", annotation=str, default="", help="directory of your own rubrics, or its URI (optional)"
     ),
+    Parameter(
+        name="train_held_out",
+        annotation=str,
+        default="",
+        help="directory of .txt files not trained on, whose loss tells what is forgotten, or its URI (optional)",
+    ),
 )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from storm_core.errors import InputError
 
 # Tasks that read what a run's arguments refer to, not what another task made.
-_READERS_OF_REFERENCES = ("fetch", "prepare", "score", "audit", "evaluate")
+_READERS_OF_REFERENCES = ("fetch", "prepare", "score", "audit", "train", "evaluate")
 # A DNS subdomain name, as Kubernetes has it of secrets and service accounts.
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 NAME_RULE = "a valid Kubernetes name: at most 253 of a-z, 0-9, '-' and '.', a letter or digit first and last"

@@ -53,7 +53,8 @@ def build_storm(graph: Graph, score_shards: GraphComponent) -> Outputs:
     verdicts = without_caching(scored).output
     audit = graph.task("audit", **judged, verdicts=verdicts, rubrics=rubrics).outputs["audit"]
     selection = graph.task("select", examples=prepared["examples"], verdicts=verdicts).outputs["selection"]
-    trained = graph.task("train", model=base, selection=selection, scan=scan).outputs
+    held_out = graph.values["train_held_out"]
+    trained = graph.task("train", model=base, selection=selection, scan=scan, held_out=held_out).outputs
     merged = graph.task("merge", base_model=trained["tuned_model"], other_model=sibling).outputs["merged_model"]
     quantized = graph.task("quantize", model=merged).outputs["quantized_model"]
     models = {

@@ -18,7 +18,13 @@ from storm_core.stores.store import Store
 from storm_core.stores.uris import parse_uri
 
 # As what the stages take the arguments.
-KINDS = {"base_model": "model", "sibling_model": "model", "data": "data", "score_rubrics": "rubrics"}
+KINDS = {
+    "base_model": "model",
+    "sibling_model": "model",
+    "data": "data",
+    "score_rubrics": "rubrics",
+    "train_held_out": "data",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

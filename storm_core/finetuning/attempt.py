@@ -86,7 +86,7 @@ class Attempt:
         self._validate(course)
         while course.done < len(self.plan) and not self._gains_nothing(course):
             self._update(course)
-            stopping, due = (count > 0 for count in add_up([self.stop.requested, self._is_due()]))
+            stopping, due = (count > 0 for count in add_up([self.stop.requested, self._is_due(course.done)]))
             if stopping:
                 self._leave(course)
             self._validate(course)
@@ -135,8 +135,10 @@ class Attempt:
         report(f"train: ends after step {course.done}: the validation loss has not fallen in {patience} passes")
         return True
 
-    def _is_due(self) -> bool:
-        return processes.is_main() and self._pace.is_due()
+    def _is_due(self, step: int) -> bool:
+        steps = self.config.checkpoint_steps
+        by_step = steps > 0 and step - self._kept_step >= steps
+        return processes.is_main() and (by_step or self._pace.is_due())
 
     def _keep(self, course: Course) -> None:
         # What costs the training time is the copying; the writing goes on beside it.

@@ -78,6 +78,14 @@ class TrainConfig(StageConfig):
         120.0,
         unit="minutes",
         minimum=0.0,
+        decides=False,
+    )
+    checkpoint_steps: int = option(
+        "updates between checkpoints at most, whatever writing one costs; 0: time alone says when one is due",
+        0,
+        unit="updates",
+        minimum=0,
+        decides=False,
     )
 
 

@@ -1,7 +1,7 @@
-"""The course of a training as files: `history.json`, and in `updates.parquet` the examples of every update."""
+"""The course of a training as files: `history.json`, and in `updates.parquet` who took which examples when."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,28 @@ from storm_core.finetuning.course import Course
 from storm_core.finetuning.tokenization import TokenizedExample
 
 UPDATES = "updates.parquet"
-_SCHEMA = pa.schema([("step", pa.int32()), ("examples", pa.list_(pa.string()))])
+_SCHEMA = pa.schema(
+    [("step", pa.int32()), ("batch", pa.int32()), ("process", pa.int32()), ("examples", pa.list_(pa.string()))]
+)
 
 
 def write_course(course: Course, examples: Sequence[TokenizedExample], directory: Path) -> None:
-    """Write both files; an update's examples are in the order of the selection, whatever that of the processes."""
+    """Write both files; `updates.parquet` has a row for each batch, in the order in which they were taken."""
     history: dict[str, Any] = {"train": course.train, "validation": course.validation, "processes": course.shared_by}
     if course.held_out:
         history["held_out"] = course.held_out
     text = json.dumps(history, indent=2, sort_keys=True) + "\n"
     (directory / "history.json").write_text(text, encoding="utf-8")
-    ids = [[examples[number].id for number in update] for update in course.examples]
-    table = pa.table({"step": range(1, len(ids) + 1), "examples": ids}, schema=_SCHEMA)
-    pq.write_table(table, directory / UPDATES)
+    rows = list(_rows(course, [example.id for example in examples]))
+    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), directory / UPDATES)
+
+
+def _rows(course: Course, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The step, the batch's number in it from 0, the number (rank) of the process that took it, and its examples."""
+    changes = {entry["from_step"]: entry["processes"] for entry in course.shared_by}
+    processes = 1
+    for step, batches in enumerate(course.batches, start=1):
+        processes = changes.get(step, processes)
+        for number, batch in enumerate(batches):
+            taken = [ids[example] for example in batch]
+            yield {"step": step, "batch": number, "process": number % processes, "examples": taken}

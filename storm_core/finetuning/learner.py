@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from storm_core import processes
+from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.devices import resolve_device, resolve_dtype
 from storm_core.errors import InputError
 from storm_core.finetuning.answer_loss import AnswerLoss, attend_in_packs
@@ -17,7 +18,8 @@ from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.data_order import Batch
 from storm_core.finetuning.exchange import add_up, any_process, gather
 from storm_core.finetuning.optimization import learning_rate, make_optimizer
-from storm_core.finetuning.sharding import adding_up, distribute, let_go, whole
+from storm_core.finetuning.sharding import adding_up, distribute, in_shares, let_go, whole
+from storm_core.finetuning.shares import fill_shares
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, lengths
 
 if TYPE_CHECKING:
@@ -48,9 +50,14 @@ class Learner:
     """A model whose weights that require gradients are trained on `examples`, by all processes together."""
 
     def __init__(
-        self, model: "PreTrainedModel", examples: Sequence[TokenizedExample], padding: int, config: TrainConfig
+        self,
+        model: "PreTrainedModel",
+        examples: Sequence[TokenizedExample],
+        padding: int,
+        config: TrainConfig,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        """`padding` is the token that fills a short row."""
+        """`padding` is the token that fills a short row; `checkpoint` has the weights of a model without data."""
         self.model = model
         self._examples = examples
         self._answers = [sum(label != IGNORED for label in example.labels[1:]) for example in examples]
@@ -62,9 +69,10 @@ class Learner:
             attend_in_packs(model)
         if config.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
-        shards = config.sharding == "full" and processes.world_size() > 1
-        autocast = compute if compute is not torch.float32 and not shards else None
+        autocast = compute if compute is not torch.float32 and not in_shares(config.sharding) else None
         self.module = distribute(AnswerLoss(model, autocast), config.sharding, compute)
+        if checkpoint is not None:
+            fill_shares(self.module, model, checkpoint)
         self.optimizer = make_optimizer(model.parameters(), config)
 
     def update(self, done: int, updates: int, batches: Sequence[Batch]) -> Update:

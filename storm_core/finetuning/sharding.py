@@ -34,6 +34,11 @@ def distribute(loss: AnswerLoss, sharding: str, compute: torch.dtype) -> nn.Modu
     return loss
 
 
+def in_shares(sharding: str) -> bool:
+    """Whether each process holds a share of the model."""
+    return sharding == "full" and processes.world_size() > 1
+
+
 def layers(model: "PreTrainedModel") -> list[nn.Module]:
     """The layers that make up the model, each a module that transformers never splits."""
     names = set(model._no_split_modules or ())

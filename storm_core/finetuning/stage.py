@@ -32,8 +32,10 @@ from storm_core.finetuning.freezing import (
 from storm_core.finetuning.held_out import read_held_out
 from storm_core.finetuning.learner import Learner
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
+from storm_core.finetuning.sharding import in_shares
+from storm_core.finetuning.shares import model_to_share
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExamples, lengths, padding_token, tokenize_examples
-from storm_core.finetuning.tokenized_files import tokenized_once
+from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
 from storm_core.finetuning.weights import check_same_tensors, check_trainable, hand_over_weights, write_weights
 from storm_core.progress import progress
 from storm_core.records import count_examples, read_examples
@@ -62,7 +64,9 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
         examples = {
             split: tokenized_once(
-                f"{split}.tokens", partial(_read, file, tokenizer, config.max_length), workspace.of_run(), Path(scratch)
+                partial(_read, file, tokenizer, config.max_length),
+                workspace.shared(tokens_identity(inputs, f"{split}.parquet", config.max_length)),
+                Path(scratch),
             )
             for split, file in files.items()
         }
@@ -70,12 +74,12 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     plan = plan_updates(lengths(examples["train"].kept), config)
     _check_updates(len(plan), config)
 
-    model = load_model(source, torch.float32)
+    model = model_to_share(source, checkpoint) if in_shares(config.sharding) else load_model(source, torch.float32)
     check_same_tensors(model, checkpoint)
     unfreeze(model, patterns, yaml_file)
     if resolve_dtype(config.dtype) is torch.bfloat16:
         hold_frozen_in_bfloat16(model, checkpoint)
-    learner = Learner(model, examples["train"].kept, padding_token(tokenizer), config)
+    learner = Learner(model, examples["train"].kept, padding_token(tokenizer), config, checkpoint)
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
         course = train(learner, plan, examples["validation"].kept, held_out, config, workspace.of_run(), Path(scratch))
     if not processes.is_main():
@@ -151,5 +155,7 @@ def _metrics(
     for split in SPLITS:
         metrics |= {f"{split}_examples": len(examples[split].kept)}
         metrics |= {f"{split}_dropped_{reason}": count for reason, count in sorted(examples[split].dropped.items())}
-    metrics["tokens_trained"] = sum(of_example[number] for update in course.examples for number in update)
+    metrics["tokens_trained"] = sum(
+        of_example[number] for update in course.batches for batch in update for number in batch
+    )
     return metrics

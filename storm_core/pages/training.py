@@ -33,6 +33,7 @@ def training_part(outputs: OutputFiles) -> Part:
         "loss": loss,
         "rate": rate,
         "validation": history["validation"],
+        "held_out": history.get("held_out", []),
         "trained": freezing["trained"],
         "frozen": freezing["frozen"],
         "splits": outputs.json("training", "examples.json"),

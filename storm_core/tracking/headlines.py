@@ -56,6 +56,7 @@ def _references(work: Work) -> dict[str, str]:
     names = {
         ("prepare", "data"): "data",
         ("score", "rubrics"): "score_rubrics",
+        ("train", "held_out"): "train_held_out",
         ("fetch", "source"): f"{model}_model" if model != work.task else None,
     }
     given = {name: work.given.get(name, ()) for verb, name in names if verb == work.verb}

@@ -66,8 +66,15 @@ def losses(directory: Path) -> list[float]:
 
 
 def examples(directory: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(directory / "training/updates.parquet").to_pylist()
+    table = pq.read_table(directory / "training/updates.parquet")
+    rows: list[dict[str, Any]] = table.drop_columns("process").to_pylist()
     return rows
+
+
+def shares(directory: Path) -> list[tuple[int, int]]:
+    """Number and process of every batch."""
+    table = pq.read_table(directory / "training/updates.parquet")
+    return list(zip(table["batch"].to_pylist(), table["process"].to_pylist(), strict=True))
 
 
 @pytest.mark.slow
@@ -80,6 +87,8 @@ def test_losses_and_updates_are_those_of_one_process(processes: int, case: str, 
     norms = [[point["gradient_norm"] for point in history(directory)["train"]] for directory in (alone, together)]
     assert norms[1] == pytest.approx(norms[0], rel=1e-4)
     assert examples(together) == examples(alone)
+    assert {process for _, process in shares(together)} == set(range(processes))
+    assert all(process == batch % processes for batch, process in shares(together))
     assert history(together)["processes"] == [{"from_step": 1, "processes": processes}]
 
 

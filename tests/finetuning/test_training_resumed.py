@@ -148,7 +148,8 @@ def test_run_told_to_stop_exits_with_143_and_loses_no_update(
     assert digests(train("resumed")) == expected
     assert updates.count == 10
     assert f"train: continues after step {at} of 10" in capsys.readouterr().err
-    assert not list((tmp_path / "resumed").glob(".train.parts/*"))
+    left = [path for path in (tmp_path / "resumed" / ".train.parts").rglob("*") if path.is_file()]
+    assert all(path.name.startswith("tokens.parquet.") for path in left)
 
 
 @pytest.mark.parametrize(("passes", "step"), [(1, 0), (4, 5), (8, 10)])
@@ -217,7 +218,7 @@ def test_updates_of_a_resumed_run_are_those_of_the_whole(
         pq.read_table(tmp_path / name / "training/updates.parquet").to_pylist() for name in ("reference", "resumed")
     )
     assert first == second
-    assert [row["step"] for row in first] == list(range(1, 11))
+    assert [(row["step"], row["batch"], row["process"]) for row in first] == [(step, 0, 0) for step in range(1, 11)]
     passes = [[row["examples"] for row in first[:5]], [row["examples"] for row in first[5:]]]
     assert passes[0] != passes[1]
     for taken in passes:
@@ -259,3 +260,20 @@ def test_no_checkpoint_is_written_before_its_time(
     )
     train("out")
     assert kept == []
+    train("by step", checkpoint_steps=4)
+    assert kept == [4, 8]
+
+
+def test_run_goes_on_from_what_one_with_checkpoints_at_other_steps_left(
+    train: Callable[..., Outcome], updates: Updates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = digests(train("reference"))
+    updates.count, updates.at, updates.act = 0, 9, kill
+    with pytest.raises(KilledError):
+        train("resumed", checkpoint_steps=3)
+    # Killed two updates after step 6, it has no checkpoint of its own.
+    updates.count, updates.at, updates.act = 0, 2, kill
+    with pytest.raises(KilledError):
+        train("resumed", checkpoint_steps=3, checkpoint_minutes=30.0)
+    assert digests(train("resumed")) == expected
+    assert capsys.readouterr().err.count("continues after step 6 of 10") == 2

@@ -1,5 +1,6 @@
 """The page of every stage: what it tells, that it needs nothing else, and what happens where it cannot be drawn."""
 
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from storm_core.pages.curation import condensed
 from storm_core.pages.page import MAX_BYTES, PARTS, render_page
 from storm_core.stages import STAGES, load_stage
 from tests.pages.samples import HOSTILE, LEDGER, MARKUP, OUTPUTS, hostile, sample
-from tests.reporting.conftest import make_scan, make_selection, sealed
+from tests.reporting.conftest import hold_out, make_scan, make_selection, sealed
 
 WRITE_NO_MODEL = set(STAGES) - {"fetch", "merge"}
 VOID = {"meta", "base", "br"}
@@ -100,6 +101,19 @@ def test_figure_shows_what_came_out(tmp_path: Path) -> None:
     assert "candidate champion" in text("register")
     assert "16.0 GB" in text("quantize")
     assert "105 examples were asked about" in text("score")
+
+
+def test_training_shows_what_was_forgotten_where_text_was_held_out(tmp_path: Path) -> None:
+    def text() -> str:
+        return " ".join(Parsed(render_page(run)).text.split())
+
+    run = sample("train", tmp_path)
+    assert "text that is not trained on" not in text()
+    file = tmp_path / "train" / "training" / "history.json"
+    history = json.loads(file.read_text())
+    hold_out(history)
+    file.write_text(json.dumps(history))
+    assert "On text that is not trained on, the loss went from 2.125 to 2.250 nats a token." in text()
 
 
 def test_result_that_is_used_again_has_the_same_page_and_says_so(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_field_that_kfp_does_not_know_would_be_found(documents: list[dict[str,
 def test_each_task_gets_the_secrets_that_its_stage_needs_and_no_other(documents: list[dict[str, Any]]) -> None:
     pipeline, platform = documents
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    readers = {"fetch", "prepare", "score", "audit", "evaluate"}
+    readers = {"fetch", "prepare", "score", "audit", "train", "evaluate"}
     expected = {f"our-{kind}": set(STAGES) for kind in ("s3", "mlflow", "mlflow-token")}
     expected |= {"our-hub": readers, "our-judge": {"score", "audit"}}
     found: dict[str, set[str]] = {name: set() for name in expected}

@@ -142,6 +142,12 @@ def test_audit_asks_the_judge_as_score_did(document: dict[str, Any]) -> None:
     assert not {f"audit_{name}" for name in shared} & set(run_arguments())
 
 
+def test_text_held_out_is_named_by_the_run_and_may_be_left_out(document: dict[str, Any]) -> None:
+    given = document["root"]["dag"]["tasks"]["train"]["inputs"]["parameters"]["held_out"]
+    assert given == {"componentInputParameter": "train_held_out"}
+    assert document["root"]["inputDefinitions"]["parameters"]["train_held_out"]["defaultValue"] == ""
+
+
 def test_store_and_tracking_server_reach_every_container(tmp_path: Path) -> None:
     arguments = ["--store", "s3://bucket/prefix", "--tracking-uri", "http://mlflow:5000"]
     document = compiled(ROOT / "recipes" / "smoke.yaml", tmp_path / "p.yaml", *arguments)

@@ -71,6 +71,16 @@ def test_local_paths_are_pushed_once_and_submitted_as_uris(
     assert len(re.findall(r" B, in the store already: ", capsys.readouterr().out)) == 3
 
 
+def test_text_held_out_is_pushed_and_is_data_too(recipe: Path, kfp: KfpServer, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "one.txt").write_text("What the model knew before.")
+    recipe.write_text(f"{recipe.read_text()}train_held_out: {tmp_path / 'texts'}\n")
+    assert submit(recipe, kfp) == 0
+    texts = open_reference(only(kfp.state.runs)["runtime_config"]["parameters"]["train_held_out"])
+    assert texts.manifest.kind == "data"
+    assert texts.file("one.txt").read_text() == "What the model knew before."
+
+
 def test_same_content_is_the_same_version_and_other_content_another(
     recipe: Path, kfp: KfpServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.manifest import MANIFEST_NAME
 from storm_core.reporting.config import REPORT, ReportConfig
+from tests.reporting.conftest import hold_out
 
 SECTIONS = ("results", "gate", "curation", "judge", "scan", "training", "benchmarks", "registry", "lineage")
 FIGURES = ("funnel", "scores", "snr", "loss", "benchmarks")
@@ -164,6 +165,13 @@ def test_a_broken_proof_of_freezing_is_told(tmp_path: Path, run_inputs) -> None:
     edit(Path(run_inputs["training"][0]), "freezing.json", change)
     text = words(write_report(tmp_path / "report", run_inputs))
     assert "Frozen weights changed: 1 frozen tensors have another SHA-256" in text
+
+
+def test_report_tells_what_was_forgotten_where_text_was_held_out(tmp_path: Path, run_inputs) -> None:
+    assert "text that is not trained on" not in words(write_report(tmp_path / "report", run_inputs))
+    edit(Path(run_inputs["training"][0]), "history.json", hold_out)
+    text = words(write_report(tmp_path / "held out", run_inputs))
+    assert "On text that is not trained on, the loss went from 2.1250 to 2.2500 nats a token" in text
 
 
 def test_odd_but_possible_inputs_are_drawn(tmp_path: Path, run_inputs) -> None:

@@ -78,6 +78,8 @@ def test_references_from_outside_the_graph_are_the_runs_arguments() -> None:
     assert arguments(Work(verb="fetch", task="fetch", given={"source": ["a"]}), NoOptions()) == {}
     score = Work(verb="score", task="score", given={"rubrics": [], "model": ["s3://b/model"]})
     assert arguments(score, NoOptions()) == {}
+    train = Work(verb="train", task="train", given={"held_out": ["s3://b/data"], "scan": ["s3://b/scan"]})
+    assert arguments(train, NoOptions()) == {"train_held_out": "s3://b/data"}
 
 
 def test_headlines_are_taken_from_the_stages_that_have_them() -> None:

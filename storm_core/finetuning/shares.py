@@ -1,0 +1,68 @@
+"""Weights loaded by shares: a process never holds more of a model than its share and one tensor."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from storm_core.checkpoints.checkpoint import Checkpoint
+from storm_core.checkpoints.loading import load_model
+from storm_core.devices import resolve_device
+from storm_core.heartbeat import activity
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def model_to_share(source: Path, checkpoint: Checkpoint) -> "PreTrainedModel":
+    """The model in `source` in float32, with its buffers but without data in its weights, which `fill_shares` reads.
+
+    Where tied weights are stored under both names, the model is loaded whole: only their values say whether they are
+    tied.
+    """
+    model = _empty_model(source)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    stored = [id(parameters[name]) for name in checkpoint.tensors if name in parameters]
+    return model if len(stored) == len(set(stored)) else load_model(source, torch.float32)
+
+
+def fill_shares(module: nn.Module, model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
+    """Read this process's shares of the weights of `model`, in `module`, which FSDP has cut; nothing if it has data."""
+    if not any(parameter.is_meta for parameter in model.parameters()):
+        return
+    buffers = [(part, *named) for part in model.modules() for named in part.named_buffers(recurse=False)]
+    module.to_empty(device=resolve_device())
+    for part, name, buffer in buffers:
+        setattr(part, name, buffer)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    with activity("load the model by shares"), torch.no_grad():
+        for name in checkpoint.tensors:
+            _fill(parameters[name], checkpoint, name)
+
+
+def _fill(parameter: nn.Parameter, checkpoint: Checkpoint, name: str) -> None:
+    if not isinstance(parameter, DTensor):
+        raise RuntimeError(f"{name} was not cut into shares")
+    weight = checkpoint.load(name).to(device=parameter.device, dtype=parameter.dtype)
+    # Every process reads the file, and none sends anything.
+    parameter.copy_(distribute_tensor(weight, parameter.device_mesh, parameter.placements, src_data_rank=None))
+
+
+def _empty_model(source: Path) -> "PreTrainedModel":
+    with activity("make the model"):
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=True)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, dtype=torch.float32, trust_remote_code=False
+            )
+    for part in model.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, torch.empty_like(buffer, device=resolve_device()))
+    # As `from_pretrained` does: it computes buffers, which no checkpoint holds, and leaves weights without data alone.
+    model.initialize_weights()  # type: ignore[no-untyped-call]
+    model.train(False)
+    return model
