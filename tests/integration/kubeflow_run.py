@@ -75,7 +75,12 @@ def submit(place: Place, recipe: Path) -> Submitted:
 def kept_by_kfp(place: Place, run_id: str) -> list[Kept]:
     """What lies below `<pipeline>/<run>/<task>/<uuid>/`, where KFP keeps artifacts."""
     bucket, prefix = _bucket(place)
-    listed = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+    listed = (
+        boto3.session.Session()
+        .client("s3")
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=bucket, Prefix=f"{prefix}/")
+    )
     keys = [one["Key"] for page in listed for one in page.get("Contents", [])]
     parted = [(key, re.fullmatch(rf".+/{re.escape(run_id)}/([^/]+)/[^/]+/(.+)", key)) for key in keys]
     return [Kept(task=found[1], path=found[2], key=key) for key, found in parted if found]
@@ -83,7 +88,7 @@ def kept_by_kfp(place: Place, run_id: str) -> list[Kept]:
 
 def results(place: Place, kept: list[Kept]) -> list[tuple[str, Manifest]]:
     """The tasks' names and the manifests that they handed on by KFP."""
-    s3, (bucket, _) = boto3.client("s3"), _bucket(place)
+    s3, (bucket, _) = boto3.session.Session().client("s3"), _bucket(place)
     files = [one for one in kept if one.path.endswith(f"/{MANIFEST_NAME}")]
     return [
         (one.task, parse_manifest(s3.get_object(Bucket=bucket, Key=one.key)["Body"].read(), one.key)) for one in files

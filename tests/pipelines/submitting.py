@@ -22,7 +22,7 @@ STORE = "s3://models/storm"
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
         settings = server.environment()
-        client = boto3.client(
+        client = boto3.session.Session().client(
             "s3",
             endpoint_url=server.endpoint,
             region_name="us-east-1",

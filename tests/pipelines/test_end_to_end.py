@@ -73,7 +73,7 @@ def test_artifacts_in_a_bucket_are_those_of_a_local_store(
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("STORM_CACHE", str(tmp_path / "cache"))
-        boto3.client("s3", endpoint_url=server.endpoint).create_bucket(Bucket="storm")
+        boto3.session.Session().client("s3", endpoint_url=server.endpoint).create_bucket(Bucket="storm")
         finished = run(workspace, "runs-s3", STORM_STORE="s3://storm/tiny")
         assert finished.returncode == 0, finished.stderr
         here, there = artifacts(local.as_uri()), artifacts("s3://storm/tiny")

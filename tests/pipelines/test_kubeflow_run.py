@@ -99,7 +99,7 @@ def test_files_of_a_run_are_found_by_task_and_lead_to_the_store(s3: S3Server, tm
     store = open_store(STORE)
     store.publish_copy(tmp_path / "model", model)
     handed_on = replace(model, uri=store.artifact(model.kind, model.digest).location.uri)
-    client = boto3.client("s3")
+    client = boto3.session.Session().client("s3")
     for run, task, path, body in [
         (RUN, "merge", "merged_model/manifest.json", handed_on.to_json()),
         (RUN, "merge", "page", "<html>"),

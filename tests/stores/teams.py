@@ -49,7 +49,7 @@ def log_in(patch: pytest.MonkeyPatch, server: S3Server, user: str, team: str, ca
 def administrator(server: S3Server) -> Any:
     """A client that may do everything, for the tests' own look."""
     keys = server.environment(WRITER)
-    return boto3.client(
+    return boto3.session.Session().client(
         "s3",
         endpoint_url=server.endpoint,
         aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
