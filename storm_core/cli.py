@@ -147,10 +147,10 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     write_page = _page_writer() if parsed["page"] else None
     # Imported here: `--help` does not run a stage, and who waits knows already for what.
     from storm_core.execution import execute
-    from storm_core.following import follow
+    from storm_core.taking_part import take_part
 
     if not processes.is_main():
-        follow(stage, config, inputs, outputs)
+        take_part(stage, config, inputs, outputs)
         return
     with heartbeat(name):
         value_files = {value: Path(parsed[value]) for value in stage.values if parsed[value] is not None}

@@ -23,7 +23,7 @@ from storm_core.artifacts import Artifact, seal
 from storm_core.cluster.command import stage_command
 from storm_core.cluster.followers import while_followed
 from storm_core.cluster.inputs import named_input
-from storm_core.cluster.nodes import nodes_for
+from storm_core.cluster.nodes import TrainingNodes, nodes_for
 from storm_core.cluster.request import JobRequest
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig, deciding_options
@@ -83,6 +83,7 @@ def execute(
     work = Work(verb=stage.verb, task=task, key=key, inputs=opened.digests(), given=inputs)
     beside = next(iter(outputs.values())).parent
     alone = contextlib.nullcontext() if nodes else _alone(stage, opened, store, key)
+    recall = partial(_recall, stage, store, key, outputs)
     with (
         together(stage) as tell,
         track(work, config, store.ledger if store else None, beside) as run,
@@ -90,15 +91,12 @@ def execute(
         while_followed(store, key),
     ):
         with activity("look for an earlier result"):
-            recalled = None if afresh else _recall(stage, store, key, outputs)
+            recalled = None if afresh else recall()
         tell(recalled is None)
         if recalled is None and nodes and store:
-            from storm_core.cluster.training import train_on_nodes
-
             command = stage_command(stage, config, opened, afresh=afresh)
             request = JobRequest(key=key, command=command, environment=_of_run(stage, run), afresh=afresh)
-            recall = partial(_recall, stage, store, key, outputs)
-            outcome = replace(train_on_nodes(nodes, request, store.ledger, recall), reused=False)
+            outcome = _on_nodes(nodes, request, store, recall)
         else:
             outcome = recalled or _produce(stage, config, opened, outputs, store, key)
         if stage.resumable:
@@ -109,6 +107,13 @@ def execute(
         _log(run, outcome)
         tell(True)
     return outcome
+
+
+def _on_nodes(nodes: TrainingNodes, request: JobRequest, store: Store, recall: Callable[[], Outcome | None]) -> Outcome:
+    """What nodes of the cluster leave in the store; with it comes Kubernetes' client, which no other stage needs."""
+    from storm_core.cluster.training import train_on_nodes
+
+    return replace(train_on_nodes(nodes, request, store.ledger, recall), reused=False)
 
 
 def _of_run(stage: Stage, run: StageRun) -> dict[str, str]:

@@ -11,7 +11,7 @@ import yaml
 
 from pipelines.profiles.fields import Profile
 from pipelines.secrets import SECRETS
-from storm_core.errors import InputError
+from storm_core.errors import InputError, first_line
 from storm_core.stages import STAGES
 
 # A host has a dot or a port, or is `localhost`; without one a node looks in a public registry for what was built here.
@@ -51,7 +51,9 @@ def check_secrets(profile: Profile, namespace: str) -> str:
     try:
         context, read = _cluster()
     except _NO_CLUSTER as error:
-        return f"not looked at, as no kubeconfig leads to a cluster ({_first_line(error)}): {', '.join(wanted)}"
+        return (
+            f"not looked at, as no kubeconfig leads to a cluster ({first_line(error).rstrip('.')}): {', '.join(wanted)}"
+        )
     try:
         missing = [line for name, keys in wanted.items() for line in _missing(read, name, namespace, keys)]
     except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError) as error:
@@ -103,10 +105,6 @@ def _missing(read: Callable[..., Any], name: str, namespace: str, keys: set[str]
     lacking = sorted(keys - set(secret.data or {}))
     if lacking:
         yield f"no key {', '.join(lacking)} in the secret {name}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
 
 
 def _reason(error: Exception) -> str:

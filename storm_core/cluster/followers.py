@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 from storm_core.errors import InputError, StoreError
 from storm_core.heartbeat import in_words
+from storm_core.processes import is_main
 from storm_core.progress import report
 from storm_core.stores.leases import LEASES, held
 from storm_core.stores.ledger import Ledger
@@ -61,7 +62,7 @@ def while_followed(store: Store | None, key: str) -> Iterator[None]:
         InputError: the run that the nodes were made for has another key.
     """
     expected = os.environ.get(KEY_VARIABLE)
-    if expected is None or store is None or os.environ.get("RANK", "0") != "0":
+    if expected is None or store is None or not is_main():
         yield
         return
     if expected != key:

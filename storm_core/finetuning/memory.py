@@ -9,7 +9,7 @@ from collections.abc import Set
 from dataclasses import dataclass, fields
 
 from storm_core.checkpoints.shapes import ModelShapes
-from storm_core.finetuning.model_flops import layer_matrices
+from storm_core.finetuning.model_flops import EMBEDDING, layer_matrices
 
 GRADIENT_BYTES, MOMENTS_BYTES, FLOAT32_BYTES, BFLOAT16_BYTES = 4, 8, 4, 2
 # Bytes that autograd keeps of a layer for each token and each of H, I, Q and K, counted with saved_tensors_hooks on
@@ -69,8 +69,8 @@ def training_memory(
     matrices = layer_matrices(shapes)
     frozen = sum(size for name, size in matrices.items() if name not in trained) if in_bfloat16 else 0
     cast = [name for name in trained if in_bfloat16 and len(shapes.parameters()[name]) == 2]
-    if not shapes.is_tied and "model.embed_tokens.weight" in cast:
-        cast.remove("model.embed_tokens.weight")  # It is looked up and never multiplied.
+    if not shapes.is_tied and EMBEDDING in cast:
+        cast.remove(EMBEDDING)  # It is looked up and never multiplied.
     return TrainingMemory(
         weights=FLOAT32_BYTES * (sum(sizes.values()) - frozen) + BFLOAT16_BYTES * frozen,
         gradients=GRADIENT_BYTES * trained_count,

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from storm_core import processes
 from storm_core.execution import execute
 from storm_core.finetuning.config import TRAIN, TrainConfig
-from storm_core.following import follow
+from storm_core.taking_part import take_part
 
 dist.init_process_group("gloo")
 inputs, trainings = json.loads(sys.argv[1]), json.loads(sys.argv[2])
@@ -25,7 +25,7 @@ for directory, options in trainings.items():
     if processes.is_main():
         execute(TRAIN, TrainConfig(**options), inputs, outputs, {})
     else:
-        follow(TRAIN, TrainConfig(**options), inputs, outputs)
+        take_part(TRAIN, TrainConfig(**options), inputs, outputs)
 dist.destroy_process_group()
 """
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}

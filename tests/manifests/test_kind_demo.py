@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
 from pipelines.s3_server import WRITER, S3Server
 from tests.manifests.machine import ROOT, Machine
 from tests.pipelines.kfp_server import KfpServer
 from tests.pipelines.kfp_state import AtOnce, Course
+from tests.s3_clients import administrator
 
 DEMO, FORWARDED = "manifests/kind/demo", "manifests/kind/forwarded"
 VARIABLES = ("STORM_KFP_PORT", "STORM_S3_PORT", "STORM_MLFLOW_PORT")
@@ -33,15 +33,7 @@ for _ in range({times}):
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        settings = server.environment()
-        client = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
-        )
-        client.create_bucket(Bucket="mlpipeline")
+        administrator(server).create_bucket(Bucket="mlpipeline")
         yield server
 
 

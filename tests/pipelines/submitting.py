@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
@@ -12,6 +11,7 @@ from pipelines.__main__ import main
 from pipelines.s3_server import S3Server
 from pipelines.submission import waiting
 from tests.pipelines.kfp_server import KfpServer
+from tests.s3_clients import administrator
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -21,15 +21,7 @@ STORE = "s3://models/storm"
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        settings = server.environment()
-        client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=server.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
-        )
-        client.create_bucket(Bucket="models")
+        administrator(server).create_bucket(Bucket="models")
         yield server
 
 

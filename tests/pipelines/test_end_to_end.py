@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import boto3
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -15,6 +14,7 @@ from pipelines.submission.plan import REUSED, plan
 from storm_core.cli import main
 from storm_core.stores.references import open_store
 from tests.pipelines.conftest import artifacts, run
+from tests.s3_clients import administrator
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def test_artifacts_in_a_bucket_are_those_of_a_local_store(
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("STORM_CACHE", str(tmp_path / "cache"))
-        boto3.session.Session().client("s3", endpoint_url=server.endpoint).create_bucket(Bucket="storm")
+        administrator(server).create_bucket(Bucket="storm")
         finished = run(workspace, "runs-s3", STORM_STORE="s3://storm/tiny")
         assert finished.returncode == 0, finished.stderr
         here, there = artifacts(local.as_uri()), artifacts("s3://storm/tiny")

@@ -7,7 +7,6 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-import boto3
 import pytest
 from mlflow import MlflowClient
 
@@ -30,6 +29,7 @@ from tests.integration.kubeflow_run import (
 from tests.pipelines.kfp_server import KfpServer
 from tests.pipelines.kfp_state import AtOnce, Course
 from tests.pipelines.submitting import ROOT, STORE, recipe, s3, settings
+from tests.s3_clients import administrator
 
 __all__ = ["recipe", "s3", "settings"]
 
@@ -99,7 +99,7 @@ def test_files_of_a_run_are_found_by_task_and_lead_to_the_store(s3: S3Server, tm
     store = open_store(STORE)
     store.publish_copy(tmp_path / "model", model)
     handed_on = replace(model, uri=store.artifact(model.kind, model.digest).location.uri)
-    client = boto3.session.Session().client("s3")
+    client = administrator(s3)
     for run, task, path, body in [
         (RUN, "merge", "merged_model/manifest.json", handed_on.to_json()),
         (RUN, "merge", "page", "<html>"),

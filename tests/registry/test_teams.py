@@ -19,8 +19,9 @@ from storm_core.execution import execute
 from storm_core.registry.config import REGISTER, RegisterConfig
 from storm_core.stores.references import open_reference, open_store
 from storm_core.stores.registrations import Registration, note_registration
+from tests.s3_clients import administrator
 from tests.stores.conftest import digest_in, make
-from tests.stores.teams import BUCKET, ONE, OTHER, add_mlflow_user, administrator, log_in, objects, policy, store
+from tests.stores.teams import BUCKET, ONE, OTHER, add_mlflow_user, log_in, objects, policy, store
 from tests.tracking.conftest import Server
 
 pytestmark = pytest.mark.slow

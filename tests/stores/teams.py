@@ -6,10 +6,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from pipelines.s3_server import WRITER, S3Server
+from pipelines.s3_server import S3Server
+from tests.s3_clients import administrator
 
 TEMPLATE = Path(__file__).parents[2] / "manifests" / "bucket" / "team_policy.json"
 BUCKET = "models"
@@ -44,18 +44,6 @@ def log_in(patch: pytest.MonkeyPatch, server: S3Server, user: str, team: str, ca
         patch.setenv(name, value)
     patch.setenv("STORM_STORE", store(team))
     patch.setenv("STORM_CACHE", str(cache / user))
-
-
-def administrator(server: S3Server) -> Any:
-    """A client that may do everything, for the tests' own look."""
-    keys = server.environment(WRITER)
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
-        region_name=keys["AWS_REGION"],
-    )
 
 
 def add_mlflow_user(url: str, administrator: str, passwords: dict[str, str], name: str) -> None:

@@ -11,9 +11,10 @@ from pipelines.s3_server import S3Server
 from storm_core.errors import InputError, StoreError
 from storm_core.execution import execute
 from storm_core.promotion.config import GATE, GateConfig
+from tests.s3_clients import administrator
 from tests.stores.conftest import Storm, make, write_tree
 from tests.stores.crashing import digest_of
-from tests.stores.teams import BUCKET, ONE, OTHER, administrator, log_in, objects, policy, rights, store
+from tests.stores.teams import BUCKET, ONE, OTHER, log_in, objects, policy, rights, store
 
 READING = "s3:GetObject", "s3:ListBucket"
 READER = "reader"

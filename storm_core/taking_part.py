@@ -1,22 +1,20 @@
 """The other processes of a stage that several run together: they compute with the main one, which writes."""
 
 import contextlib
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from storm_core.config import StageConfig
+from storm_core.destinations import staging
 from storm_core.errors import InputError
 from storm_core.execution import open_inputs, run_key, workspace_of
 from storm_core.process_group import together
 from storm_core.processes import spans_machines
 from storm_core.stage import Stage
 from storm_core.stores.references import store_from_environment
-from storm_core.stores.staging import StagingArea
-from storm_core.stores.store import Store
 
 
-def follow(stage: Stage, config: StageConfig, inputs: Mapping[str, list[str]], outputs: Mapping[str, Path]) -> None:
+def take_part(stage: Stage, config: StageConfig, inputs: Mapping[str, list[str]], outputs: Mapping[str, Path]) -> None:
     """Take part in what the main process executes; what this one writes is thrown away.
 
     Raises:
@@ -29,18 +27,7 @@ def follow(stage: Stage, config: StageConfig, inputs: Mapping[str, list[str]], o
     with together(stage) as tell, contextlib.ExitStack() as stack:
         is_new = tell(None)
         if is_new:
-            staged = {name: stack.enter_context(_scratch(path, store)) for name, path in outputs.items()}
+            staged = {name: stack.enter_context(staging(path, store)) for name, path in outputs.items()}
             workspace = workspace_of(run_key(stage, config, opened), stage, outputs, store)
             stage.load()(config, opened, staged, *([workspace] if stage.resumable else []))
         tell(None)  # The main process has published; one that left sooner would be missed.
-
-
-@contextlib.contextmanager
-def _scratch(output: Path, store: Store | None) -> Iterator[Path]:
-    """An empty directory on the file system where the main process makes the output."""
-    area = StagingArea(output.parent, prefix=f".{output.name}.partial-")
-    directory = store.staging_directory() if store else area.new_directory()
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
