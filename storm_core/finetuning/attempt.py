@@ -51,7 +51,6 @@ def train(
             utilization = utilization_of(learner.model, trained_names(learner.model))
             with watch(len(plan), course, utilization) as watcher:
                 Attempt(learner, plan, validation, held_out, config, writer, stop, watcher).run(course)
-            course.collect()
         finally:
             writer.close()
     return course
@@ -100,9 +99,8 @@ class Attempt:
         self._note_held_out(course, kept)
 
     def _update(self, course: Course) -> None:
-        batches = self.plan[course.done]
-        update = self.learner.update(course.done, len(self.plan), batches)
-        course.note_update(update, batches[processes.rank() :: processes.world_size()])
+        update = self.learner.update(course.done, len(self.plan), self.plan[course.done])
+        course.note_update(update)
         self.watcher.updated(course, update)
 
     def _validate(self, course: Course) -> None:

@@ -43,7 +43,6 @@ class CheckpointWriter:
 
     def keep(self, course: Course, learner: Learner) -> None:
         """Begin to write the checkpoint of where `course` stands."""
-        course.collect()
         trained = trained_parameters(learner.model)
         tensors = {**weights_of(trained), **moments_of(trained, learner.optimizer)}
         best = course.best

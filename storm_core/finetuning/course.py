@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from storm_core import processes
-from storm_core.finetuning.data_order import Batch
-from storm_core.finetuning.exchange import gather
 from storm_core.finetuning.learner import Update
 
 
@@ -23,8 +20,6 @@ class Course:
         validation: the loss of each validation pass, by the updates made before it.
         held_out: the loss on text that is not trained on, by the updates made before; of the weights kept, at the end.
         shared_by: how many processes made the updates, from each update on where the number changes.
-        batches: the numbers of the examples of each batch of each update; whole in a checkpoint, and of the updates
-            since it those of this process alone.
         best: the updates made before the validation pass with the lowest loss.
     """
 
@@ -33,11 +28,10 @@ class Course:
     validation: list[dict[str, float]] = field(default_factory=list)
     held_out: list[dict[str, float]] = field(default_factory=list)
     shared_by: list[dict[str, int]] = field(default_factory=list)
-    batches: list[list[Batch]] = field(default_factory=list)
     best: int | None = None
 
-    def note_update(self, update: Update, own: Sequence[Batch]) -> None:
-        """Take note of an update, of which this process computed the batches `own`."""
+    def note_update(self, update: Update) -> None:
+        """Take note of an update."""
         self.done += 1
         self.train.append(
             {
@@ -49,7 +43,6 @@ class Course:
         )
         if not self.shared_by or self.shared_by[-1]["processes"] != processes.world_size():
             self.shared_by.append({"from_step": self.done, "processes": processes.world_size()})
-        self.batches.append([list(batch) for batch in own])
 
     def note_validation(self, losses: Sequence[float]) -> bool:
         """Take note of a validation pass, of the mean loss over its examples; returns whether it is the best so far."""
@@ -69,13 +62,6 @@ class Course:
         """Validation passes since the best one."""
         return sum(entry["step"] > (self.best or 0) for entry in self.validation)
 
-    def collect(self) -> None:
-        """Make `batches` whole in the main process, and empty elsewhere. Every process must ask for it."""
-        by_process = gather(self.batches)
-        self.batches = []
-        if processes.is_main():
-            self.batches = _merge(by_process)
-
     def as_json(self) -> dict[str, Any]:
         """What `from_json` takes."""
         return asdict(self)
@@ -83,21 +69,4 @@ class Course:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Course":
         """The course that a checkpoint holds."""
-        course = cls(**content)
-        if not processes.is_main():
-            course.batches = []
-        return course
-
-
-def _merge(by_process: Sequence[Sequence[Sequence[Batch]]]) -> list[list[Batch]]:
-    """The batches of each update, in their order; only the main process knows those before its checkpoint."""
-    main, *others = by_process
-    known = len(main) - len(others[0]) if others else 0
-    shared = zip(main[known:], *others, strict=True)
-    return [*map(list, main[:known]), *(_in_turn(shares) for shares in shared)]
-
-
-def _in_turn(shares: Sequence[Sequence[Batch]]) -> list[Batch]:
-    """An update's batches from what each process took of them: one each, in turn."""
-    rounds = zip_longest(*shares)
-    return [batch for taken in rounds for batch in taken if batch is not None]
+        return cls(**content)

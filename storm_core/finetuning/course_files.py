@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storm_core.finetuning.course import Course
+from storm_core.finetuning.data_order import Batch
 from storm_core.finetuning.tokenization import TokenizedExample
 
 UPDATES = "updates.parquet"
@@ -17,22 +18,24 @@ _SCHEMA = pa.schema(
 )
 
 
-def write_course(course: Course, examples: Sequence[TokenizedExample], directory: Path) -> None:
-    """Write both files; `updates.parquet` has a row for each batch, in the order in which they were taken."""
+def write_course(
+    course: Course, plan: Sequence[Sequence[Batch]], examples: Sequence[TokenizedExample], directory: Path
+) -> None:
+    """Write both files; `updates.parquet` has a row for each batch of `plan` that was taken, in that order."""
     history: dict[str, Any] = {"train": course.train, "validation": course.validation, "processes": course.shared_by}
     if course.held_out:
         history["held_out"] = course.held_out
     text = json.dumps(history, indent=2, sort_keys=True) + "\n"
     (directory / "history.json").write_text(text, encoding="utf-8")
-    rows = list(_rows(course, [example.id for example in examples]))
+    rows = list(_rows(course, plan, [example.id for example in examples]))
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), directory / UPDATES)
 
 
-def _rows(course: Course, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _rows(course: Course, plan: Sequence[Sequence[Batch]], ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The step, the batch's number in it from 0, the number (rank) of the process that took it, and its examples."""
     changes = {entry["from_step"]: entry["processes"] for entry in course.shared_by}
     processes = 1
-    for step, batches in enumerate(course.batches, start=1):
+    for step, batches in enumerate(plan[: course.done], start=1):
         processes = changes.get(step, processes)
         for number, batch in enumerate(batches):
             taken = [ids[example] for example in batch]

@@ -2,13 +2,13 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storm_core import processes
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -19,7 +19,7 @@ from storm_core.finetuning.attempt import train
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.course import Course
 from storm_core.finetuning.course_files import write_course
-from storm_core.finetuning.data_order import plan_updates
+from storm_core.finetuning.data_order import Batch, plan_updates
 from storm_core.finetuning.exchange import check_processes
 from storm_core.finetuning.freezing import (
     find_yaml,
@@ -59,26 +59,17 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     yaml_file = find_yaml(inputs["scan"])
     patterns = read_patterns(yaml_file)
     tokenizer = load_tokenizer(source)
-    files = {split: inputs["selection"].file(f"{split}.parquet") for split in SPLITS}
     # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
         examples = {
-            split: tokenized_once(
-                partial(_read, file, tokenizer, config.max_length),
-                workspace.shared(tokens_identity(inputs, f"{split}.parquet", config.max_length)),
-                Path(scratch),
-            )
-            for split, file in files.items()
+            split: _tokenized(f"{split}.parquet", inputs, tokenizer, config.max_length, workspace, Path(scratch))
+            for split in SPLITS
         }
     held_out = read_held_out(inputs.get("held_out"), tokenizer, config.max_length)
     plan = plan_updates(lengths(examples["train"].kept), config)
     _check_updates(len(plan), config)
 
-    model = model_to_share(source, checkpoint) if in_shares(config.sharding) else load_model(source, torch.float32)
-    check_same_tensors(model, checkpoint)
-    unfreeze(model, patterns, yaml_file)
-    if resolve_dtype(config.dtype) is torch.bfloat16:
-        hold_frozen_in_bfloat16(model, checkpoint)
+    model = _model(config, checkpoint, patterns, yaml_file)
     learner = Learner(model, examples["train"].kept, padding_token(tokenizer), config, checkpoint)
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
         course = train(learner, plan, examples["validation"].kept, held_out, config, workspace.of_run(), Path(scratch))
@@ -87,10 +78,35 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         return Results()
     write_weights(model, checkpoint, outputs["tuned_model"])
     freezing = _prove(checkpoint, outputs["tuned_model"], trained_names(model))
-    write_course(course, examples["train"].kept, outputs["training"])
+    write_course(course, plan, examples["train"].kept, outputs["training"])
     _write_json(outputs["training"] / "freezing.json", freezing)
     _write_json(outputs["training"] / "examples.json", {split: _count(examples[split]) for split in SPLITS})
-    return Results(metrics=_metrics(examples, course, freezing, course.kept_step(config.weights_kept)))
+    metrics = _metrics(examples, course, freezing, course.kept_step(config.weights_kept))
+    return Results(metrics={**metrics, "tokens_trained": _tokens(plan[: course.done], examples["train"])})
+
+
+def _model(config: TrainConfig, checkpoint: Checkpoint, patterns: list[str], yaml_file: Path) -> PreTrainedModel:
+    """The model with the parameters that the scan names set free, and all others as little in the way as can be."""
+    source = checkpoint.path
+    model = model_to_share(source, checkpoint) if in_shares(config.sharding) else load_model(source, torch.float32)
+    check_same_tensors(model, checkpoint)
+    unfreeze(model, patterns, yaml_file)
+    if resolve_dtype(config.dtype) is torch.bfloat16:
+        hold_frozen_in_bfloat16(model, checkpoint)
+    return model
+
+
+def _tokenized(
+    name: str,
+    inputs: Inputs,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    workspace: Workspace,
+    scratch: Path,
+) -> TokenizedExamples:
+    """The examples of one file of the selection, as trainings before have left them or made now."""
+    make = partial(_read, inputs["selection"].file(name), tokenizer, max_length)
+    return tokenized_once(make, workspace.shared(tokens_identity(inputs, name, max_length)), scratch)
 
 
 def _read(file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedExamples:
@@ -133,11 +149,16 @@ def _count(examples: TokenizedExamples) -> dict[str, Any]:
     }
 
 
+def _tokens(updates: Sequence[Sequence[Batch]], examples: TokenizedExamples) -> int:
+    """Tokens of all examples of the updates, each as often as it is taken."""
+    of_example = lengths(examples.kept)
+    return sum(of_example[number] for update in updates for batch in update for number in batch)
+
+
 def _metrics(
     examples: Mapping[str, TokenizedExamples], course: Course, freezing: Mapping[str, Any], kept_step: int
 ) -> dict[str, float]:
     trained = freezing["trained"]["parameters"]
-    of_example = lengths(examples["train"].kept)
     metrics = {
         "updates": course.done,
         "train_loss": course.train[-1]["loss"],
@@ -155,7 +176,4 @@ def _metrics(
     for split in SPLITS:
         metrics |= {f"{split}_examples": len(examples[split].kept)}
         metrics |= {f"{split}_dropped_{reason}": count for reason, count in sorted(examples[split].dropped.items())}
-    metrics["tokens_trained"] = sum(
-        of_example[number] for update in course.batches for batch in update for number in batch
-    )
     return metrics

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,9 +207,18 @@ def test_altered_checkpoint_is_told_of_and_training_begins_anew(
 
 
 def test_updates_of_a_resumed_run_are_those_of_the_whole(
-    train: Callable[..., Outcome], updates: Updates, tmp_path: Path
+    train: Callable[..., Outcome], updates: Updates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train("reference")
+    computed: list[list[str]] = []
+    tensors = Learner._tensors
+
+    def noted(self: Learner, batch: Sequence[int]) -> Any:
+        computed.append([self._examples[number].id for number in batch])
+        return tensors(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "_tensors", noted)
+        train("reference")
     updates.count, updates.at, updates.act = 0, 7, kill
     with pytest.raises(KilledError):
         train("resumed", **EVERY_STEP)
@@ -218,6 +227,7 @@ def test_updates_of_a_resumed_run_are_those_of_the_whole(
         pq.read_table(tmp_path / name / "training/updates.parquet").to_pylist() for name in ("reference", "resumed")
     )
     assert first == second
+    assert [row["examples"] for row in first] == computed
     assert [(row["step"], row["batch"], row["process"]) for row in first] == [(step, 0, 0) for step in range(1, 11)]
     passes = [[row["examples"] for row in first[:5]], [row["examples"] for row in first[5:]]]
     assert passes[0] != passes[1]

@@ -26,7 +26,7 @@ def test_each_update_is_a_point_on_every_curve_and_a_time_to_the_end(monkeypatch
     current = Activity("train", started=0.0)
     watcher, course = Watcher(12, current, None, lambda *_: 0.4), Course()
     for _ in range(2):
-        course.note_update(UPDATE, [])
+        course.note_update(UPDATE)
         watcher.updated(course, UPDATE)
     assert current.state == "2 of 12 steps  loss 2.500  250 tokens/s  20 s left"
     (_, (step, curve)) = points
