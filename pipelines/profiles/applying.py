@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from kfp import dsl, kubernetes
 
-from pipelines.profiles.checks import RUN_ID_VARIABLE, SCRATCH_ENVIRONMENT, SCRATCH_PATH, TRACKING_VARIABLE
+from pipelines.profiles.checks import RUN_ID_VARIABLE, TRACKING_VARIABLE
+from pipelines.profiles.contradictions import SCRATCH_ENVIRONMENT, SCRATCH_PATH, of_gpu_products
 from pipelines.profiles.fields import Profile, TaskProfile
 from pipelines.profiles.training_nodes import told
 from pipelines.secrets import SECRETS
@@ -16,7 +17,6 @@ from storm_core.stores.references import STORE_VARIABLE
 
 # KFP's label on every pod of a run. On a pod without it, the variable is an empty string.
 _RUN_ID_FIELD = "metadata.labels['pipeline/runid']"
-_GPU_PRODUCT = "nvidia.com/gpu.product"
 _FIRST_WAIT_SECONDS = 60
 # Argo counts from the first attempt's start, and a pod may wait for its node or for Kueue besides it computes.
 _LONGEST_WAIT_SECONDS = 7 * 24 * 3600
@@ -53,8 +53,7 @@ def _ask_for_a_place(task: dsl.PipelineTask, asked: TaskProfile) -> None:
     for label, value in asked.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     if asked.gpu_products:
-        product = {"key": _GPU_PRODUCT, "operator": "In", "values": list(asked.gpu_products)}
-        kubernetes.add_node_affinity(task, match_expressions=[product])
+        kubernetes.add_node_affinity(task, match_expressions=[of_gpu_products(asked.gpu_products)])
     for one in asked.tolerations:
         kubernetes.add_toleration(
             task,

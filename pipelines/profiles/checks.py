@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
+from pipelines.profiles.contradictions import SCRATCH_ENVIRONMENT, contradictions
 from pipelines.profiles.fields import CUDA, Profile, TaskProfile
 from pipelines.profiles.parts import EnvironmentSource
-from pipelines.profiles.quantities import bytes_of, processors
 from pipelines.secrets import SECRETS
 from storm_core.cluster.nodes import NODES_VARIABLE
 from storm_core.cluster.one_pod import PROCESSES_VARIABLE
@@ -17,9 +17,6 @@ from storm_core.stores.references import STORE_VARIABLE
 # The stages that run a whole model, on an accelerator where there is one. `quantize` goes tensor by tensor, and the
 # image storm-core computes on processors alone.
 ACCELERATED = ("score", "audit", "train", "evaluate")
-# Where scratch is mounted. The images keep all that is written there, so that one volume serves all of it.
-SCRATCH_PATH = "/tmp"  # noqa: S108
-SCRATCH_ENVIRONMENT = {"TMPDIR": SCRATCH_PATH, "STORM_CACHE": f"{SCRATCH_PATH}/storm"}
 # The variable by which a stage learns of the KFP run that it is part of.
 RUN_ID_VARIABLE = "STORM_KFP_RUN_ID"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -54,23 +51,19 @@ def check(profile: Profile) -> None:
         raise InputError(f"training_nodes.accelerator must come with image: {CUDA} of train, which the nodes run too")
     for verb in STAGES:
         task = profile.task(verb)
-        rules = (_resources(task), _accelerator(verb, task), _files(task), _environment(profile, verb, task))
+        rules = (
+            contradictions(task),
+            _retries(task),
+            _accelerator(verb, task),
+            _files(task),
+            _environment(profile, verb, task),
+        )
         for field, wrong in chain(*rules):
             place = f"tasks.{verb}" if field in profile.tasks.get(verb, {}) else "default"
             raise InputError(f"{place}.{field} {wrong}")
 
 
-def _resources(task: TaskProfile) -> Iterator[tuple[str, str]]:
-    """What is wrong with requests, limits and times: the field, and what is wrong with it."""
-    if task.cpu_request and task.cpu_limit and processors(task.cpu_request) > processors(task.cpu_limit):
-        yield "cpu_request", f"must be at most cpu_limit, which is {task.cpu_limit}; got {task.cpu_request}"
-    if task.memory_limit:
-        for field in ("memory_request", "shared_memory"):
-            asked = getattr(task, field)
-            if asked and bytes_of(asked) > bytes_of(task.memory_limit):
-                yield field, f"must be at most memory_limit, which is {task.memory_limit}; got {asked}"
-    if task.scratch_class and not task.scratch:
-        yield "scratch_class", "is the class of a volume whose size scratch must give"
+def _retries(task: TaskProfile) -> Iterator[tuple[str, str]]:
     if task.retries and task.timeout_hours is None:
         yield "retries", "must come with timeout_hours: by it KFP is told how long to go on trying"
 
@@ -80,8 +73,6 @@ def _accelerator(verb: str, task: TaskProfile) -> Iterator[tuple[str, str]]:
         yield "accelerator", f"is of no use to {verb}; only {', '.join(ACCELERATED)} compute on one"
     if task.accelerator and task.image != CUDA:
         yield "accelerator", f"must come with image: {CUDA}; the other build computes on processors alone"
-    if task.gpu_products and not task.accelerator:
-        yield "gpu_products", "must come with accelerator, which asks for such a GPU"
 
 
 def _files(task: TaskProfile) -> Iterator[tuple[str, str]]:

@@ -1,18 +1,16 @@
 """The nodes that `train` asks Kubeflow Trainer for: their fields in a profile, and what its component is told."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.profiles import kubernetes_kinds as kinds
+from pipelines.profiles.contradictions import SCRATCH_ENVIRONMENT, SCRATCH_PATH, contradictions, of_gpu_products
 from pipelines.profiles.kinds import Kind, choice, field, listed, mapped, number, read_fields, record, whole_number
 from pipelines.profiles.parts import ACCELERATOR, TOLERATIONS, Accelerator, Toleration
-from pipelines.profiles.quantities import bytes_of, processors
 from storm_core.cluster.nodes import RUNTIME, RUNTIME_KINDS, UNFOLLOWED_MINUTES
 from storm_core.errors import InputError
 
-SCRATCH_PATH = "/tmp"  # noqa: S108
-_GPU_PRODUCT = "nvidia.com/gpu.product"
 _RESERVED = "PET_"
 
 
@@ -77,21 +75,12 @@ def _read(path: str, given: Any) -> TrainingNodes:
     return nodes
 
 
-def _faults(nodes: TrainingNodes) -> list[tuple[str, str]]:
+def _faults(nodes: TrainingNodes) -> Iterator[tuple[str, str]]:
     """Fields that contradict each other, and how."""
-    faults = []
-    if nodes.cpu_request and nodes.cpu_limit and processors(nodes.cpu_request) > processors(nodes.cpu_limit):
-        faults.append(("cpu_request", f"must be at most cpu_limit, which is {nodes.cpu_limit}"))
-    for name in ("memory_request", "shared_memory"):
-        asked = getattr(nodes, name)
-        if asked and nodes.memory_limit and bytes_of(asked) > bytes_of(nodes.memory_limit):
-            faults.append((name, f"must be at most memory_limit, which is {nodes.memory_limit}; got {asked}"))
-    if nodes.gpu_products and not nodes.accelerator:
-        faults.append(("gpu_products", "must come with accelerator, which asks for such a GPU"))
-    if nodes.scratch_class and not nodes.scratch:
-        faults.append(("scratch_class", "is the class of a volume whose size scratch must give"))
-    faults += [("environment", f"must leave {name} to Trainer") for name in nodes.environment if name[:4] == _RESERVED]
-    return faults
+    yield from contradictions(nodes)
+    for name in nodes.environment:
+        if name.startswith(_RESERVED):
+            yield "environment", f"must leave {name} to Trainer"
 
 
 TRAINING_NODES = Kind("a mapping of its fields, of which count must be given", _read)
@@ -100,7 +89,7 @@ TRAINING_NODES = Kind("a mapping of its fields, of which count must be given", _
 def told(nodes: TrainingNodes, deadline_seconds: int | None) -> dict[str, Any]:
     """What the component is told, as `storm_core.cluster.nodes` reads it: fields of pods as Kubernetes has them."""
     volumes, mounts = _volumes(nodes)
-    scratch = {"TMPDIR": SCRATCH_PATH, "STORM_CACHE": f"{SCRATCH_PATH}/storm"} if nodes.scratch else {}
+    scratch = SCRATCH_ENVIRONMENT if nodes.scratch else {}
     fields = {
         "count": nodes.count,
         "processes": nodes.accelerator.count if nodes.accelerator else 1,
@@ -135,8 +124,7 @@ def _pod(nodes: TrainingNodes, volumes: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     affinity = {}
     if nodes.gpu_products:
-        product = {"key": _GPU_PRODUCT, "operator": "In", "values": list(nodes.gpu_products)}
-        terms = {"nodeSelectorTerms": [{"matchExpressions": [product]}]}
+        terms = {"nodeSelectorTerms": [{"matchExpressions": [of_gpu_products(nodes.gpu_products)]}]}
         affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
     fields_of_pod = {"nodeSelector": dict(nodes.node_selector), "affinity": affinity, "tolerations": tolerations}
     return _given({**fields_of_pod, "volumes": volumes})
