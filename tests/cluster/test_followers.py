@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from storm_core.cluster.followers import ends_unfollowed, following, forget, is_unfollowed, unfollowed_seconds
+from storm_core.cluster.followers import (
+    KEY_VARIABLE,
+    UNFOLLOWED_VARIABLE,
+    ends_unfollowed,
+    following,
+    forget,
+    is_unfollowed,
+    unfollowed_seconds,
+    while_followed,
+)
+from storm_core.errors import InputError
 from storm_core.stores.references import open_store
 from storm_core.stores.store import Store
 
@@ -55,3 +65,16 @@ def test_unfollowed_training_is_told_to_stop_and_a_followed_one_is_not(store: St
         assert told == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, earlier)
+
+
+def test_node_whose_run_is_another_than_its_component_s_says_so_before_it_trains(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "cd" * 32)
+    monkeypatch.setenv(UNFOLLOWED_VARIABLE, "60")
+    with pytest.raises(InputError, match="give both the same image"), while_followed(store, KEY):
+        pass
+    # Of the processes of a training the first one alone looks.
+    monkeypatch.setenv("RANK", "1")
+    with while_followed(store, KEY):
+        pass
