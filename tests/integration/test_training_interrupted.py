@@ -3,7 +3,7 @@
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from tests.integration.cluster import Cluster
 from tests.integration.conftest import BUCKET, SECRETS, Finished, Servers, s3_secret, servers_image, storm_artifact
 from tests.integration.doors import Door
 from tests.integration.replays import Replay
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -70,16 +71,6 @@ class Training:
             experiments, "attributes.run_name = 'train'", order_by=["attributes.start_time DESC"]
         )
         return str(found[0].info.run_id)
-
-
-def wait_for(ask: Callable[[], Any]) -> Any:
-    """The first answer that is not empty."""
-    deadline = time.monotonic() + 4 * MINUTE
-    while time.monotonic() < deadline:
-        if answer := ask():
-            return answer
-        time.sleep(0.3)
-    raise AssertionError("no answer within four minutes")
 
 
 @pytest.fixture(scope="module")

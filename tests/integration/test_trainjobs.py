@@ -13,7 +13,8 @@ from dataclasses import replace
 import pytest
 
 from tests.integration.conftest import TRAININGS, Servers, s3_client
-from tests.integration.trainings import Trainings, wait_for
+from tests.integration.trainings import Trainings
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -17,7 +17,8 @@ from storm_core.cluster.nodes import TrainingNodes
 from storm_core.cluster.own_pod import OwnPod
 from storm_core.cluster.request import JobRequest
 from tests.integration.cluster import Cluster
-from tests.integration.trainings import Trainings, wait_for
+from tests.integration.trainings import Trainings
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

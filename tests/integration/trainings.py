@@ -5,8 +5,7 @@ import io
 import json
 import secrets
 import tarfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from tests.finetuning.conftest import questions
 from tests.integration import kfp_pod
 from tests.integration.cluster import Cluster
 from tests.integration.pods import LAUNCHER
+from tests.waiting import wait_for
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 # Without requests the nodes would starve beside the tests' servers.
 NODE = {"requests": {"cpu": "300m", "memory": "700Mi"}, "limits": {"cpu": "1", "memory": "3Gi"}}
 INDEX = "batch.kubernetes.io/job-completion-index"
-_WAIT_SECONDS = 240
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,16 +124,6 @@ def make_inputs(directory: Path, model: Path) -> dict[str, Path]:
     write_examples(selection / "validation.parquet", questions(3))
     execute(SCAN, ScanConfig(), {"model": [str(model)]}, {"scan": scan}, {})
     return {"model": model, "selection": selection, "scan": scan}
-
-
-def wait_for(ask: Callable[[], Any], seconds: float = _WAIT_SECONDS) -> Any:
-    """The first answer that is not empty."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := ask():
-            return answer
-        time.sleep(0.5)
-    raise AssertionError(f"no answer within {seconds:.0f} s")
 
 
 def _job_in(log: str) -> str:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pipelines.s3_server import S3Server
 from storm_core.manifest import read_manifest
 from storm_core.stores.s3_client import make_client
 from tests.pipelines.conftest import ROOT, artifacts, run, run_command
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -223,16 +224,6 @@ def test_training_in_a_container_that_is_stopped_leaves_a_checkpoint_and_goes_on
 
 def last_step(log: str) -> int:
     return int([line for line in log.splitlines() if " steps" in line][-1].split()[1])
-
-
-def wait_for(ask: Callable[[], Any], *, seconds: float) -> Any:
-    """The first answer that is not empty."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := ask():
-            return answer
-        time.sleep(0.2)
-    raise AssertionError(f"no answer within {seconds} s")
 
 
 def test_missing_image_is_named_with_what_to_do(workspace: Path) -> None:
