@@ -18,11 +18,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.model_flops import peak_flops_per_second
 
 HERE = Path(__file__).parent
@@ -55,9 +54,9 @@ def main() -> None:
         made = run_script("training_inputs.py", settings)
         runs: dict[Contender, list[Figures]] = {one: [] for one in contenders(smoke=options.smoke)}
         for repeat in range(options.repeats):
-            for contender in filter(can_run, runs):
+            for contender, done in runs.items():
                 figures = run_script("training_contender.py", settings | own_settings(contender, settings))
-                runs[contender].append(figures)
+                done.append(figures)
                 print(f"{repeat + 1} of {options.repeats}: {contender.name}: {figures}", file=sys.stderr)
     print(*table(runs, made), sep="\n")
 
@@ -85,13 +84,6 @@ def contenders(*, smoke: bool) -> list[Contender]:
     return [*ours, *(Contender(trainer="trl", scan="full", is_packed=packed) for packed in (False, True))]
 
 
-def can_run(contender: Contender) -> bool:
-    """Whether there is what it is about: packing is an option of `storm train` from some version on."""
-    return (
-        contender.trainer == "trl" or not contender.is_packed or "packing" in {one.name for one in fields(TrainConfig)}
-    )
-
-
 def shared_settings(options: argparse.Namespace, work: Path) -> Figures:
     return {
         "work": str(work),
@@ -111,13 +103,12 @@ def own_settings(contender: Contender, settings: Figures) -> Figures:
     """What a process is told besides: as many tokens a step, packed or not."""
     examples = settings["sequences"] * EXAMPLES_A_SEQUENCE
     batch = settings["sequences"] if contender.is_packed else examples
-    chosen: Figures = {"max_length": settings["max_length"]}
+    chosen: Figures = {"max_length": settings["max_length"], "packing": contender.is_packed}
     if contender.trainer == "trl":
-        chosen |= {"per_device_train_batch_size": batch, "packing": contender.is_packed, "num_train_epochs": 2}
+        chosen |= {"per_device_train_batch_size": batch, "num_train_epochs": 2}
     else:
         chosen |= {"batch_size": batch, "epochs": 2.0, "evaluations": 1}
         chosen |= {"gradient_checkpointing": settings["gradient_checkpointing"]}
-        chosen |= {"packing": True} if contender.is_packed else {}
     return {"trainer": contender.trainer, "scan": contender.scan, "options": chosen}
 
 
