@@ -116,13 +116,13 @@ def _watch(parsed: argparse.Namespace) -> int:
 
 def _images(parsed: argparse.Namespace) -> int:
     from pipelines.compilation import chosen_profile  # noqa: PLC0415
-    from pipelines.submission.mirror import needed_images  # noqa: PLC0415
+    from pipelines.submission.mirror import needed_images, with_digests  # noqa: PLC0415
 
     needed = needed_images(chosen_profile(parsed.profile, {"registry": parsed.registry}, {}), parsed.digests)
-    print(*needed, sep="\n")
-    if by_tag := [name for name in needed if "@" not in name]:
-        text = f"{len(by_tag)} of {len(needed)} are named by tag; ours get a digest by --registry and --digests"
-        print(f"python -m pipelines images: warning: {text}", file=sys.stderr)
+    found, kept = with_digests(needed)
+    print(*found, sep="\n")
+    for line in kept:
+        print(f"python -m pipelines images: warning: {line}", file=sys.stderr)
     return 0
 
 

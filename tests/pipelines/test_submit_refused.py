@@ -195,17 +195,3 @@ def test_kubeconfig_that_leads_nowhere_stops_nothing(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     assert submit(recipe, kfp, "--s3-secret", "our-s3") == 0
     assert re.search(r"not looked at, as no kubeconfig leads to a cluster \(.+\): our-s3\n", capsys.readouterr().out)
-
-
-def test_images_are_listed_with_those_of_kfp(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    named = [*images.IMAGES, *images.CUDA_OF.values()]
-    metadata = {name: {"image.name": f"r/{name}", "containerimage.digest": DIGEST} for name in named}
-    (tmp_path / "digests.json").write_text(json.dumps(metadata))
-    flags = ["--registry", "ghcr.io/us", "--digests", str(tmp_path / "digests.json")]
-    assert main(["images", "--profile", "one-gpu", *flags]) == 0
-    listed, told = capsys.readouterr()
-    ours = [line for line in listed.splitlines() if line.startswith("ghcr.io/us/")]
-    assert len(ours) == 4
-    assert all(line.endswith("@" + DIGEST) for line in ours)
-    assert "ghcr.io/kubeflow/kfp-launcher:2.17.0\n" in listed and "ghcr.io/kubeflow/kfp-driver:2.17.0\n" in listed
-    assert "3 of 7 are named by tag" in told
