@@ -2,18 +2,23 @@
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 from storm_core.telemetry import disable_telemetry
 
 disable_telemetry()
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mlflow import MlflowClient  # noqa: E402 (it looks when it is imported)
+
+from pipelines.s3_server import S3Server  # noqa: E402 (found only with the root on the path)
 
 MODELS = ("base", "sibling", "tuned", "merged", "quantized")
 
@@ -24,6 +29,7 @@ def main() -> int:
     parser.add_argument("--second", type=Path, help="log of a second run, which must have reused the first")
     arguments = parser.parse_args()
     check_files(arguments.run)
+    check_store(arguments.run)
     check_tracking(arguments.run)
     check_ui(arguments.run)
     if arguments.second:
@@ -39,7 +45,20 @@ def check_files(run: Path) -> None:
     require(not external, f"report.html loads {external}")
     require("</html>" in (run / "judge.html").read_text(encoding="utf-8"), "judge.html is not whole")
     require(bool(json.loads((run / "results.json").read_text(encoding="utf-8"))), "results.json is empty")
-    require(len(list((run / "artifacts" / "model").iterdir())) >= 4, "fewer than four models in the store")
+
+
+def check_store(run: Path) -> None:
+    """The store has the models: on this disk, or where the tasks ran in containers in the S3 server beside the run."""
+    with ExitStack() as servers:
+        variables, store = {}, (run / "artifacts").resolve().as_uri()
+        if (run / "s3").is_dir():
+            server = servers.enter_context(S3Server(run / "s3"))
+            variables, store = server.environment(), "s3://storm"
+        command = [str(Path(sys.executable).parent / "storm"), "artifact", "ls", "--kind", "model", store]
+        listed = subprocess.run(
+            command, env=os.environ | variables, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+    require(len(re.findall("^model ", listed, re.M)) >= 4, f"fewer than four models in the store:\n{listed}")
 
 
 def check_tracking(run: Path) -> None:
