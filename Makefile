@@ -11,7 +11,8 @@ IMAGES ?= default
 TEST_PROCESSES ?= 2
 # Which tests of a cluster; "cluster and not slow" leaves out those that wait for minutes.
 CLUSTER_TESTS ?= cluster
-SPREAD = -n $(TEST_PROCESSES) --dist loadfile
+# In the order of tests/conftest.py; by its own, files of few tests come last, and among these are the longest.
+SPREAD = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Nothing that is started here reports to anyone; the same variables as in storm_core/telemetry.py.
 export MLFLOW_DISABLE_TELEMETRY := true
