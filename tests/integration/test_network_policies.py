@@ -16,6 +16,7 @@ FAR_STORE = Peer("10.0.0.3", "there", {"app": "store"}, THERE)
 FAR_TASK = Peer("10.0.0.4", "there", {"app": "task"}, THERE)
 NODE = Peer("10.9.0.1", node=True)
 OUTSIDE = Peer("8.8.8.8")
+OUTSIDE_BY_IPV6 = Peer("2001:4860:4860::8888")
 POD = {"podSelector": {"matchLabels": {"app": "store"}}}
 NAMESPACE = {"namespaceSelector": {"matchLabels": {"team": "b"}}}
 
@@ -65,6 +66,10 @@ RULES: dict[str, tuple[list[Policy], Peer, bool]] = {
     "two peers are alternatives": ([leaving(NAMESPACE, POD)], FAR_TASK, True),
     "a block holds its addresses": ([leaving(block("8.0.0.0/8"))], OUTSIDE, True),
     "less its exceptions": ([leaving(block("8.0.0.0/8", "8.8.0.0/16"))], OUTSIDE, False),
+    "a block of IPv6 holds its addresses": ([leaving(block("::/0"))], OUTSIDE_BY_IPV6, True),
+    "less its exceptions there too": ([leaving(block("::/0", "2001:4860::/32"))], OUTSIDE_BY_IPV6, False),
+    "and none of IPv4": ([leaving(block("::/0"))], OUTSIDE, False),
+    "as one of IPv4 holds none of IPv6": ([leaving(block("0.0.0.0/0"))], OUTSIDE_BY_IPV6, False),
     "a block is never a pod": ([leaving(block("10.0.0.0/8"))], STORE, False),
     "a port is named": ([leaving(POD, ports=[{"port": 8333}])], STORE, True),
     "another port is not": ([leaving(POD, ports=[{"port": 8334}])], STORE, False),

@@ -37,7 +37,7 @@ def server(namespace: str, kind: str) -> Peer:
 
 
 DNS = pod("kube-system", **{"k8s-app": "kube-dns"})
-API = Peer("10.199.0.2")
+API, API_BY_IPV6 = Peer("10.199.0.2"), Peer("fd5a:10:199::2")
 # What KFP's launcher asks in a stage's own pod.
 KFP = {
     "its metadata service": Flow(task("team"), pod("kubeflow", component="metadata-grpc-server"), 8080),
@@ -45,6 +45,7 @@ KFP = {
     "its API server by gRPC": Flow(task("team"), pod("kubeflow", app="ml-pipeline"), 8887),
     "its object store": Flow(task("team"), pod("kubeflow", app="seaweedfs"), 8333),
     "the Kubernetes API": Flow(task("team"), API, 6443),
+    "the Kubernetes API by IPv6": Flow(task("team"), API_BY_IPV6, 6443),
     "the Kubernetes API by its Service's port": Flow(task("team"), API, 443),
     "DNS": Flow(task("team"), DNS, 53, "UDP"),
     "DNS by TCP": Flow(task("team"), DNS, 53),
@@ -65,6 +66,9 @@ OURS = {
 REFUSED = {
     "the internet": Flow(task("team"), Peer("1.1.1.1"), 443),
     "the cloud's metadata": Flow(task("team"), Peer("169.254.169.254"), 80),
+    "the internet by IPv6": Flow(task("team"), Peer("2606:4700::1111"), 443),
+    "the cloud's metadata by IPv6": Flow(task("team"), Peer("fd00:ec2::254"), 80),
+    "the node's own network": Flow(task("team"), Peer("fe80::1"), 443),
     "KFP's database": Flow(task("team"), pod("kubeflow", app="mysql"), 3306),
     "administration of KFP's store": Flow(task("team"), pod("kubeflow", app="seaweedfs"), 8111),
     "kubelet": Flow(task("team"), API, 10250),
@@ -76,6 +80,7 @@ REFUSED = {
     "a training from a notebook": Flow(pod("team", app="notebook"), training("team"), 29500),
     "a training from another namespace": Flow(training("other"), training("team"), 29500),
     "the Kubernetes API from a training": Flow(training("team"), API, 6443),
+    "the Kubernetes API by IPv6 from a training": Flow(training("team"), API_BY_IPV6, 6443),
     "KFP's API server from a training": Flow(training("team"), pod("kubeflow", app="ml-pipeline"), 8888),
     "the judge from a training": Flow(training("team"), server("team", "judge"), 8000),
 }
@@ -110,9 +115,12 @@ def test_nothing_else_is_reached(asked: str) -> None:
 def test_internet_is_reached_by_https_alone_where_its_component_is_taken() -> None:
     taken = policies("base/network.yaml", "components/internet/network.yaml")
     for source in (task("team"), training("team")):
-        assert is_allowed(Flow(source, Peer("1.1.1.1"), 443), taken)
-        assert not is_allowed(Flow(source, Peer("1.1.1.1"), 80), taken)
-        assert not is_allowed(Flow(source, Peer("169.254.169.254"), 443), taken)
+        for outside in (Peer("1.1.1.1"), Peer("2606:4700::1111")):
+            assert is_allowed(Flow(source, outside, 443), taken)
+            assert not is_allowed(Flow(source, outside, 80), taken)
+        for near in (Peer("169.254.169.254"), Peer("fe80::1")):
+            assert not is_allowed(Flow(source, near, 443), taken)
+    assert not is_allowed(Flow(training("team"), Peer("fd00:ec2::254"), 443), taken)
 
 
 def test_mlflow_answers_pods_of_runs_and_kfp_s_plugin_and_asks_nobody() -> None:

@@ -288,7 +288,27 @@ def test_address_where_nobody_answers_is_an_error_in_words(recipe: Path, capsys:
 
 def test_run_that_is_not_there_is_an_error_in_words(kfp: KfpServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", "--host", kfp.address, "no-such-run"]) == 1
-    assert "(HTTP 404): ResourceNotFoundError: Run no-such-run not found" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "(HTTP 404): ResourceNotFoundError: Run no-such-run not found; a run is named by its ID" in told
+    assert "goes on" not in told and "To wait again" not in told
+
+
+def test_run_that_is_deleted_while_it_is_waited_for_is_not_said_to_go_on(
+    recipe: Path, kfp: KfpServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kfp.trouble("GET /apis/v2beta1/runs/", 404)
+    assert submit(recipe, kfp, "--wait") == 1
+    told = capsys.readouterr().err
+    assert "gone once deleted" in told and "goes on" not in told
+
+
+def test_run_whose_pipeline_was_deleted_goes_on(
+    recipe: Path, kfp: KfpServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(recipe, kfp) == 0
+    kfp.trouble("GET /apis/v2beta1/pipelines/", 404)
+    assert main(["watch", "--host", kfp.address, only(kfp.state.runs)["run_id"]]) == 1
+    assert "goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
