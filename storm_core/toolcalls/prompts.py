@@ -1,7 +1,6 @@
 """The recipe's system prompt for function calling, with or without BFCL's three guidelines.
 
-The texts are data files beside this one. The article gives the first word for word; of the second it gives the three
-guidelines, so their wording is ours.
+The texts are data files beside this one. The article gives both word for word.
 """
 
 import hashlib

@@ -1,6 +1,8 @@
 import hashlib
 from importlib import resources
 
+import pytest
+
 from storm_core.toolcalls.prompts import prompt_sha256, system_prompt
 
 TOOLS = [{"name": "math.hypot", "description": "Länge", "parameters": {"type": "dict", "properties": {}}}]
@@ -11,23 +13,26 @@ OPENING = (
     "interchangeably.\nHere are the available functions:\n<tools>LIST_OF_TOOLS</tools>\n"
 )
 FORMAT = (
-    "or each function call return a json object with function name and arguments within <tool_call></tool_call> XML "
-    'tags in the format:\n<tool_call>{"tool_name": <function-name>, "tool_arguments": <args-dict>}</tool_call>'
+    "with function name and arguments within <tool_call></tool_call> XML tags in the format:\n"
+    '<tool_call>{"tool_name": <function-name>, "tool_arguments": <args-dict>}</tool_call>\n'
+)
+# What the article gives, word for word: of the training data, and of BFCL.
+PROMPT = OPENING + "For each function call return a json object " + FORMAT
+PROMPT_WITH_GUIDELINES = (
+    OPENING
+    + """Follow the below guidelines:
+1. If any tool needed to answer the query is not available, you must return an empty list "[]" as response.
+2. Else if query does not provide any must-have argument of a required tool, you must return an empty list "[]" as response.
+3. Else, for each function call you must return a json object in response """  # noqa: E501
+    + FORMAT
 )
 
 
-def test_prompt_is_the_recipes_text_with_the_tools_as_given() -> None:
-    assert system_prompt(TOOLS) == (OPENING + "F" + FORMAT).replace("LIST_OF_TOOLS", SHOWN)
-
-
-def test_guidelines_replace_the_last_paragraph() -> None:
-    prompt = system_prompt(TOOLS, guidelines=True)
-    opening = OPENING.replace("LIST_OF_TOOLS", SHOWN)
-    assert prompt.startswith(opening)
-    assert prompt.endswith(FORMAT)
-    guidelines = prompt.removeprefix(opening).splitlines()
-    assert [line[:2] for line in guidelines if line[0].isdigit()] == ["1.", "2.", "3."]
-    assert sum("answer []" in line for line in guidelines) == 2
+@pytest.mark.parametrize(("guidelines", "text"), [(False, PROMPT), (True, PROMPT_WITH_GUIDELINES)])
+def test_prompt_files_are_the_articles_byte_for_byte(guidelines: bool, text: str) -> None:
+    assert prompt_sha256(guidelines=guidelines) == hashlib.sha256(text.encode()).hexdigest()
+    shown = text.removesuffix("\n").replace("LIST_OF_TOOLS", SHOWN)
+    assert system_prompt(TOOLS, guidelines=guidelines) == shown
 
 
 def test_tools_may_contain_the_placeholder() -> None:
