@@ -24,6 +24,7 @@ from storm_core.stage import Stage
 # Stores hand over bytes that were compared with their digests; the others show, log, pace or end a run, or are about
 # keys.
 MACHINERY = (
+    "storm_core.chat_templates.telling",
     "storm_core.code_identity",
     "storm_core.finetuning.utilization",
     "storm_core.finetuning.watching",

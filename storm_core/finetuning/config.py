@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from storm_core.chat_templates.date import date_option, read_date
 from storm_core.config import StageConfig, option
 from storm_core.stage import Input, Output, Stage
 
@@ -59,6 +60,7 @@ class TrainConfig(StageConfig):
         minimum=0,
     )
     seed: int = option("order of the examples", 0, minimum=0)
+    template_date: str = date_option()
     processes: int = option(
         "processes that train together, as torchrun starts them; 0: as many as it started",
         0,
@@ -87,6 +89,10 @@ class TrainConfig(StageConfig):
         minimum=0,
         decides=False,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        read_date(self.template_date)
 
 
 TRAIN = Stage(

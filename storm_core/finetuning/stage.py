@@ -11,6 +11,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storm_core import processes
+from storm_core.chat_templates.chat_template import ChatTemplate
+from storm_core.chat_templates.telling import tell_readings
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
@@ -34,10 +36,19 @@ from storm_core.finetuning.learner import Learner
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
 from storm_core.finetuning.sharding import in_shares
 from storm_core.finetuning.shares import model_to_share
-from storm_core.finetuning.tokenization import IGNORED, TokenizedExamples, lengths, padding_token, tokenize_examples
+from storm_core.finetuning.tokenization import (
+    CONTROL_TOKENS,
+    IGNORED,
+    TOO_LONG,
+    TokenizedExamples,
+    describe_dropped,
+    lengths,
+    padding_token,
+    tokenize_examples,
+)
 from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
 from storm_core.finetuning.weights import check_same_tensors, check_trainable, hand_over_weights, write_weights
-from storm_core.progress import progress
+from storm_core.progress import progress, report
 from storm_core.records import count_examples, read_examples
 from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
@@ -59,10 +70,11 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     yaml_file = find_yaml(inputs["scan"])
     patterns = read_patterns(yaml_file)
     tokenizer = load_tokenizer(source)
+    tell_readings(ChatTemplate(tokenizer, config.template_date))
     # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
         examples = {
-            split: _tokenized(f"{split}.parquet", inputs, tokenizer, config.max_length, workspace, Path(scratch))
+            split: _tokenized(f"{split}.parquet", inputs, tokenizer, config, workspace, Path(scratch))
             for split in SPLITS
         }
     held_out = read_held_out(inputs.get("held_out"), tokenizer, config.max_length)
@@ -100,26 +112,36 @@ def _tokenized(
     name: str,
     inputs: Inputs,
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    config: TrainConfig,
     workspace: Workspace,
     scratch: Path,
 ) -> TokenizedExamples:
     """The examples of one file of the selection, as trainings before have left them or made now."""
-    make = partial(_read, inputs["selection"].file(name), tokenizer, max_length)
-    return tokenized_once(make, workspace.shared(tokens_identity(inputs, name, max_length)), scratch)
+    make = partial(_read, inputs["selection"].file(name), tokenizer, config)
+    identity = tokens_identity(inputs, name, config.max_length)
+    if ChatTemplate(tokenizer, config.template_date).tells_date:
+        identity["date"] = config.template_date
+    examples = tokenized_once(make, workspace.shared(identity), scratch)
+    if examples.dropped and processes.is_main():
+        report(f"{name}: {describe_dropped(examples)}")
+    return examples
 
 
-def _read(file: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedExamples:
+def _read(file: Path, tokenizer: PreTrainedTokenizerBase, config: TrainConfig) -> TokenizedExamples:
     rows = progress(
         read_examples(file), total=count_examples(file), description=f"tokenize {file.stem}", unit="examples"
     )
-    examples = tokenize_examples(rows, tokenizer, max_length)
+    examples = tokenize_examples(rows, tokenizer, config.max_length, config.template_date)
     if not examples.kept:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(examples.dropped.items()))
-        raise InputError(
-            f"no example of {file} can be used ({reasons or 'it is empty'}); select more or raise max_length"
-        )
+        raise InputError(f"no example of {file} can be used: {describe_dropped(examples)}; {_advice(examples)}")
     return examples
+
+
+def _advice(examples: TokenizedExamples) -> str:
+    """What to do about the reason that most examples are left out for."""
+    ((reason, _),) = examples.dropped.most_common(1) or [("", 0)]
+    advice = {TOO_LONG: "raise max_length", CONTROL_TOKENS: "select others"}
+    return advice.get(reason, "train a model with another chat template") if reason else "select more"
 
 
 def _check_updates(updates: int, config: TrainConfig) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateError
-
+from storm_core.chat_templates.answer_tokens import AnswerTokens
+from storm_core.chat_templates.chat_template import ChatTemplate
+from storm_core.chat_templates.date import DEFAULT_DATE
+from storm_core.chat_templates.rendering import CHAT_TEMPLATE, LEFT_OUT, UNSTABLE_PREFIX, MisfitError
 from storm_core.records import Example
 
 if TYPE_CHECKING:
@@ -17,12 +19,22 @@ IGNORED = -100
 
 TOO_LONG = "too_long"
 CONTROL_TOKENS = "control_tokens"
-CHAT_TEMPLATE = "chat_template"
-UNSTABLE_PREFIX = "unstable_prefix"
+# Why an example is left out, by the name that it is counted under.
+REASONS = {
+    TOO_LONG: "they are longer than max_length",
+    CONTROL_TOKENS: "a turn spells a control token",
+    CHAT_TEMPLATE: "the chat template cannot show them",
+    LEFT_OUT: "the chat template leaves out the text of a turn",
+    UNSTABLE_PREFIX: "the chat template hides where an answer begins",
+}
 
 
 class UnusableExampleError(Exception):
-    """This example cannot be trained on; the message is the reason it is counted under."""
+    """This example cannot be trained on; the message is the reason it is counted under, `words` what else is known."""
+
+    def __init__(self, reason: str, words: str = "") -> None:
+        super().__init__(reason)
+        self.words = words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,62 +51,82 @@ class TokenizedExample:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedExamples:
-    """What became of the examples of one file: those to train on, and how many were left out for which reason."""
+    """What became of the examples of one file: those to train on, and how many were left out for which reason.
+
+    `words` is what the first of them says by reason; it is known only where they were tokenised.
+    """
 
     kept: list[TokenizedExample] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    words: dict[str, str] = field(default_factory=dict, compare=False)
+
+
+class ExampleTokenizer:
+    """Makes token ids and labels of examples, for one tokenizer and date."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", date: str = DEFAULT_DATE) -> None:
+        self._template = ChatTemplate(tokenizer, date)
+        self._tokens = AnswerTokens(tokenizer, self._template)
+
+    def tokenize(self, example: Example) -> TokenizedExample:
+        """Token IDs of the chat template's text, with labels on each answer and on the token that ends it.
+
+        An answer begins where the template's text up to it, with the generation prompt, ends: just where the model
+        takes over when it is used. It ends with the token that the template writes behind answers. Text after that (a
+        line break, say) is never the model's to write, and has no label.
+
+        Raises:
+            UnusableExampleError: a message spells a control token; the template refuses the messages or leaves out the
+                text of one; what comes before an answer is rendered otherwise when the answer follows; or the template
+                ends an answer with no token.
+        """
+        # Text that the tokenizer would read as a turn's end or start.
+        if any(spelling in message.content for message in example.messages for spelling in self._tokens.control):
+            raise UnusableExampleError(CONTROL_TOKENS)
+        try:
+            input_ids, answers = self._tokens.tokenize(self._template.conversation(example.messages))
+        except MisfitError as error:
+            raise UnusableExampleError(error.reason, str(error)) from error
+        labels = [IGNORED] * len(input_ids)
+        for answer in answers:
+            labels[answer.start : answer.stop] = input_ids[answer.start : answer.stop]
+        return TokenizedExample(input_ids=input_ids, labels=labels, id=example.id)
 
 
 def tokenize_examples(
-    examples: Iterable[Example], tokenizer: "PreTrainedTokenizerBase", max_length: int
+    examples: Iterable[Example], tokenizer: "PreTrainedTokenizerBase", max_length: int, date: str = DEFAULT_DATE
 ) -> TokenizedExamples:
     """Tokenise every example, counting those that cannot be used by reason.
 
     Examples over `max_length` are left out whole: cut off, they would teach answers without an end.
     """
     tokenized = TokenizedExamples()
+    made = ExampleTokenizer(tokenizer, date)
     for example in examples:
         try:
-            one = tokenize(example, tokenizer)
+            one = made.tokenize(example)
             if len(one.input_ids) > max_length:
                 raise UnusableExampleError(TOO_LONG)
             tokenized.kept.append(one)
         except UnusableExampleError as error:
             tokenized.dropped[str(error)] += 1
+            tokenized.words.setdefault(str(error), error.words)
     return tokenized
 
 
+def describe_dropped(examples: TokenizedExamples) -> str:
+    """How many examples are left out, and why, in words."""
+    if not examples.dropped:
+        return "it is empty" if not examples.kept else "no example is left out"
+    counts = sorted(examples.dropped.items(), key=lambda item: (-item[1], item[0]))
+    said = {reason: f" ({words})" for reason, words in examples.words.items() if words}
+    reasons = ", ".join(f"{count} because {REASONS[reason]}{said.get(reason, '')}" for reason, count in counts)
+    return f"{examples.dropped.total()} of {len(examples.kept) + examples.dropped.total()} are left out: {reasons}"
+
+
 def tokenize(example: Example, tokenizer: "PreTrainedTokenizerBase") -> TokenizedExample:
-    """Token IDs of the chat template's text, with labels on each answer and on the token that ends it.
-
-    An answer begins where the template's text up to it, with the generation prompt, ends: just where the model takes
-    over when it is used. It ends with the next control token. Text between (the template's line break after an answer,
-    say) is never the model's to write, and has no label.
-
-    Raises:
-        UnusableExampleError: a message spells a control token; the template refuses the messages; what comes before an
-            answer is rendered otherwise when the answer follows; or the template ends an answer with no control token.
-    """
-    spellings = control_tokens(tokenizer)
-    # Text that the tokenizer would read as a turn's end or start.
-    if any(spelling in message.content for message in example.messages for spelling in spellings):
-        raise UnusableExampleError(CONTROL_TOKENS)
-    messages = [{"role": message.role, "content": message.content} for message in example.messages]
-    input_ids = _render(messages, tokenizer, prompt=False)
-    labels = [IGNORED] * len(input_ids)
-    control = set(spellings.values())
-    for position, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        prompt_ids = _render(messages[:position], tokenizer, prompt=True)
-        start = len(prompt_ids)
-        if input_ids[:start] != prompt_ids:
-            raise UnusableExampleError(UNSTABLE_PREFIX)
-        end = next((place for place in range(start, len(input_ids)) if input_ids[place] in control), None)
-        if end is None:
-            raise UnusableExampleError(CHAT_TEMPLATE)
-        labels[start : end + 1] = input_ids[start : end + 1]
-    return TokenizedExample(input_ids=input_ids, labels=labels, id=example.id)
+    """One example by itself; see `ExampleTokenizer`, which reads the chat template once for many."""
+    return ExampleTokenizer(tokenizer).tokenize(example)
 
 
 def lengths(examples: Iterable[TokenizedExample]) -> list[int]:
@@ -105,17 +137,3 @@ def lengths(examples: Iterable[TokenizedExample]) -> list[int]:
 def padding_token(tokenizer: "PreTrainedTokenizerBase") -> int:
     """A token to fill rows with; none of what is computed at its places is used."""
     return next((token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None), 0)
-
-
-def control_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
-    """Spelling and ID of every token that stands for no text of its own."""
-    return {token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-
-
-def _render(messages: list[dict[str, str]], tokenizer: "PreTrainedTokenizerBase", *, prompt: bool) -> list[int]:
-    try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
-    except TemplateError as error:
-        raise UnusableExampleError(CHAT_TEMPLATE) from error
-    input_ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return input_ids

@@ -28,20 +28,22 @@ CLOSING_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% else %}<|endoftext|>{% endif %}"
 )
-# As Qwen3's: thoughts of earlier answers are left out.
+# Leaves out the questions before the last turn.
 FORGETFUL_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{{ message['content'] if loop.last or message['role'] != 'user' else '...' }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# As DeepSeek R1's: the model is asked for a thought, which an answer need not have.
+THOUGHTFUL_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+)
 NO_END_TEMPLATE = (
     "{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
 )
-NO_SYSTEM_TEMPLATE = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    + CLOSING_TEMPLATE
-)
+NOTHING_FITS_TEMPLATE = "{{ raise_exception('not now') }}"
 
 
 @pytest.fixture
@@ -127,9 +129,10 @@ def test_text_that_spells_a_control_token_is_refused(place: str, control: str, t
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        (FORGETFUL_TEMPLATE, "unstable_prefix"),
+        (FORGETFUL_TEMPLATE, "left_out_by_chat_template"),
+        (THOUGHTFUL_TEMPLATE, "unstable_prefix"),
         (NO_END_TEMPLATE, "chat_template"),
-        (NO_SYSTEM_TEMPLATE, "chat_template"),
+        (NOTHING_FITS_TEMPLATE, "chat_template"),
     ],
 )
 def test_template_that_hides_where_an_answer_lies_is_refused(template: str, reason: str, tokenizer: Any) -> None:

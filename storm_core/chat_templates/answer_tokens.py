@@ -1,0 +1,145 @@
+"""A rendered conversation as token ids, and which of them are an answer and the token that ends it."""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from storm_core.chat_templates.chat_template import Answer, ChatTemplate, Conversation
+from storm_core.chat_templates.rendering import CHAT_TEMPLATE, UNSTABLE_PREFIX, MisfitError
+from storm_core.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Token ids with the characters that each stands for."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+
+class AnswerTokens:
+    """Turns conversations into token ids for one tokenizer; none is added to what the template wrote, no BOS either."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate) -> None:
+        """Reads nothing yet.
+
+        Raises:
+            InputError: the tokenizer cannot say which characters a token stands for.
+        """
+        if not tokenizer.is_fast:
+            raise InputError(
+                f"the tokenizer in {tokenizer.name_or_path} does not say where its tokens lie in the text; give the "
+                "model a tokenizer.json"
+            )
+        self._tokenizer = tokenizer
+        self._template = template
+        # Turns often end with a token that the tokenizer does not call special.
+        self._added = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
+
+    def tokenize(self, conversation: Conversation) -> tuple[list[int], list[range]]:
+        """The token ids, and the places of each answer's, from where the model takes over to the token that ends it.
+
+        Raises:
+            MisfitError: an answer's first token stands for what comes before it too, or no token ends an answer.
+        """
+        tokens, starts = self._encode(conversation)
+        ends = [self._end(conversation.text, answer, tokens) for answer in conversation.answers]
+        if None in ends:
+            raise MisfitError(CHAT_TEMPLATE, "the chat template ends an answer with no token of its own")
+        return tokens.ids, [range(start, end + 1) for start, end in zip(starts, ends, strict=True) if end is not None]
+
+    @cached_property
+    def ends(self) -> dict[int, str]:
+        """The tokens with which the template ends answers, each with its spelling; empty where it has none."""
+        found: set[int] = set()
+        try:
+            conversation = self._template.specimen
+            tokens, _ = self._encode(conversation)
+        except MisfitError:
+            return {}
+        for answer in conversation.answers:
+            end = self._end(conversation.text, answer, tokens)
+            found |= set() if end is None else {tokens.ids[end]}
+        return self._spellings(found)
+
+    @cached_property
+    def control(self) -> dict[str, int]:
+        """Spelling and id of what ends and starts turns: special tokens, and others that the template uses so."""
+        special = {token for token, entry in self._tokenizer.added_tokens_decoder.items() if entry.special}
+        spellings = self._spellings(special | self._between_turns())
+        return {spelling: token for token, spelling in spellings.items()}
+
+    def _between_turns(self) -> set[int]:
+        try:
+            conversation = self._template.specimen
+            tokens, _ = self._encode(conversation)
+        except MisfitError:
+            return set()
+        gaps = [(answer.end, answer.limit) for answer in conversation.answers]
+        return {
+            token
+            for token, (start, end) in zip(tokens.ids, tokens.offsets, strict=True)
+            if token in self._added and any(low <= start and end <= high for low, high in gaps)
+        }
+
+    def _spellings(self, tokens: set[int]) -> dict[int, str]:
+        names = self._tokenizer.added_tokens_decoder
+        return {
+            token: names[token].content if token in names else str(self._tokenizer.convert_ids_to_tokens(token))
+            for token in sorted(tokens)
+        }
+
+    def _encode(self, conversation: Conversation) -> tuple[Tokens, list[int]]:
+        """Token ids, and the place of each answer's first."""
+        cuts = [answer.start for answer in conversation.answers]
+        whole = self._read(conversation.text)
+        starts = [len(ids) for ids in (self._read(conversation.text[:cut]).ids for cut in cuts) if _leads(ids, whole)]
+        if len(starts) == len(cuts):
+            return whole, starts
+        return self._encode_in_pieces(conversation.text, cuts, whole)
+
+    def _encode_in_pieces(self, text: str, cuts: list[int], whole: Tokens) -> tuple[Tokens, list[int]]:
+        """Each answer as the model would write it: after the tokens of what comes before."""
+        ids: list[int] = []
+        offsets: list[tuple[int, int]] = []
+        starts: list[int] = []
+        for low, high in zip([0, *cuts], [*cuts, len(text)], strict=True):
+            starts.append(len(ids))
+            piece = self._read(text[low:high])
+            ids += piece.ids
+            offsets += [(low + start, low + end) for start, end in piece.offsets]
+        # A tokenizer may write a space before whatever it is given.
+        if self._text(ids) != self._text(whole.ids):
+            raise MisfitError(UNSTABLE_PREFIX, "the first token of an answer stands for what comes before it too")
+        return Tokens(ids=ids, offsets=offsets), starts[1:]
+
+    def _read(self, text: str) -> Tokens:
+        read = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return Tokens(ids=read["input_ids"], offsets=read["offset_mapping"])
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _end(self, text: str, answer: Answer, tokens: Tokens) -> int | None:
+        """The place of the token that ends the answer: the last that the template writes behind every answer.
+
+        Where it writes none behind every answer, it is the one that follows at once.
+        """
+        closing = self._template.closing
+        gap = len(text[answer.end :]) - len(text[answer.end :].lstrip())
+        behind = answer.end + gap
+        high = behind + len(closing) if text.startswith(closing, behind) else behind
+        after = range(*(bisect_left(tokens.offsets, (place, 0)) for place in (answer.end, answer.limit)))
+        closes = [place for place in after if tokens.offsets[place][1] <= high and tokens.ids[place] in self._added]
+        if closes:
+            return closes[-1]
+        first = next((place for place in after if text[slice(*tokens.offsets[place])].strip()), None)
+        return first if first is not None and tokens.ids[first] in self._added else None
+
+
+def _leads(ids: list[int], whole: Tokens) -> bool:
+    return whole.ids[: len(ids)] == ids

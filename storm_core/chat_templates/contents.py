@@ -1,0 +1,96 @@
+"""Where in a rendered conversation the text of each turn is; a turn whose text is not in it is an error.
+
+The turns are rendered a second time with marks around their texts. Where a template decides by what a text says, marks
+may change that: the texts are then looked for, one after the other.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from storm_core.chat_templates.rendering import LEFT_OUT, MisfitError
+from storm_core.records import Message
+
+# Unicode's noncharacters: no text has them, and no template changes them.
+_MARK = re.compile("\ufdd0(\\d+)\ufdd1|\ufdd2(\\d+)\ufdd3")
+_MARK_CHARACTERS = re.compile("[\ufdd0-\ufdd3]")
+# Templates write thoughts with white space of their own.
+_THOUGHT = re.compile(r"\s*(</?think>)\s*")
+
+
+@dataclass(frozen=True)
+class Span:
+    """From character `start` up to, but not including, `end`."""
+
+    start: int
+    end: int
+
+
+def locate(render: Callable[[Sequence[Message]], str], turns: Sequence[Message]) -> tuple[str, list[Span]]:
+    """The rendered turns, and where in that each turn's text is, without the white space around it.
+
+    Raises:
+        MisfitError: the text of a turn is not there, or the template refuses the turns.
+    """
+    text = render(turns)
+    if any(_MARK_CHARACTERS.search(turn.content) for turn in turns):
+        return text, _search(text, turns)
+    unmarked, starts, ends = _read_marks(render([_marked(turn, number) for number, turn in enumerate(turns)]))
+    texts = [number for number, turn in enumerate(turns) if turn.content.strip()]
+    for number in texts:
+        if number not in starts and number not in ends:
+            raise _left_out(number, turns[number])
+    if unmarked != text or any(number not in starts or number not in ends for number in texts):
+        return text, _search(text, turns)
+    spans = [Span(starts.get(number, 0), ends.get(number, 0)) for number in range(len(turns))]
+    for number, (turn, span) in enumerate(zip(turns, spans, strict=True)):
+        if text[span.start : span.end] != turn.content.strip():
+            raise _left_out(number, turn)
+    return text, spans
+
+
+def _marked(turn: Message, number: int) -> Message:
+    """The turn with marks inside the white space around its text, which a template may cut off."""
+    text = turn.content.strip()
+    if not text:
+        return turn
+    before, _, after = turn.content.partition(text)
+    return Message(role=turn.role, content=f"{before}\ufdd0{number}\ufdd1{text}\ufdd2{number}\ufdd3{after}")
+
+
+def _read_marks(marked: str) -> tuple[str, dict[int, int], dict[int, int]]:
+    """The text without marks, and by a turn's number where in that its text starts and ends."""
+    pieces: list[str] = []
+    places: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    length = read = 0
+    for mark in _MARK.finditer(marked):
+        pieces.append(marked[read : mark.start()])
+        length += mark.start() - read
+        read = mark.end()
+        kind = 0 if mark[1] else 1
+        places[kind].setdefault(int(mark[1] or mark[2]), length)
+    return "".join((*pieces, marked[read:])), *places
+
+
+def _search(text: str, turns: Sequence[Message]) -> list[Span]:
+    """Where the texts of the turns follow each other."""
+    spans: list[Span] = []
+    read = 0
+    for number, turn in enumerate(turns):
+        found = _pattern(turn.content.strip()).search(text, read)
+        if found is None:
+            raise _left_out(number, turn)
+        read = found.end()
+        spans.append(Span(found.start(), read))
+    return spans
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    pieces = [re.escape(piece) for piece in _THOUGHT.split(text)]
+    for place in range(1, len(pieces), 2):
+        pieces[place] = rf"\s*{pieces[place]}\s*"
+    return re.compile("".join(pieces))
+
+
+def _left_out(number: int, turn: Message) -> MisfitError:
+    return MisfitError(LEFT_OUT, f"the chat template leaves out the text of turn {number}, which is the {turn.role}'s")

@@ -1,0 +1,66 @@
+"""The text that a chat template makes of turns, always with the same settings, and what goes wrong in it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from storm_core.chat_templates.date import DEFAULT_DATE, clock_at, read_date
+from storm_core.records import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Why a conversation cannot be rendered, as it is counted.
+CHAT_TEMPLATE = "chat_template"
+LEFT_OUT = "left_out_by_chat_template"
+UNSTABLE_PREFIX = "unstable_prefix"
+
+
+class MisfitError(Exception):
+    """The template does not fit the conversation: `reason` is one of the above, the message says what it is."""
+
+    def __init__(self, reason: str, words: str) -> None:
+        super().__init__(words)
+        self.reason = reason
+
+
+class Renderer:
+    """Renders by the template of one tokenizer.
+
+    Attributes:
+        tells_date: whether the template asks for the date.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", date: str = DEFAULT_DATE) -> None:
+        self.tells_date = "strftime_now" in str(tokenizer.chat_template)
+        self._tokenizer = tokenizer
+        self._day = read_date(date)
+
+    def render(self, turns: Sequence[Message], *, prompt: bool, thinking: bool = False) -> str:
+        """The turns as text; with `prompt` up to where the model's answer begins.
+
+        Templates of models that can think first are told not to ask for it, unless `thinking`: data, judge and
+        benchmarks want the answer.
+
+        Raises:
+            MisfitError: the template is broken, or refuses the turns.
+        """
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        settings: dict[str, Any] = {} if thinking else {"enable_thinking": False}
+        try:
+            with clock_at(self._day):
+                text = self._tokenizer.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=prompt, **settings
+                )
+        except _template_errors() as error:
+            words = " ".join(str(error).split()) or type(error).__name__
+            raise MisfitError(CHAT_TEMPLATE, words) from error
+        return str(text)
+
+
+def _template_errors() -> tuple[type[Exception], ...]:
+    """What a template can raise: its own refusal, or whatever the expressions in it do."""
+    # Imported here: only transformers needs it.
+    from jinja2 import TemplateError
+
+    expressions = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+    return (TemplateError, *expressions)
