@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from storm_core.chat_templates.date import OPTION as TEMPLATE_DATE
 from storm_core.judging.engines.config import JudgeConfig
 
 _JUDGE_OPTIONS = {field.name for field in dataclasses.fields(JudgeConfig)}
@@ -11,6 +12,9 @@ _SET_BY_GRAPH = {("score", "shard")}
 
 def argument_of(verb: str, option: str) -> str:
     """The name of the run argument that gives the stage its option."""
+    # A run has one date, whoever renders conversations in it.
+    if option == TEMPLATE_DATE:
+        return option
     # The audit asks the judge as `score` did.
     owner = "score" if verb == "audit" and option in _JUDGE_OPTIONS else verb
     return f"{owner}_{option}"

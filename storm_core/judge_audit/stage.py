@@ -41,7 +41,7 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     judge = open_judge(config, inputs["model"], rubrics, reworded)
     summary = JudgeSummary((rubrics.educational_value, rubrics.difficulty), config)
     expected = Expected(judge_digest=judge.digest, rubrics=summary.by_name(), max_length=config.max_length)
-    refuse_mixed(inputs.many("verdicts"), numeric_settings(config) if config.probe_examples else None)
+    refuse_mixed(inputs.many("verdicts"), numeric_settings(config, judge.builder) if config.probe_examples else None)
     # In an order of their own, so that sums are rounded the same in whatever order they are given.
     verdicts = sorted(inputs.many("verdicts"), key=lambda one: one.digest)
     for artifact in progress(verdicts, total=len(verdicts), description="read the verdicts", unit="shards"):

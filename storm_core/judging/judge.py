@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storm_core.artifacts import Artifact
+from storm_core.chat_templates.date import DEFAULT_DATE
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
@@ -39,9 +40,10 @@ class Judge:
         digest: str,
         open_engine: Callable[["Judge"], Engine],
         reworded: Sequence[Rubric] = (),
+        date: str = DEFAULT_DATE,
     ) -> None:
         """Loads nothing: `open_engine` is called once, with this judge, when the first answer is wanted."""
-        self.builder = PromptBuilder(tokenizer, rubrics.framing)
+        self.builder = PromptBuilder(tokenizer, rubrics.framing, date)
         self.educational_value = self.builder.question(rubrics.educational_value)
         self.difficulty = self.builder.question(rubrics.difficulty)
         self.reworded = tuple(self.builder.question(rubric) for rubric in reworded)
@@ -90,15 +92,19 @@ def open_judge(config: JudgeConfig, model: Artifact, rubrics: Rubrics, reworded:
         digest=_digest(config, model),
         open_engine=partial(_open_engine, config, model.path),
         reworded=reworded,
+        date=config.template_date,
     )
 
 
-def numeric_settings(config: JudgeConfig) -> dict[str, Any]:
+def numeric_settings(config: JudgeConfig, builder: PromptBuilder) -> dict[str, Any]:
     """The options that change the numbers in a verdict, beside judge and prompts, as JSON values.
 
-    The batch is not among them: it moves a probability by rounding alone, see `scoring`.
+    The batch is not among them: it moves a probability by rounding alone, see `scoring`. The date is, where the judge's
+    chat template asks for one.
     """
     settings: dict[str, Any] = {"engine": config.engine, "max_length": config.max_length}
+    if builder.tells_date:
+        settings["template_date"] = config.template_date
     if config.engine == "openai":
         return {**settings, "prompts": config.endpoint_prompts}
     return {**settings, "dtype": str(resolve_dtype(config.dtype))}

@@ -31,7 +31,7 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     shard = inputs["examples"].file(f"shard-{config.shard:05d}.parquet")
     total = count_examples(shard)
     judge = open_judge(config, inputs["model"], load_rubrics(inputs.get("rubrics")))
-    settings = numeric_settings(config)
+    settings = numeric_settings(config, judge.builder)
     refused: set[str] = set()
     directory = outputs["verdicts"]
     shared = workspace.shared(_identity(judge, settings))

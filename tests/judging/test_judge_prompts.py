@@ -45,14 +45,24 @@ def test_prompt_reads_head_example_tail_question_in_the_template(builder, tokeni
     assert tokenizer.decode([*context.ids, *question.ids]) == expected
 
 
-def test_template_that_is_dated_gets_a_fixed_date(tiny_tokenizer_directory):
+def test_template_that_is_dated_gets_the_date_of_the_run(tiny_tokenizer_directory, builder):
     tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer_directory)
     tokenizer.chat_template = (
-        "{% if not date_string is defined %}{% set date_string = strftime_now('%H:%M:%S') %}{% endif %}"
-        "<|im_start|>{{ date_string }} {{ messages[0]['content'] }}<|im_end|>"
+        "<|im_start|>{{ strftime_now('%d %b %Y %H:%M:%S') }} {{ messages[0]['content'] }}<|im_end|>"
     )
-    builder = PromptBuilder(tokenizer, load_framing())
-    assert "26 Jul 2024" in tokenizer.decode(list(builder.context(conversation("Hi"), 100).ids))
+    for date, shown in ((), "26 Jul 2024 00:00:00"), (("2025-01-31",), "31 Jan 2025 00:00:00"):
+        dated = PromptBuilder(tokenizer, load_framing(), *date)
+        assert dated.tells_date and not builder.tells_date
+        assert shown in tokenizer.decode(list(dated.context(conversation("Hi"), 100).ids))
+
+
+def test_judge_that_is_to_think_first_is_refused(tiny_tokenizer_directory):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer_directory)
+    tokenizer.chat_template = "{{ messages[0]['content'] }}<|im_end|><think>\n"
+    with pytest.raises(InputError, match="asks for a thought"):
+        PromptBuilder(tokenizer, load_framing())
+    tokenizer.chat_template += "{% if enable_thinking is false %}\n</think>\n{% endif %}"
+    PromptBuilder(tokenizer, load_framing())
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,19 @@ def test_every_argument_is_described_with_the_values_it_may_have(document: dict[
 def test_audit_asks_the_judge_as_score_did(document: dict[str, Any]) -> None:
     audited = document["root"]["dag"]["tasks"]["audit"]["inputs"]["parameters"]
     scored = document["root"]["dag"]["tasks"]["score-shards"]["inputs"]["parameters"]
-    shared = [field.name for field in dataclasses.fields(JudgeConfig)]
+    shared = [field.name for field in dataclasses.fields(JudgeConfig) if field.name != "template_date"]
     for name in (*shared, "rubrics"):
         assert audited[name] == scored[f"score_{name}"] == {"componentInputParameter": f"score_{name}"}
     assert not {f"audit_{name}" for name in shared} & set(run_arguments())
+
+
+def test_one_date_goes_to_all_that_render_conversations(document: dict[str, Any]) -> None:
+    tasks = document["root"]["dag"]["tasks"]
+    dated = {name for name, task in tasks.items() if "template_date" in task["inputs"].get("parameters", {})}
+    assert {"audit", "train"} <= dated
+    for name in dated:
+        assert tasks[name]["inputs"]["parameters"]["template_date"] == {"componentInputParameter": "template_date"}
+    assert [name for name in run_arguments() if name.endswith("template_date")] == ["template_date"]
 
 
 def test_text_held_out_is_named_by_the_run_and_may_be_left_out(document: dict[str, Any]) -> None:

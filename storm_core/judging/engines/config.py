@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from storm_core.chat_templates.date import date_option, read_date
 from storm_core.config import StageConfig, option
 
 
@@ -33,6 +34,7 @@ class JudgeConfig(StageConfig):
         "auto",
         choices=("auto", "bfloat16", "float32"),
     )
+    template_date: str = date_option()
     endpoint: str = option("with engine openai: base URL of the endpoint", "http://localhost:8000/v1")
     endpoint_model: str = option("with engine openai: the name under which the endpoint serves the judge", "judge")
     endpoint_prompts: str = option(
@@ -53,6 +55,10 @@ class JudgeConfig(StageConfig):
     endpoint_retries: int = option(
         "with engine openai: how often a request that failed in a way that may pass is sent again", 8, minimum=0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        read_date(self.template_date)
 
     @property
     def examples_at_once(self) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storm_core.chat_templates.date import DEFAULT_DATE
+from storm_core.chat_templates.rendering import MisfitError, Renderer
 from storm_core.errors import InputError
 from storm_core.judging.wording.rubrics import Framing, Rubric
 from storm_core.records import ROLES, Message
@@ -19,8 +21,6 @@ from storm_core.records import ROLES, Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Llama 3's template prints a date; a fixed one, its own default, keeps verdicts the same from day to day.
-_TEMPLATE_DATE = "26 Jul 2024"
 # How the control tokens of common chat models look: <|im_end|>, [INST], <<SYS>>, </s>, <start_of_turn>, <bos>.
 _LOOK_ALIKES = r"<[|\uff5c]|[|\uff5c]>|\[/?[A-Z_]+\]|<</?SYS>>|</?s>|<(?:start|end)_of_\w+>|<(?:bos|eos|pad|unk|mask)>"
 
@@ -63,14 +63,19 @@ class Question:
 class PromptBuilder:
     """Turns examples and rubrics into token ids for one tokenizer.
 
+    Attributes:
+        tells_date: whether the chat template asks for the date, so that prompts differ by it.
+
     Raises:
         InputError: the chat template does not show a user message as it is, exactly once.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", framing: Framing) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", framing: Framing, date: str = DEFAULT_DATE) -> None:
         self.tokenizer = tokenizer
         self._framing = framing
-        prefix, self._suffix = _template_halves(tokenizer)
+        template = Renderer(tokenizer, date)
+        self.tells_date = template.tells_date
+        prefix, self._suffix = _template_halves(tokenizer, template)
         self._prefix_ids = _control_ids(tokenizer, prefix)
         self._suffix_ids = _control_ids(tokenizer, self._suffix)
         self._spelled = _spell_control_tokens(tokenizer, {*self._prefix_ids, *self._suffix_ids})
@@ -216,38 +221,29 @@ def break_control_tokens(text: str, known: Sequence[str]) -> str:
     return broken
 
 
-def _template_halves(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
-    """What the chat template puts before and after the text of a single user message, the answer's start included."""
-    placeholder = uuid.uuid5(uuid.NAMESPACE_OID, "the example stands here").hex
-    rendered = _render(tokenizer, placeholder)
-    if not isinstance(rendered, str) or rendered.count(placeholder) != 1:
-        raise InputError("the judge's chat template does not show a user message exactly once; use an instruct model")
-    prefix, suffix = rendered.split(placeholder)
-    return prefix, suffix
-
-
-def _render(tokenizer: "PreTrainedTokenizerBase", text: str) -> object:
-    """The prompt that the chat template makes of one user message.
+def _template_halves(tokenizer: "PreTrainedTokenizerBase", template: Renderer) -> tuple[str, str]:
+    """What the chat template puts before and after the text of a single user message, the answer's start included.
 
     Raises:
-        InputError: the template is broken, or refuses the message.
+        InputError: the template is broken, refuses the message, does not show it once, or wants a thought first.
     """
-    # Imported here: only transformers needs it, and the rest of this module works without.
-    from jinja2 import TemplateError
-
+    placeholder = uuid.uuid5(uuid.NAMESPACE_OID, "the example stands here").hex
     try:
-        return tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}],
-            tokenize=False,
-            add_generation_prompt=True,
-            date_string=_TEMPLATE_DATE,
-        )
-    except (TemplateError, TypeError, ValueError) as error:
-        words = " ".join(str(error).split())
+        rendered = template.render([Message(role="user", content=placeholder)], prompt=True)
+    except MisfitError as error:
         raise InputError(
-            f"the chat template of the judge {tokenizer.name_or_path} cannot show a user message: {words}; "
+            f"the chat template of the judge {tokenizer.name_or_path} cannot show a user message: {error}; "
             "mend the template or use an instruct model"
         ) from error
+    if rendered.count(placeholder) != 1:
+        raise InputError("the judge's chat template does not show a user message exactly once; use an instruct model")
+    prefix, suffix = rendered.split(placeholder)
+    if suffix.rstrip().endswith("<think>"):
+        raise InputError(
+            f"the chat template of the judge {tokenizer.name_or_path} asks for a thought before the answer; use a "
+            "model that answers at once"
+        )
+    return prefix, suffix
 
 
 def _control_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
