@@ -81,7 +81,10 @@ class ChatTemplate:
             MisfitError: as `conversation`.
         """
         conversation = self.conversation(messages)
-        return conversation.text[: conversation.answers[-1].end]
+        end = conversation.answers[-1].end
+        content = messages[-1].content
+        after = content[len(content.rstrip()) :]
+        return conversation.text[:end] + (after if conversation.text.startswith(after, end) else "")
 
     @cached_property
     def closing(self) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storm_core.chat_templates.chat_template import ChatTemplate
+from storm_core.chat_templates.rendering import MisfitError
 from storm_core.errors import InputError
 from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.evaluation.generation import greedy_replies
@@ -35,15 +37,33 @@ def draw_entries(benchmark: FunctionCalling, data: Path, seed: int) -> list[Bfcl
     return drawn
 
 
+def chat_prompts(benchmark: FunctionCalling, entries: Sequence[BfclEntry], template: ChatTemplate) -> list[str]:
+    """What the model reads of each question: the recipe's system prompt with its tools, and the conversation.
+
+    Raises:
+        InputError: the chat template refuses one, or leaves out the text of a turn.
+    """
+    prompts = []
+    for entry in entries:
+        try:
+            prompts.append(template.prompt(prompt_messages(entry, guidelines=benchmark.guidelines)))
+        except MisfitError as error:
+            raise InputError(
+                f"{benchmark.name}: {entry.id} cannot be asked by the model's chat template: {error}; mend the "
+                "template or evaluate another model"
+            ) from error
+    return prompts
+
+
 def measure_function_calling(
     benchmark: FunctionCalling,
     entries: Sequence[BfclEntry],
+    prompts: Sequence[str],
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     kept: ReplyCache,
 ) -> Measurement:
     """Ask the model every question that `kept` has no reply to, and check its calls."""
-    prompts = [_prompt(tokenizer, entry, guidelines=benchmark.guidelines) for entry in entries]
     replies = greedy_replies(
         model,
         tokenizer,
@@ -88,13 +108,6 @@ def judge(entry: BfclEntry, reply: str | None) -> tuple[bool, bool, str]:
         return False, False, str(error)
     verdict = check_calls(entry, calls)
     return verdict.valid, True, verdict.error
-
-
-def _prompt(tokenizer: "PreTrainedTokenizerBase", entry: BfclEntry, *, guidelines: bool) -> str:
-    messages = [
-        {"role": message.role, "content": message.content} for message in prompt_messages(entry, guidelines=guidelines)
-    ]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def _by_category(entries: Sequence[BfclEntry], outcomes: Sequence[bool]) -> Mapping[str, Score]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from storm_core.chat_templates.answer_tokens import AnswerTokens
+from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.errors import InputError
 from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.progress import progress
@@ -65,13 +67,14 @@ def _greedy(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_
 
 
 def stop_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """Token ids that end a turn: the model's (Llama 3.1 names three) and the tokenizer's, sorted.
+    """Token ids that end a turn: the model's (Llama 3.1 names three), the tokenizer's and the chat template's, sorted.
 
     Raises:
-        InputError: neither names one.
+        InputError: none names one.
     """
     named = model.generation_config.eos_token_id if model.generation_config else None
     ends = set(named if isinstance(named, list) else [named]) | {tokenizer.eos_token_id}
+    ends |= set(AnswerTokens(tokenizer, ChatTemplate(tokenizer)).ends)
     known = sorted(end for end in ends if end is not None)
     if not known:
         raise InputError(f"{model.name_or_path} has no eos_token_id, so that its replies would never end; set it")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from storm_core.chat_templates.chat_template import ChatTemplate
+from storm_core.chat_templates.date import DEFAULT_DATE
 from storm_core.errors import InputError
 from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
@@ -23,10 +25,11 @@ def measure_task(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     kept: ReplyCache,
+    date: str = DEFAULT_DATE,
 ) -> Measurement:
     """Run one lm-eval task or group; `documents` are those of a local task, empty for one of lm-eval's own.
 
-    The model is not asked again what `kept` has the reply to.
+    `date` is what a chat template is told that asks for one. The model is not asked again what `kept` has the reply to.
 
     A group's score is over the questions of all its tasks together, which is how lm-eval weighs these groups.
 
@@ -48,6 +51,7 @@ def measure_task(
     with _quiet():
         wrapped = ResumableLM(
             kept,
+            ChatTemplate(tokenizer, date) if benchmark.apply_chat_template else None,
             pretrained=model,
             tokenizer=tokenizer,
             batch_size=benchmark.batch_size,

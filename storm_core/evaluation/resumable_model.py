@@ -7,8 +7,13 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
+from storm_core.chat_templates.answer_tokens import AnswerTokens
+from storm_core.chat_templates.chat_template import ChatTemplate
+from storm_core.chat_templates.rendering import MisfitError
+from storm_core.errors import InputError
 from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.progress import progress
+from storm_core.records import Message
 
 
 class ResumableLM(HFLM):  # type: ignore[misc]  # lm-eval has no types
@@ -16,11 +21,30 @@ class ResumableLM(HFLM):  # type: ignore[misc]  # lm-eval has no types
 
     lm-eval's own cache writes pickles to SQLite, and finds out only afterwards that it has a whole task. Which tasks a
     group has, and how their questions were drawn, is the same as ever: pieces are cut from the finished requests.
+
+    lm-eval would leave out a system turn that the chat template refuses, and have the tokenizer put a BOS before
+    prompts that the template gave none. With `template` prompts are made as those of judge and training are.
     """
 
-    def __init__(self, kept: ReplyCache, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, kept: ReplyCache, template: ChatTemplate | None, **options: Any) -> None:
+        super().__init__(**options, add_bos_token=False if template else None)
         self._kept = kept
+        self._template = template
+        ends = AnswerTokens(self.tokenizer, template).ends if template else {}
+        self._ends = [name for token, name in ends.items() if token not in self.tokenizer.all_special_ids]
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The conversation as the model reads it, up to its answer, or to the end of the answer that it continues.
+
+        Raises:
+            InputError: the template refuses it, or leaves out the text of a turn.
+        """
+        messages = [Message(role=turn["role"], content=turn["content"]) for turn in chat_history]
+        template = self._template or ChatTemplate(self.tokenizer)
+        try:
+            return template.prompt(messages) if add_generation_prompt else template.beginning(messages)
+        except MisfitError as error:
+            raise InputError(f"the model's chat template cannot show a question of the benchmark: {error}") from error
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Log-likelihood in nats of each request's continuation, and whether it is the greedy one."""
@@ -29,7 +53,8 @@ class ResumableLM(HFLM):  # type: ignore[misc]  # lm-eval has no types
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """The text that each request's context is continued with."""
-        return self._in_pieces("generate_until", requests, super().generate_until)
+        replies = self._in_pieces("generate_until", requests, super().generate_until)
+        return [_until(reply, self._ends) for reply in replies]
 
     def _in_pieces(self, kind: str, requests: list[Instance], answer: Callable[..., Sequence[Any]]) -> list[Any]:
         replies: list[Any] = [None] * len(requests)
@@ -42,6 +67,12 @@ class ResumableLM(HFLM):  # type: ignore[misc]  # lm-eval has no types
                 replies[index] = reply
         self._kept.keep()
         return replies
+
+
+def _until(reply: str, ends: Sequence[str]) -> str:
+    """The reply up to the first of `ends`, which are tokens that the tokenizer takes for text."""
+    places = [place for place in map(reply.find, ends) if place >= 0]
+    return reply[: min(places, default=len(reply))]
 
 
 def cut(contexts: Sequence[str], size: int) -> list[list[int]]:

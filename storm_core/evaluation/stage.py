@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storm_core.chat_templates.chat_template import ChatTemplate
+from storm_core.chat_templates.rendering import MisfitError
+from storm_core.chat_templates.telling import tell_readings
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
+from storm_core.errors import InputError
 from storm_core.evaluation.config import EvaluateConfig
 from storm_core.evaluation.evaluation_cache import ReplyCache, keep_measurement, read_measurement
-from storm_core.evaluation.function_calling import draw_entries, measure_function_calling
+from storm_core.evaluation.function_calling import chat_prompts, draw_entries, measure_function_calling
+from storm_core.evaluation.generation import stop_tokens
 from storm_core.evaluation.harness import measure_task
 from storm_core.evaluation.questions import multiple_choice, read_pairs
 from storm_core.evaluation.scores import Measurement
 from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Suite, load_suite
 from storm_core.heartbeat import activity
 from storm_core.progress import report
+from storm_core.records import Message
 from storm_core.stage import Inputs, Results
 from storm_core.stores.partial_results import PartialResults
 from storm_core.toolcalls.prompts import prompt_sha256
@@ -29,6 +35,23 @@ from storm_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_FEW_SHOT = (
+    Message(role="user", content="Is it raining?"),
+    Message(role="assistant", content="Not yet."),
+    Message(role="user", content="And tomorrow?"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a model is asked: by a benchmark's name its questions, and prompts where we make them."""
+
+    suite: Suite
+    questions: Mapping[str, list[Any]]
+    prompts: Mapping[str, list[str]]
+    date: str
+
 
 SAMPLES_SCHEMA = pa.schema(
     [
@@ -59,12 +82,19 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
             benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks
         }
     tokenizer = load_tokenizer(inputs["model"].path)
+    template = ChatTemplate(tokenizer, config.template_date)
+    tell_readings(template)
+    prompts = {
+        benchmark.name: _make_prompts(benchmark, questions[benchmark.name], template) for benchmark in suite.benchmarks
+    }
     dtype = suite.dtype if config.dtype == "auto" else config.dtype
     model = load_model(inputs["model"].path, resolve_dtype(dtype))
+    # lm-eval knows the model's own alone.
+    model.generation_config.eos_token_id = stop_tokens(model, tokenizer)
     partial_results = workspace.of_run()
+    asked = Asked(suite, questions, prompts, config.template_date)
     measured = [
-        (benchmark, _measure(benchmark, questions[benchmark.name], suite, model, tokenizer, partial_results))
-        for benchmark in suite.benchmarks
+        (benchmark, _measure(benchmark, asked, model, tokenizer, partial_results)) for benchmark in suite.benchmarks
     ]
     _write_samples(outputs["evaluation"] / "samples.parquet", measured)
     results = {
@@ -72,6 +102,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
         "suite_sha256": suite.sha256,
         "model_digest": inputs["model"].digest,
         "dtype": str(resolve_dtype(dtype)).removeprefix("torch."),
+        **({"template_date": config.template_date} if template.tells_date else {}),
         "benchmarks": [_describe(benchmark, measurement) for benchmark, measurement in measured],
     }
     text = json.dumps(results, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
@@ -90,10 +121,28 @@ def _read_questions(benchmark: Benchmark, suite: Suite, data: Path) -> list[Any]
     return multiple_choice(pairs, samples=local.samples, distractors=local.distractors, seed=suite.seeds.sample)
 
 
+def _make_prompts(benchmark: Benchmark, questions: list[Any], template: ChatTemplate) -> list[str]:
+    """The prompts of BFCL; those of lm-eval are its own, so that the template is tried on conversations like them.
+
+    Raises:
+        InputError: the template does not show all that a prompt says.
+    """
+    if isinstance(benchmark, FunctionCalling):
+        return chat_prompts(benchmark, questions, template)
+    if benchmark.apply_chat_template:
+        try:
+            template.prompt(_FEW_SHOT if benchmark.fewshot_as_multiturn else _FEW_SHOT[-1:])
+        except MisfitError as error:
+            raise InputError(
+                f"{benchmark.name}: the model's chat template cannot show its questions: {error}; mend the template or "
+                "evaluate another model"
+            ) from error
+    return []
+
+
 def _measure(
     benchmark: Benchmark,
-    questions: list[Any],
-    suite: Suite,
+    asked: Asked,
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     partial_results: PartialResults,
@@ -104,11 +153,13 @@ def _measure(
         return earlier
     started = time.monotonic()
     kept = ReplyCache(partial_results, benchmark.name)
+    questions = asked.questions[benchmark.name]
     with activity(benchmark.name):
         if isinstance(benchmark, LmEval):
-            measurement = measure_task(benchmark, questions, suite.seeds, model, tokenizer, kept)
+            measurement = measure_task(benchmark, questions, asked.suite.seeds, model, tokenizer, kept, asked.date)
         else:
-            measurement = measure_function_calling(benchmark, questions, model, tokenizer, kept)
+            prompts = asked.prompts[benchmark.name]
+            measurement = measure_function_calling(benchmark, questions, prompts, model, tokenizer, kept)
     keep_measurement(partial_results, benchmark.name, measurement)
     seconds = time.monotonic() - started
     score, stderr = measurement.score.value, measurement.score.stderr

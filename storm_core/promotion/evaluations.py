@@ -39,11 +39,12 @@ class BenchmarkScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One model's scores on one suite."""
+    """One model's scores on one suite; `template_date` is empty where its chat template asks for no date."""
 
     suite: str
     suite_sha256: str
     dtype: str
+    template_date: str = ""
     model_digest: str
     benchmarks: tuple[BenchmarkScore, ...]
 
@@ -63,6 +64,7 @@ def read_evaluation(artifact: Artifact) -> Evaluation:
             suite=raw["suite"],
             suite_sha256=raw["suite_sha256"],
             dtype=raw.get("dtype", ""),
+            template_date=raw.get("template_date", ""),
             model_digest=raw["model_digest"],
             benchmarks=benchmarks,
         )
@@ -79,6 +81,9 @@ def check_comparable(evaluations: Mapping[str, Evaluation]) -> None:
     Raises:
         InputError: names two models whose suite, precision or benchmarks differ.
     """
+    dates = sorted({evaluation.template_date for evaluation in evaluations.values()} - {""})
+    if len(dates) > 1:
+        raise InputError(f"the models were evaluated with template_date {' and '.join(dates)}; evaluate them alike")
     first_role, first = next(iter(evaluations.items()))
     for role, evaluation in evaluations.items():
         for name in ("suite", "suite_sha256", "dtype"):

@@ -89,6 +89,8 @@ def test_a_tokenizer_without_padding_token_will_do(model: Any, tokenizer: Any) -
 def test_a_model_without_end_of_turn_is_refused(model: Any, tokenizer: Any) -> None:
     assert stop_tokens(model, tokenizer) == [tokenizer.eos_token_id]
     tokenizer.eos_token = None
+    assert stop_tokens(model, tokenizer) == [tokenizer.convert_tokens_to_ids("<|im_end|>")]
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
     model.generation_config.eos_token_id = None
     with pytest.raises(InputError, match="no eos_token_id"):
         stop_tokens(model, tokenizer)

@@ -92,6 +92,16 @@ def test_evaluations_made_differently_are_refused(field: str) -> None:
         check_comparable({"base": ours, "tuned": theirs})
 
 
+def test_evaluations_with_other_dates_in_their_prompts_are_refused() -> None:
+    undated, dated, later = (
+        Evaluation(**{**vars(evaluation(benchmark([1, 0]))), "template_date": date})
+        for date in ("", "2024-07-26", "2025-01-01")
+    )
+    check_comparable({"base": undated, "tuned": dated, "merged": dated})
+    with pytest.raises(InputError, match="template_date 2024-07-26 and 2025-01-01"):
+        check_comparable({"base": undated, "tuned": dated, "merged": later})
+
+
 def test_evaluations_of_other_benchmarks_are_refused() -> None:
     ours = evaluation(benchmark([1, 0]))
     theirs = evaluation(benchmark([1, 0]), benchmark([1, 0], name="more"))
