@@ -5,7 +5,7 @@ may change that: the texts are then looked for, one after the other.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from storm_core.chat_templates.rendering import LEFT_OUT, MisfitError
@@ -33,27 +33,28 @@ def locate(render: Callable[[Sequence[Message]], str], turns: Sequence[Message])
         MisfitError: the text of a turn is not there, or the template refuses the turns.
     """
     text = render(turns)
+    wanted = [number for number, turn in enumerate(turns) if turn.content.strip()]
     if any(_MARK_CHARACTERS.search(turn.content) for turn in turns):
-        return text, _search(text, turns)
-    unmarked, starts, ends = _read_marks(render([_marked(turn, number) for number, turn in enumerate(turns)]))
-    texts = [number for number, turn in enumerate(turns) if turn.content.strip()]
-    for number in texts:
+        return text, _search(text, turns, {})
+    marked, starts, ends = _read_marks(render(_with_marks(turns, wanted)))
+    for number in wanted:
         if number not in starts and number not in ends:
             raise _left_out(number, turns[number])
-    if unmarked != text or any(number not in starts or number not in ends for number in texts):
-        return text, _search(text, turns)
-    spans = [Span(starts.get(number, 0), ends.get(number, 0)) for number in range(len(turns))]
-    for number, (turn, span) in enumerate(zip(turns, spans, strict=True)):
-        if text[span.start : span.end] != turn.content.strip():
-            raise _left_out(number, turn)
-    return text, spans
+    whole = [number for number in wanted if number in starts and number in ends]
+    if len(whole) < len(wanted):
+        # Of turns whose marks are changed, the texts are looked for between the others.
+        marked, starts, ends = _read_marks(render(_with_marks(turns, whole)))
+    found = {number: Span(starts[number], ends[number]) for number in whole if number in starts and number in ends}
+    return text, _search(text, turns, found if marked == text else {})
+
+
+def _with_marks(turns: Sequence[Message], numbers: Sequence[int]) -> list[Message]:
+    return [_marked(turn, number) if number in numbers else turn for number, turn in enumerate(turns)]
 
 
 def _marked(turn: Message, number: int) -> Message:
     """The turn with marks inside the white space around its text, which a template may cut off."""
     text = turn.content.strip()
-    if not text:
-        return turn
     before, _, after = turn.content.partition(text)
     return Message(role=turn.role, content=f"{before}\ufdd0{number}\ufdd1{text}\ufdd2{number}\ufdd3{after}")
 
@@ -72,17 +73,24 @@ def _read_marks(marked: str) -> tuple[str, dict[int, int], dict[int, int]]:
     return "".join((*pieces, marked[read:])), *places
 
 
-def _search(text: str, turns: Sequence[Message]) -> list[Span]:
-    """Where the texts of the turns follow each other."""
+def _search(text: str, turns: Sequence[Message], found: Mapping[int, Span]) -> list[Span]:
+    """Where the texts of the turns are: as `found` by marks, or else behind that of the turn before, in no other."""
     spans: list[Span] = []
     read = 0
     for number, turn in enumerate(turns):
-        found = _pattern(turn.content.strip()).search(text, read)
-        if found is None:
+        content = turn.content.strip()
+        limit = min((other.start for other in found.values() if other.start >= read), default=len(text))
+        span = found.get(number) or _find(content, text, read, limit)
+        if span is None or (number in found and text[span.start : span.end] != content):
             raise _left_out(number, turn)
-        read = found.end()
-        spans.append(Span(found.start(), read))
+        spans.append(span)
+        read = span.end
     return spans
+
+
+def _find(content: str, text: str, start: int, end: int) -> Span | None:
+    match = _pattern(content).search(text, start, end)
+    return Span(match.start(), match.end()) if match else None
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storm_core import processes
+from storm_core.chat_templates.answer_tokens import AnswerTokens
 from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.chat_templates.telling import tell_readings
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -47,6 +48,7 @@ from storm_core.finetuning.tokenization import (
     tokenize_examples,
 )
 from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
+from storm_core.finetuning.turn_ends import write_turn_ends
 from storm_core.finetuning.weights import check_same_tensors, check_trainable, hand_over_weights, write_weights
 from storm_core.progress import progress, report
 from storm_core.records import count_examples, read_examples
@@ -70,7 +72,8 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     yaml_file = find_yaml(inputs["scan"])
     patterns = read_patterns(yaml_file)
     tokenizer = load_tokenizer(source)
-    tell_readings(ChatTemplate(tokenizer, config.template_date))
+    template = ChatTemplate(tokenizer, config.template_date)
+    tell_readings(template)
     # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
     with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
         examples = {
@@ -89,6 +92,7 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         hand_over_weights(model, checkpoint)
         return Results()
     write_weights(model, checkpoint, outputs["tuned_model"])
+    write_turn_ends(outputs["tuned_model"], AnswerTokens(tokenizer, template).ends)
     freezing = _prove(checkpoint, outputs["tuned_model"], trained_names(model))
     write_course(course, plan, examples["train"].kept, outputs["training"])
     _write_json(outputs["training"] / "freezing.json", freezing)

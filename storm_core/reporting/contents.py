@@ -35,6 +35,7 @@ def collect(title: str, inputs: Inputs) -> dict[str, Any]:
         "scan": read_json(inputs["scan"], "scan.json"),
         "training": {
             "history": read_json(inputs["training"], "history.json"),
+            "examples": read_json(inputs["training"], "examples.json"),
             "freezing": {**{name: freezing[name] for name in ("trained", "frozen")}, "proof": _proof(freezing)},
         },
         "evaluations": {role: read_json(inputs[f"{role}_evaluation"], "results.json") for role in ROLES},

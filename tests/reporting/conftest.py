@@ -29,6 +29,10 @@ BENCHMARKS = {
     "multiple": ("BFCL multiple", 20),
     "trivia": ("Trivia", 60),
 }
+EXAMPLES = {
+    "train": {"read": 70, "kept": 61, "dropped": {"too_long": 7, "left_out_by_chat_template": 2}},
+    "validation": {"read": 8, "kept": 8, "dropped": {}},
+}
 DROPPED = ("unreadable", "exact_duplicate", "held_out", "over_the_limit", "low_educational_value", "too_easy")
 
 
@@ -209,7 +213,9 @@ def make_training(directory: Path, *, changed: bool = False) -> Path:
         "tensors": tensors,
     }
     history = {"train": train, "validation": validation}
-    return sealed(directory, "training", {"history.json": history, "freezing.json": freezing})
+    return sealed(
+        directory, "training", {"history.json": history, "freezing.json": freezing, "examples.json": EXAMPLES}
+    )
 
 
 def make_registration(directory: Path) -> Path:

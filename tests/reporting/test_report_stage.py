@@ -167,6 +167,12 @@ def test_a_broken_proof_of_freezing_is_told(tmp_path: Path, run_inputs) -> None:
     assert "Frozen weights changed: 1 frozen tensors have another SHA-256" in text
 
 
+def test_report_tells_which_examples_were_left_out_of_training(tmp_path: Path, run_inputs) -> None:
+    text = words(write_report(tmp_path / "report", run_inputs))
+    assert "Of 70 examples selected for training, 9 were left out: 7 too long, 2 left out by chat template." in text
+    assert "selected for validation" not in text
+
+
 def test_report_tells_what_was_forgotten_where_text_was_held_out(tmp_path: Path, run_inputs) -> None:
     assert "text that is not trained on" not in words(write_report(tmp_path / "report", run_inputs))
     edit(Path(run_inputs["training"][0]), "history.json", hold_out)

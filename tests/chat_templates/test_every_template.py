@@ -1,0 +1,142 @@
+"""Whatever a chat template does: every turn's text is in what the model is given, or it is said why not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from storm_core.chat_templates.answer_tokens import AnswerTokens
+from storm_core.chat_templates.chat_template import ChatTemplate
+from storm_core.chat_templates.rendering import MisfitError
+from storm_core.records import Message
+from tests.chat_templates.templates import EOS, QUIRKS, Quirks, conversations, tokenizer_with
+
+many = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+
+def says_everything(text: str, messages: list[Message]) -> bool:
+    return all(message.content.strip() in text for message in messages)
+
+
+@many
+@given(quirks=QUIRKS, messages=conversations())
+def test_every_turn_is_in_what_the_model_is_given(
+    quirks: Quirks, messages: list[Message], tiny_tokenizer_directory: Path
+) -> None:
+    template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, quirks.template()))
+    for make, turns in ((template.prompt, messages[:-1]), (lambda turns: template.conversation(turns).text, messages)):
+        try:
+            text = make(turns)
+        except MisfitError as error:
+            event(f"refused: {error.reason}")
+            # Two answers in a row, or one at the start, are what a strict template cannot have.
+            assert quirks.alternates or quirks.system == "last_user" or error.reason == "unstable_prefix"
+            continue
+        assert says_everything(text, turns)
+
+
+@many
+@given(quirks=QUIRKS, messages=conversations())
+def test_what_is_learned_is_the_answers_and_what_ends_them(
+    quirks: Quirks, messages: list[Message], tiny_tokenizer_directory: Path
+) -> None:
+    tokenizer: Any = tokenizer_with(tiny_tokenizer_directory, quirks.template())
+    template = ChatTemplate(tokenizer)
+    tokens = AnswerTokens(tokenizer, template)
+    try:
+        ids, answers = tokens.tokenize(template.conversation(messages))
+    except MisfitError:
+        return
+    taught = [tokenizer.decode(ids[answer.start : answer.stop]) for answer in answers]
+    said = [message.content for message in messages if message.role == "assistant"]
+    assert len(taught) == len(said)
+    for text, content in zip(taught, said, strict=True):
+        expected = (content.strip() if quirks.trims else content) + quirks.ending
+        # Where an answer is asked for without its header, the header is the model's to write.
+        assert text == expected if quirks.asks else text.endswith(expected) and expected in text
+    assert set(tokens.ends.values()) == {quirks.ending.removeprefix(EOS) or EOS}
+
+
+@many
+@given(quirks=QUIRKS, messages=conversations())
+def test_prompt_and_training_agree_token_by_token_with_one_bos(
+    quirks: Quirks, messages: list[Message], tiny_tokenizer_directory: Path
+) -> None:
+    tokenizer: Any = tokenizer_with(tiny_tokenizer_directory, quirks.template())
+    template = ChatTemplate(tokenizer)
+    try:
+        ids, answers = AnswerTokens(tokenizer, template).tokenize(template.conversation(messages))
+        prompt = template.prompt(messages[:-1])
+    except MisfitError:
+        return
+    asked = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    if quirks.thoughts != "asked" and quirks.system != "last_user":
+        assert ids[: answers[-1].start] == asked
+    assert (ids[0] == tokenizer.bos_token_id) == quirks.bos
+    assert ids[1] != tokenizer.bos_token_id
+
+
+@pytest.mark.parametrize("day", ["2024-07-26", "2031-02-03"])
+def test_date_is_the_one_given(day: str, tiny_tokenizer_directory: Path) -> None:
+    template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, Quirks(date=True).template()), day)
+    shown = {"2024-07-26": "26 Jul 2024", "2031-02-03": "03 Feb 2031"}[day]
+    assert f"Today is {shown}. " in template.prompt([Message(role="user", content="Hi")])
+    assert template.tells_date
+
+
+# What goes wrong in a template is said in words of its own, whatever it is.
+BROKEN = st.sampled_from(
+    [
+        "{% if %}",
+        "{{ messages[9].content }}",
+        "{{ messages[0].content.nothing.at_all }}",
+        "{{ 1 / 0 }}",
+        "{{ 'a' * 10**30 }}",
+        "{{ messages | sum }}",
+        "{{ {}.pop('x') }}",
+        "{{ messages[0]['content'] | int('x', 99) }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ raise_exception('no') }}",
+        "{{ strftime_now(1) }}",
+        "{% for m in messages %}{{ m.content | upper }}{% endfor %}",
+        "{% for m in messages[1:] %}{{ m.content }}{% endfor %}",
+        "{% for m in messages %}{{ m.content[1:] }}{% endfor %}",
+        "{% for m in messages %}{{ m.role }}{% endfor %}",
+        "{{ messages[0].content }}",
+        "",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(source=BROKEN)
+def test_template_that_is_broken_or_loses_text_is_refused_in_words(source: str, tiny_tokenizer_directory: Path) -> None:
+    template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, source))
+    turns = [
+        Message(role="user", content="abc def"),
+        Message(role="assistant", content="yes"),
+        Message(role="user", content="role"),
+    ]
+    with pytest.raises(MisfitError) as refusal:
+        template.prompt(turns)
+    assert "\n" not in str(refusal.value) and str(refusal.value)
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data(), quirks=QUIRKS, messages=conversations())
+def test_mutated_template_is_refused_or_says_everything(
+    data: st.DataObject, quirks: Quirks, messages: list[Message], tiny_tokenizer_directory: Path
+) -> None:
+    source = quirks.template()
+    start = data.draw(st.integers(0, len(source) - 1))
+    cut = data.draw(st.integers(1, 40))
+    source = source[:start] + data.draw(st.sampled_from(["", "x", "{{ '' }}", "%}"])) + source[start + cut :]
+    template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, source))
+    try:
+        text = template.conversation(messages).text
+    except MisfitError:
+        return
+    assert says_everything(text, messages)
