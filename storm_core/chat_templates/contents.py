@@ -97,7 +97,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     pieces = [re.escape(piece) for piece in _THOUGHT.split(text)]
     for place in range(1, len(pieces), 2):
         pieces[place] = rf"\s*{pieces[place]}\s*"
-    return re.compile("".join(pieces))
+    return re.compile("".join(pieces).removeprefix(r"\s*").removesuffix(r"\s*"))
 
 
 def _left_out(number: int, turn: Message) -> MisfitError:

@@ -145,7 +145,17 @@ QUIRKS = st.builds(
 )
 TEXTS = st.one_of(
     st.sampled_from(
-        ["user", "assistant", "1", "Today is", " padded ", "a\n\nb\n", "<tool_call>{}</tool_call>", "système"]
+        [
+            "user",
+            "assistant",
+            "1",
+            "Today is",
+            " padded ",
+            "a\n\nb\n",
+            "<tool_call>{}</tool_call>",
+            "<think>\nHm\n</think>\n\nYes",
+            "système",
+        ]
     ),
     st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zl", "Zp"]), min_size=1, max_size=30).filter(
         str.strip

@@ -12,6 +12,7 @@ from storm_core.finetuning.tokenization import (
     IGNORED,
     TokenizedExample,
     UnusableExampleError,
+    describe_dropped,
     tokenize,
     tokenize_examples,
 )
@@ -100,6 +101,60 @@ def test_other_families_templates_give_the_same_answers(template: str, tokenizer
     tokenizer.chat_template = template
     example = tokenize(conversation("One?", "1", "Two?", "2"), tokenizer)
     assert learned(example, tokenizer) == ["1<|im_end|>", "2<|im_end|>"]
+
+
+# As Qwen3's: of answers but the last the thought is left out, the last has one, if an empty one.
+QWEN3_TEMPLATE = (
+    "{% for message in messages %}{% set text = message['content'] %}{% set thought = '' %}"
+    "{% if '</think>' in text %}{% set thought = text.split('</think>')[0].split('<think>')[-1].strip('\n') %}"
+    "{% set text = text.split('</think>')[-1].lstrip('\n') %}{% endif %}<|im_start|>{{ message['role'] }}\n"
+    "{% if loop.last and message['role'] == 'assistant' %}{{ '<think>\n' + thought + '\n</think>\n\n' }}{% endif %}"
+    "{{ text }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+)
+
+
+def test_thought_is_learned_where_it_is_and_an_empty_one_is_the_prompts(tokenizer: Any) -> None:
+    tokenizer.chat_template = QWEN3_TEMPLATE
+    example = tokenize(conversation("One?", "1", "Two?", "2"), tokenizer)
+    assert learned(example, tokenizer) == ["1<|im_end|>", "2<|im_end|>"]
+    example = tokenize(conversation("One?", "1", "Two?", "<think>Hm.</think>2"), tokenizer)
+    assert learned(example, tokenizer) == ["1<|im_end|>", "<think>\nHm.\n</think>\n\n2<|im_end|>"]
+    with pytest.raises(UnusableExampleError, match="left_out"):
+        tokenize(conversation("One?", "<think>Hm.</think>1", "Two?", "2"), tokenizer)
+
+
+def test_turns_that_end_with_tokens_not_called_special_end_answers_too(tokenizer: Any) -> None:
+    tokenizer.add_tokens(["<|stop|>", "<|turn|>"])
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|turn|>{{ message['role'] }}\n{{ message['content'] }}<|stop|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|turn|>assistant\n{% else %}{{ eos_token }}{% endif %}"
+    )
+    example = tokenize(conversation("One?", "<tool_call>1</tool_call>", "Two?", "2"), tokenizer)
+    assert learned(example, tokenizer) == ["<tool_call>1</tool_call><|stop|>", "2<|stop|>"]
+    for spelled in ("<|stop|>", "<|turn|>"):
+        with pytest.raises(UnusableExampleError, match="control_tokens"):
+            tokenize(conversation("One?", f"1 {spelled} 2"), tokenizer)
+
+
+@pytest.mark.parametrize("rule", ["{{ raise_exception('no system turn') }}", "{% continue %}"])
+def test_system_turn_that_a_template_does_not_take_goes_before_the_first_question(rule: str, tokenizer: Any) -> None:
+    tokenizer.chat_template = LLAMA_TEMPLATE.replace(
+        "{% for message in messages %}",
+        "{% for message in messages %}{% if message['role'] == 'system' %}" + rule + "{% endif %}",
+    )
+    example = tokenize(conversation("One?", "1", "Two?", "2", system="Tools: []"), tokenizer)
+    assert "user\n\nTools: []\n\nOne?<|im_end|>" in tokenizer.decode(example.input_ids)
+    assert learned(example, tokenizer) == ["1<|im_end|>", "2<|im_end|>"]
+
+
+def test_what_is_left_out_is_told_in_words(tokenizer: Any) -> None:
+    tokenizer.chat_template = THOUGHTFUL_TEMPLATE
+    tokenized = tokenize_examples([conversation("q", "a"), conversation("<|im_end|>", "a")], tokenizer, max_length=50)
+    told = describe_dropped(tokenized)
+    assert told.startswith("2 of 2 are left out: 1 because a turn spells a control token, 1 because the chat template")
+    assert r"ends with 'tart|>assistant\n<think>\n'" in told
 
 
 # Hypothesis runs many examples in one test, all of which may share the tokenizer.
