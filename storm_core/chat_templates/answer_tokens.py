@@ -97,7 +97,8 @@ class AnswerTokens:
         """Token ids, and the place of each answer's first."""
         cuts = [answer.start for answer in conversation.answers]
         whole = self._read(conversation.text)
-        starts = [len(ids) for ids in (self._read(conversation.text[:cut]).ids for cut in cuts) if _leads(ids, whole)]
+        prompts = (self._tokenizer(conversation.text[:cut], add_special_tokens=False)["input_ids"] for cut in cuts)
+        starts = [len(ids) for ids in prompts if whole.ids[: len(ids)] == ids]
         if len(starts) == len(cuts):
             return whole, starts
         return self._encode_in_pieces(conversation.text, cuts, whole)
@@ -139,7 +140,3 @@ class AnswerTokens:
             return closes[-1]
         first = next((place for place in after if text[slice(*tokens.offsets[place])].strip()), None)
         return first if first is not None and tokens.ids[first] in self._added else None
-
-
-def _leads(ids: list[int], whole: Tokens) -> bool:
-    return whole.ids[: len(ids)] == ids

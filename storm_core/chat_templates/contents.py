@@ -12,7 +12,7 @@ from storm_core.chat_templates.rendering import LEFT_OUT, MisfitError
 from storm_core.records import Message
 
 # Unicode's noncharacters: no text has them, and no template changes them.
-_MARK = re.compile("\ufdd0(\\d+)\ufdd1|\ufdd2(\\d+)\ufdd3")
+_MARK = re.compile("([\ufdd0\ufdd2])(\\d+)[\ufdd1\ufdd3]")
 _MARK_CHARACTERS = re.compile("[\ufdd0-\ufdd3]")
 # Templates write thoughts with white space of their own.
 _THOUGHT = re.compile(r"\s*(</?think>)\s*")
@@ -68,8 +68,7 @@ def _read_marks(marked: str) -> tuple[str, dict[int, int], dict[int, int]]:
         pieces.append(marked[read : mark.start()])
         length += mark.start() - read
         read = mark.end()
-        kind = 0 if mark[1] else 1
-        places[kind].setdefault(int(mark[1] or mark[2]), length)
+        places[mark[1] == "\ufdd2"].setdefault(int(mark[2]), length)
     return "".join((*pieces, marked[read:])), *places
 
 
