@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.profiles.fields import Profile, TaskProfile
+from pipelines.profiles.training_nodes import TrainingNodes
 from storm_core.checkpoints.shapes import ModelShapes
+from storm_core.cluster.nodes import VERBS
 from storm_core.errors import InputError
 from storm_core.finetuning.model_flops import peak_flops_per_second
 
@@ -75,16 +77,33 @@ class Estimated:
         """Elements of the largest tensor."""
         return max(self.parameters.values())
 
-    def task(self, verb: str) -> TaskProfile:
-        """What the profile gives to the verb's tasks."""
-        return self.profile.task(verb)
+    def pod(self, verb: str) -> TaskProfile | TrainingNodes:
+        """What the profile gives to a pod that computes the verb: its task, or a node that the task leaves it to."""
+        nodes = self.profile.training_nodes if verb in VERBS else None
+        return nodes or self.profile.task(verb)
 
     def has_gpu(self, verb: str) -> bool:
-        """Whether the profile gives the verb's tasks a device."""
-        return self.task(verb).accelerator is not None
+        """Whether the profile gives the verb's pods a device."""
+        return self.pod(verb).accelerator is not None
+
+    @property
+    def training_pods(self) -> int:
+        """Pods that train together."""
+        return self.profile.training_nodes.count if self.profile.training_nodes else 1
+
+    @property
+    def processes_of_pod(self) -> int:
+        """Processes of `train` in each of its pods, one a device."""
+        accelerator = self.pod("train").accelerator
+        return accelerator.count if accelerator else 1
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together."""
+        return self.training_pods * self.processes_of_pod
 
     def peak(self, verb: str) -> float | None:
         """FLOP/s at most of the slowest GPU that the profile lets the verb's tasks run on; None where not known."""
-        peaks = [peak_flops_per_second(product) for product in self.task(verb).gpu_products]
+        peaks = [peak_flops_per_second(product) for product in self.pod(verb).gpu_products]
         known = [peak for peak in peaks if peak is not None]
         return min(known) if known and len(known) == len(peaks) else None

@@ -11,7 +11,8 @@ from pipelines.arguments import run_arguments
 from pipelines.estimation.assumptions import Assumptions, Estimated
 from pipelines.estimation.base_model import base_shapes
 from pipelines.estimation.speed import training_tokens_per_second
-from pipelines.estimation.stages import Needs, needs_of
+from pipelines.estimation.stages import Needs, libraries_of_training, needs_of
+from pipelines.estimation.training import host_of_process, shares
 from pipelines.profiles.fields import Profile
 from pipelines.recipes import load_recipe
 from pipelines.submission.estimate import aligned, measured_gpu_hours, size
@@ -98,18 +99,32 @@ def _measurement(verb: str, tasks: int, profile: Profile) -> tuple[str, ...]:
 
 def _assumed(run: Estimated) -> Iterator[str]:
     """What the table rests on, and what would make known what it does not know."""
-    yield "Assumed: models stored in bfloat16; batches of the longest examples; one GPU a task"
+    yield "Assumed: models stored in bfloat16; batches of the longest examples; a GPU for a task, in train a process"
+    if run.processes > 1:
+        yield _processes(run)
     if not run.has_gpu("train"):
         return
     speed = training_tokens_per_second(run)
     if speed is not None:
         yield (
-            f"Assumed: {speed:.0f} tokens/s in train, an MFU of {run.assumptions.mfu:g}, in score too, over "
+            f"Assumed: {speed:.0f} tokens/s a GPU in train, an MFU of {run.assumptions.mfu:g}, in score too, over "
             f"{(run.peak('train') or 0) / 1e12:.1f} TFLOP/s, with {run.assumptions.tokens_per_example} tokens an "
             "example; FLOPs of causal attention, none for gradients of frozen weights"
         )
     if missing := _missing(run):
         yield f"GPU-hours want {missing}"
+
+
+def _processes(run: Estimated) -> str:
+    held = f"{size(host_of_process(run, libraries_of_training(run)))} of host memory"
+    if device := needs_of("train", run).device:
+        held = f"{size(device)} of device memory and {held}"
+    spread = "a share of each weight" if shares(run) > 1 else "a copy of the model"
+    return (
+        f"train: {run.training_pods} x {run.processes_of_pod} processes, each with {spread} "
+        f"(train_sharding={run.values['train_sharding']}): {held}; the table has the host memory of "
+        f"{'a node' if run.profile.training_nodes else 'the pod'}"
+    )
 
 
 def _missing(run: Estimated) -> str:

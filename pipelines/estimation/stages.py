@@ -27,8 +27,8 @@ class Needs:
     """Bytes and hours of a task; None is not known.
 
     Attributes:
-        device: memory of the GPU; 0 where the profile gives none.
-        host: memory of the node.
+        device: memory of each GPU; 0 where the profile gives none.
+        host: memory of the task; of a training on nodes, of each node.
         disk: of `/tmp` and the cache in it.
         checkpoint: of one partial result that a kill leaves.
         gpu_hours: of all tasks of the verb; 0 where the profile gives no GPU.
@@ -123,12 +123,17 @@ def _train(run: Estimated) -> Needs:
     held = memory_of_training(run).total
     return Needs(
         device=CUDA_DEVICE + held if run.has_gpu("train") else 0,
-        host=host_of_training(run, CUDA_HOST if run.has_gpu("train") else _WITH_TORCH),
+        host=host_of_training(run, libraries_of_training(run), _WITHOUT),
         # The model given and the model made, a checkpoint and the one before it.
         disk=2 * _model(run) + 2 * checkpoint,
         checkpoint=checkpoint,
         gpu_hours=training_hours(run) if run.has_gpu("train") else 0.0,
     )
+
+
+def libraries_of_training(run: Estimated) -> int:
+    """What a process of `train` holds of libraries and, with a GPU, of CUDA."""
+    return CUDA_HOST if run.has_gpu("train") else _WITH_TORCH
 
 
 def _tables(run: Estimated) -> Needs:

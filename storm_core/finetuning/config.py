@@ -12,6 +12,8 @@ WEIGHTS_KEPT = ("last", "best")
 SCHEDULES = ("cosine", "linear", "constant")
 # Logits held at once: 1 GiB in float32, and the backward pass needs three; of 128,256 tokens 2,093 positions.
 MOST_LOGITS = 1 << 28
+# A file of a checkpoint is put together in memory before it is written, beside the copy of all that is in it.
+CHECKPOINT_FILE_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_loader import load as load_state
 from torch.distributed.checkpoint.state_dict_saver import async_save
+from torch.distributed.tensor import DTensor
 from torch.optim import AdamW
+
+from storm_core.finetuning.config import CHECKPOINT_FILE_BYTES
 
 if TYPE_CHECKING:
     from torch.distributed.checkpoint.state_dict_saver import AsyncSaveResponse
@@ -56,10 +59,23 @@ def begin_save(tensors: Mapping[str, Tensor], directory: Path, group: dist.Proce
     """Copy the tensors now, and write this process's share into `directory` while the training goes on."""
     saved: Future[Any] | AsyncSaveResponse = async_save(
         dict(tensors),
-        storage_writer=HuggingFaceStorageWriter(str(directory), save_distributed=True),
+        storage_writer=HuggingFaceStorageWriter(str(directory), _files(tensors), save_distributed=True),
         process_group=group,
     )
     return cast("Future[Any]", saved)
+
+
+def _files(tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """In which of its files, counted from 1, a process writes each tensor or its share of it: as the main one says."""
+    files: dict[str, int] = {}
+    number, held = 1, 0
+    for name, tensor in tensors.items():
+        own = tensor.to_local().nbytes if isinstance(tensor, DTensor) else tensor.nbytes
+        if held and held + own > CHECKPOINT_FILE_BYTES:
+            number, held = number + 1, 0
+        files[name] = number
+        held += own
+    return files
 
 
 def load(tensors: Mapping[str, Tensor], directory: Path) -> None:

@@ -1,27 +1,15 @@
-"""`python -m pipelines estimate`: beside what was measured, and what it says of what it does not know."""
+"""`python -m pipelines estimate`: what its table says, and what it does not know."""
 
 import json
 import re
-import shutil
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from peak_memory import peak_megabytes
 
 from pipelines.__main__ import main
-from pipelines.estimation.assumptions import Assumptions
-from pipelines.estimation.estimate import look_at
-from pipelines.estimation.stages import needs_of
-from pipelines.profiles.loading import load_profile
 from storm_core.cli import main as storm
-from storm_core.finetuning.tokenization import tokenize
-from storm_core.records import Example, Message, make_example, write_examples
-from storm_core.spectrum.expected import expected_trained
+from tests.pipelines.estimating import write_recipe
 
-ROOT = Path(__file__).parents[2]
 LLAMA_8B = {
     "model_type": "llama",
     "hidden_size": 4096,
@@ -42,14 +30,6 @@ def llama_8b(tmp_path: Path) -> Path:
     return directory
 
 
-def write_recipe(directory: Path, base_model: object, **arguments: Any) -> Path:
-    path = directory / "recipe.yaml"
-    recipe = {"base_model": str(base_model), "sibling_model": "models/b", "data": "data", **arguments}
-    needed = {"prepare_sources": ["a=messages:a"], "select_min_educational_value": 1.0}
-    path.write_text(yaml.safe_dump({**needed, **recipe}))
-    return path
-
-
 def estimate(recipe: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[dict[str, list[str]], str]:
     """The cells of the first table by stage, and all that was printed."""
     capsys.readouterr()
@@ -57,77 +37,6 @@ def estimate(recipe: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> t
     out = capsys.readouterr().out
     lines = [re.split(r"  +", line) for line in out.partition("Measured")[0].splitlines()]
     return {cells[0]: cells[1:] for cells in lines if len(cells) == 7}, out
-
-
-def demo_peaks() -> dict[str, float]:
-    """Peak bytes that the demo's stages had, as the profile for it says."""
-    text = (ROOT / "pipelines" / "profiles" / "laptop-kind.yaml").read_text(encoding="utf-8")
-    found = re.findall(r"^  (\w+): \{.*\} # .*?, (\d+)(?: MB)?$", text, re.M)
-    return {verb: 1e6 * float(megabytes) for verb, megabytes in found}
-
-
-@pytest.mark.parametrize("verb", ["fetch", "score", "audit", "scan", "train", "merge", "quantize", "evaluate"])
-def test_memory_of_the_demo_is_what_was_measured_within_15_percent(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    run = look_at(ROOT / "recipes" / "smoke.yaml", load_profile("laptop-kind"), Assumptions())
-    assert needs_of(verb, run).host == pytest.approx(demo_peaks()[verb], rel=0.15)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("percent", [25.0, 75.0])
-def test_memory_of_a_training_is_what_it_takes_within_15_percent(
-    percent: float, tiny_tokenizer_directory: Path, tmp_path: Path
-) -> None:
-    model, examples = make_model(tmp_path / "model", tiny_tokenizer_directory)
-    selection = tmp_path / "selection"
-    selection.mkdir()
-    for split, kept in (("train", examples), ("validation", examples[:1])):
-        write_examples(selection / f"{split}.parquet", kept)
-    longest = max(token_counts(model, examples))
-    recipe = write_recipe(tmp_path, model, scan_unfrozen_percent=percent, train_batch_size=4, train_max_length=longest)
-    run = look_at(recipe, load_profile("laptop-kind"), Assumptions())
-    scan = tmp_path / "scan"
-    scan.mkdir()
-    patterns = [f"^{re.escape(name)}$" for name in sorted(expected_trained(run.shapes, percent))]
-    (scan / "unfrozen_parameters.yaml").write_text(yaml.safe_dump({"unfrozen_parameters": patterns}))
-    inputs = ["--model", str(model), "--selection", str(selection), "--scan", str(scan)]
-    outputs = ["--tuned-model", str(tmp_path / "tuned"), "--training", str(tmp_path / "training")]
-    options = ["--epochs", "1", "--batch-size", "4", "--max-length", str(longest), "--evaluations", "1"]
-    command = [sys.executable, "-m", "storm_core.cli", "train", *inputs, *outputs, *options]
-    measured = peak_megabytes([*command, "--dtype", "bfloat16"]) * 1024 * 1024
-    assert needs_of("train", run).host == pytest.approx(measured, rel=0.15)
-
-
-def make_model(directory: Path, tokenizer_directory: Path) -> tuple[Path, list[Example]]:
-    """A Llama of 58 million parameters, and examples of some 250 tokens each."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=512,
-        hidden_size=768,
-        intermediate_size=2048,
-        num_hidden_layers=8,
-        num_attention_heads=12,
-        num_key_value_heads=4,
-        tie_word_embeddings=True,
-    )
-    model: Any = LlamaForCausalLM(config)
-    model.to(torch.bfloat16).save_pretrained(directory)
-    for file in tokenizer_directory.iterdir():
-        shutil.copy(file, directory)
-    turns = [(f"{number}?", "The lazy dog is hard to learn. " * 20) for number in range(8)]
-    return directory, [
-        make_example("test", [Message(role="user", content=asked), Message(role="assistant", content=said)])
-        for asked, said in turns
-    ]
-
-
-def token_counts(model: Path, examples: list[Example]) -> list[int]:
-    from storm_core.checkpoints.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(model)
-    return [len(tokenize(example, tokenizer).input_ids) for example in examples]
 
 
 def test_checkpoint_is_12_bytes_for_each_trained_parameter(
@@ -151,6 +60,34 @@ def test_profile_decides_whether_memory_is_a_devices(
         assert on_cpu[verb][1] == on_cpu[verb][5] == "none"
         assert on_gpu[verb][1].endswith("GB")
     assert on_gpu["merge"][1] == "none"
+
+
+def test_training_by_several_processes_is_told_by_process_and_by_pod(
+    llama_8b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "nodes.yaml"
+    profile.write_text("training_nodes: {count: 2, accelerator: {nvidia.com/gpu: 8}}\n")
+    table, out = estimate(write_recipe(tmp_path, llama_8b, train_sharding="full"), capsys, "--profile", str(profile))
+    told = re.search(r"train: 2 x 8 processes, each with a share .*: (\d+) GB of device memory and ([\d.]+) GB", out)
+    assert told
+    assert table["train"][1] == f"{told[1]} GB"
+    # And torchrun, which starts them.
+    assert float(table["train"][2].split()[0]) == pytest.approx(8 * float(told[2]), abs=0.3 + 8 * 0.5)
+    copies, _ = estimate(write_recipe(tmp_path, llama_8b), capsys, "--profile", str(profile))
+    # Of a copy each process loads 48.2 GB in float32 and writes checkpoints of 54.5 GB, with CUDA in 3 GB.
+    assert float(copies["train"][2].split()[0]) == pytest.approx(8 * (54.5 + 0.27 + 3) + 0.3, rel=0.01)
+    assert float(told[1]) < 0.5 * float(copies["train"][1].split()[0])
+
+
+def test_devices_of_a_task_each_have_a_process(
+    llama_8b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "four.yaml"
+    profile.write_text("tasks: {train: {image: cuda, accelerator: {nvidia.com/gpu: 4}}}\n")
+    _, out = estimate(write_recipe(tmp_path, llama_8b), capsys, "--profile", str(profile))
+    assert "train: 1 x 4 processes, each with a copy of the model (train_sharding=none)" in out
+    _, out = estimate(write_recipe(tmp_path, llama_8b), capsys, "--profile", "one-gpu")
+    assert "processes, each" not in out
 
 
 def test_gpu_hours_are_known_once_examples_and_their_length_are_assumed(
