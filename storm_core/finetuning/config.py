@@ -74,6 +74,12 @@ class TrainConfig(StageConfig):
         choices=SHARDINGS,
         decides=False,
     )
+    compile: bool = option(
+        "compile the model's layers (torch.compile), which takes minutes before the first update; needs a C++ compiler, "
+        "on a GPU a C compiler",
+        False,
+        decides=False,
+    )
     checkpoint_minutes: float = option(
         "time between checkpoints at most, from which a killed run continues; they come sooner where writing them "
         "costs at most 2% of the time, and with SIGTERM; one is three times the trained weights in float32",

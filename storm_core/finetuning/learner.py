@@ -14,6 +14,7 @@ from storm_core.devices import resolve_device, resolve_dtype
 from storm_core.errors import InputError
 from storm_core.finetuning.answer_loss import AnswerLoss, attend_in_packs
 from storm_core.finetuning.batches import BatchTensors, join, pad
+from storm_core.finetuning.compilation import CompiledLoss
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.data_order import Batch
 from storm_core.finetuning.exchange import add_up, any_process, gather
@@ -70,7 +71,8 @@ class Learner:
         if config.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
         autocast = compute if compute is not torch.float32 and not in_shares(config.sharding) else None
-        self.module = distribute(AnswerLoss(model, autocast), config.sharding, compute)
+        loss = (CompiledLoss if config.compile else AnswerLoss)(model, autocast)
+        self.module = distribute(loss, config.sharding, compute)
         if checkpoint is not None:
             fill_shares(self.module, model, checkpoint)
         self.optimizer = make_optimizer(model.parameters(), config)

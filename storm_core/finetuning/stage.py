@@ -19,6 +19,7 @@ from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.finetuning.attempt import train
+from storm_core.finetuning.compilation import check_compiler
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.course import Course
 from storm_core.finetuning.course_files import write_course
@@ -66,6 +67,8 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     Checkpoints are partial results of the run: an attempt that was killed or told to stop is continued.
     """
     check_processes(config)
+    if config.compile:
+        check_compiler()
     source = inputs["model"].path
     checkpoint = open_checkpoint(source)
     check_trainable(checkpoint)
