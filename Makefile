@@ -86,9 +86,9 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# All but vllm, which needs other versions than the rest: requirements/vllm-*.txt.
+# All but vllm, which needs other versions than the rest (requirements/vllm-*.txt), and liger, which is for GPUs.
 EXTRAS = $(shell $(PYTHON) -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-	print(*sorted(project['optional-dependencies'].keys() - {'vllm'}))")
+	print(*sorted(project['optional-dependencies'].keys() - {'vllm', 'liger'}))")
 
 lock: ## resolve pyproject.toml into requirements/development.txt again; needs pip-tools
 	pip-compile --generate-hashes $(EXTRAS:%=--extra %) --strip-extras --no-emit-index-url --no-emit-find-links \
@@ -114,6 +114,8 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) $(SERVERS) --output-file requirements/vllm-cuda.txt \
 		pyproject.toml requirements/vllm-cuda.in requirements/torch-cuda.in
 	$(UV_LOCK) --constraint requirements/vllm-cuda.txt --output-file requirements/torch-cuda.txt requirements/torch-cuda.in
+	$(UV_LOCK) --no-deps --constraint requirements/torch-cuda.txt --output-file requirements/liger.txt \
+		requirements/liger.in
 	$(UV_LOCK) --constraint requirements/development.txt --output-file requirements/servers.txt requirements/servers.in
 	$(UV_LOCK) --output-file requirements/images-build.txt requirements/images-build.in
 	$(UV_LOCK) --output-file requirements/manifests.txt requirements/manifests.in

@@ -1,8 +1,8 @@
 """Attention inside the examples of a pack: no token sees one of another example.
 
 Torch's own kernels do it: `torch.nn.attention.varlen` (FlashAttention) on a GPU in half precision, elsewhere one causal
-attention for each example, which is the block diagonal of a mask without the mask. A compiled layer, which cannot follow
-lengths that differ from pack to pack, has the mask.
+attention for each example, which is the block diagonal of a mask without the mask. A compiled layer cannot follow
+lengths that differ from pack to pack, and has the mask.
 
 Shapes: B rows (one), H heads, T tokens, D head size.
 """

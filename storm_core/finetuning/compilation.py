@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 # Of layers that train the same: for one row and for several, for one token and for several.
 _GRAPHS = 4
-# What inductor, or the Triton that it writes for a GPU, has C++ or C compiled with, and the variable that names another.
+# What inductor has C++ compiled with, or for a GPU Triton C, and the variable that names another.
 _COMPILERS = {"cpu": ("CXX", ("g++",)), "cuda": ("CC", ("gcc", "clang"))}
 
 
 class CompiledLoss(AnswerLoss):
     """An `AnswerLoss` whose model's layers become graphs where a batch first asks for them.
 
-    They are made inside FSDP's hooks and around activation checkpointing, whose choice of what to keep is the graph's then.
+    FSDP's hooks stay outside of the graphs; activation checkpointing is inside.
     """
 
     def __init__(self, model: "PreTrainedModel", autocast: torch.dtype | None) -> None:

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from storm_core.chat_templates.date import date_option, read_date
 from storm_core.config import StageConfig, option
+from storm_core.errors import InputError
 from storm_core.stage import Input, Output, Stage
 
 DTYPES = ("auto", "bfloat16", "float32")
 SHARDINGS = ("none", "full")
+KERNELS = ("torch", "liger")
 WEIGHTS_KEPT = ("last", "best")
 SCHEDULES = ("cosine", "linear", "constant")
 # Logits held at once: 1 GiB in float32, and the backward pass needs three; of 128,256 tokens 2,093 positions.
@@ -75,9 +77,15 @@ class TrainConfig(StageConfig):
         decides=False,
     )
     compile: bool = option(
-        "compile the model's layers (torch.compile), which takes minutes before the first update; needs a C++ compiler, "
-        "on a GPU a C compiler",
+        "compile the model's layers (torch.compile), which takes minutes in the first update; needs a compiler: g++, and "
+        "on a GPU gcc",
         False,
+        decides=False,
+    )
+    kernels: str = option(
+        "whose norms, rotations and gated activations compute: torch, PyTorch's; liger, those of liger-kernel, on a GPU",
+        "torch",
+        choices=KERNELS,
         decides=False,
     )
     checkpoint_minutes: float = option(
@@ -99,6 +107,8 @@ class TrainConfig(StageConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         read_date(self.template_date)
+        if self.compile and self.kernels != "torch":
+            raise InputError("compile makes kernels of its own, from torch's; set compile=false or kernels=torch")
 
 
 TRAIN = Stage(

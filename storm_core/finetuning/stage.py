@@ -35,6 +35,7 @@ from storm_core.finetuning.freezing import (
 )
 from storm_core.finetuning.held_out import read_held_out
 from storm_core.finetuning.learner import Learner
+from storm_core.finetuning.liger import check_liger
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
 from storm_core.finetuning.sharding import in_shares
 from storm_core.finetuning.shares import model_to_share
@@ -72,6 +73,8 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     source = inputs["model"].path
     checkpoint = open_checkpoint(source)
     check_trainable(checkpoint)
+    if config.kernels == "liger":
+        check_liger(str(checkpoint.config["model_type"]))
     yaml_file = find_yaml(inputs["scan"])
     patterns = read_patterns(yaml_file)
     tokenizer = load_tokenizer(source)

@@ -52,7 +52,7 @@ def trained(tiny_llama: Path, tiny_scan: Path, tmp_path_factory: pytest.TempPath
     write_examples(root / "train.parquet", uneven)
     write_examples(root / "validation.parquet", questions(3))
     inputs = {"model": [str(tiny_llama)], "selection": [str(root)], "scan": [str(tiny_scan)]}
-    for case, (processes, options) in CASES.items():
+    for case, (_, options) in CASES.items():
         outputs = {name: root / "plain" / case / name for name in TRAIN.outputs}
         execute(TRAIN, TrainConfig(**OPTIONS, **options), inputs, outputs, {})
     for count in (1, 2):
@@ -83,11 +83,9 @@ def test_frozen_weights_stay_bit_identical_and_trained_ones_move_alike(
     case: str, trained: Path, tiny_llama: Path
 ) -> None:
     before = load_file(tiny_llama / "model.safetensors")
-    directory = trained / "compiled" / case
-    proof = json.loads((directory / "training/freezing.json").read_text())["tensors"]
-    compiled, plain = (
-        load_file(trained / how / case / "tuned_model/model.safetensors") for how in ("compiled", "plain")
-    )
+    proof = json.loads((trained / "compiled" / case / "training/freezing.json").read_text())["tensors"]
+    files = [trained / how / case / "tuned_model/model.safetensors" for how in ("compiled", "plain")]
+    compiled, plain = map(load_file, files)
     for name, weight in before.items():
         assert compiled[name].equal(weight) != proof[name]["trained"], name
         assert compiled[name].float() == pytest.approx(plain[name].float(), rel=0.01, abs=1e-3)
