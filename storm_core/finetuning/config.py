@@ -77,13 +77,13 @@ class TrainConfig(StageConfig):
         decides=False,
     )
     compile: bool = option(
-        "compile the model's layers (torch.compile), which takes minutes in the first update; needs a compiler: g++, and "
+        "compile the model's layers (torch.compile), minutes in the first updates; it needs a compiler, g++ or "
         "on a GPU gcc",
         False,
         decides=False,
     )
     kernels: str = option(
-        "whose norms, rotations and gated activations compute: torch, PyTorch's; liger, those of liger-kernel, on a GPU",
+        "what computes norms, rotations and gated activations: torch, or on a GPU liger, the kernels of liger-kernel",
         "torch",
         choices=KERNELS,
         decides=False,

@@ -31,7 +31,7 @@ EXAMPLES = [
 
 @pytest.fixture(autouse=True)
 def interpreted_as_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter leaves floats bare that the compiler makes tensors of, and knows no function of CUDA's library."""
+    """The interpreter leaves floats bare that the compiler makes tensors of, and has no function of CUDA's library."""
     convert = interpreter._implicit_cvt
 
     def converted(argument: Any) -> Any:
@@ -40,8 +40,8 @@ def interpreted_as_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
         return convert(argument)
 
     monkeypatch.setattr(interpreter, "_implicit_cvt", converted)
-    # Looked up when it is called: the interpreter exchanges what `tl` holds.
-    monkeypatch.setattr(liger_kernel.ops.rms_norm, "rsqrt", lambda square: tl.rsqrt(square))
+    # A function of its own, as the interpreter exchanges what `tl` holds while a kernel runs.
+    monkeypatch.setattr(liger_kernel.ops.rms_norm, "rsqrt", lambda square: tl.rsqrt(square))  # noqa: PLW0108
 
 
 @pytest.fixture(autouse=True)

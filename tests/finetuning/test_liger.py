@@ -1,5 +1,6 @@
-"""Where Liger's kernels are refused; what they compute, `liger_lane.py` checks."""
+"""Where kernels come from, and where Liger's are refused; what those compute, `liger_lane.py` checks."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,14 @@ from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.finetuning.config import TRAIN, TrainConfig
 from storm_core.finetuning.liger import check_liger
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_no_lock_has_the_package_by_which_transformers_takes_kernels_from_the_hub() -> None:
+    locks = sorted((ROOT / "requirements").glob("*.txt"))
+    assert locks
+    assert [lock.name for lock in locks if re.search(r"^kernels==", lock.read_text(encoding="utf-8"), re.M)] == []
 
 
 def test_liger_is_refused_on_a_cpu(tiny_llama: Path, tiny_scan: Path, selection: Path, tmp_path: Path) -> None:
