@@ -144,7 +144,8 @@ def test_packs_of_any_size_have_one_graph_and_the_losses_and_gradients_of_attent
         model.activation_checkpointing_enable({"use_reentrant": False})
     packs = [pack(9, 5), pack(17, 9, 11), pack(30)]
     found = []
-    for loss in (AnswerLoss(model, None), CompiledLoss(model, None)):
+    for kind in (AnswerLoss, CompiledLoss):
+        loss = kind(model, None)
         model.zero_grad()
         losses = [loss(one) for one in packs]
         torch.stack(losses).sum().backward()
