@@ -22,7 +22,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-vllm images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
+.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-vllm test-liger images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ test-quick: setup ## run the tests that take less than ten seconds
 
 test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine vllm by vLLM's CPU build; needs libnuma
 	STORM_VLLM_JUDGE=runs/smollm2 .venv-vllm/bin/python -m pytest tests/judging/vllm_lane.py
+
+test-liger: setup .liger/.installed ## check Liger's kernels by Triton's interpreter, which needs no GPU
+	PYTHONPATH=.liger TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/finetuning/liger_lane.py
 
 images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
@@ -86,9 +89,9 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# All but vllm, which needs other versions than the rest: requirements/vllm-*.txt.
+# All but vllm, which needs other versions than the rest (requirements/vllm-*.txt), and liger, which is for GPUs.
 EXTRAS = $(shell $(PYTHON) -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-	print(*sorted(project['optional-dependencies'].keys() - {'vllm'}))")
+	print(*sorted(project['optional-dependencies'].keys() - {'vllm', 'liger'}))")
 
 lock: ## resolve pyproject.toml into requirements/development.txt again; needs pip-tools
 	pip-compile --generate-hashes $(EXTRAS:%=--extra %) --strip-extras --no-emit-index-url --no-emit-find-links \
@@ -114,12 +117,14 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) $(SERVERS) --output-file requirements/vllm-cuda.txt \
 		pyproject.toml requirements/vllm-cuda.in requirements/torch-cuda.in
 	$(UV_LOCK) --constraint requirements/vllm-cuda.txt --output-file requirements/torch-cuda.txt requirements/torch-cuda.in
+	$(UV_LOCK) --no-deps --constraint requirements/torch-cuda.txt --output-file requirements/liger.txt \
+		requirements/liger.in
 	$(UV_LOCK) --constraint requirements/development.txt --output-file requirements/servers.txt requirements/servers.in
 	$(UV_LOCK) --output-file requirements/images-build.txt requirements/images-build.in
 	$(UV_LOCK) --output-file requirements/manifests.txt requirements/manifests.in
 
 clean: ## remove the environment, the data and all runs
-	rm -rf $(VENV) .venv-manifests .venv-peers .venv-vllm .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-manifests .venv-peers .venv-vllm .liger .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # PyTorch is installed by itself: which build is right depends on the machine, so its hash cannot be pinned here.
 $(VENV)/.installed: requirements/development.txt pyproject.toml
@@ -141,6 +146,12 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 	.venv-vllm/bin/python -m pip install --quiet \
 		$(shell grep -oE '^(datasketch|hypothesis|pytest)==[^ ]+' requirements/development.txt)
 	.venv-vllm/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Triton's wheel is for Linux and takes 700 MB, so only the lane that needs it has it on its path.
+.liger/.installed: requirements/liger.txt | $(VENV)/.installed
+	rm -rf .liger
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --target .liger -r requirements/liger.txt
 	touch $@
 
 # Checkov pins other versions than the rest, so it has an environment of its own, with kubectl.

@@ -1,7 +1,8 @@
 """Attention inside the examples of a pack: no token sees one of another example.
 
 Torch's own kernels do it: `torch.nn.attention.varlen` (FlashAttention) on a GPU in half precision, elsewhere one causal
-attention for each example, which is the block diagonal of a mask without the mask.
+attention for each example, which is the block diagonal of a mask without the mask. A compiled layer cannot follow
+lengths that differ from pack to pack, and has the mask.
 
 Shapes: B rows (one), H heads, T tokens, D head size.
 """
@@ -39,8 +40,15 @@ def attend_inside_examples(
     """
     if dropout or (sliding_window is not None and sliding_window < longest):
         raise ValueError("packing has no attention with dropout, nor over a window shorter than an example")
-    attend = _varlen if _has_varlen(query_BHTD) else _one_by_one
-    return attend(query_BHTD, key_BHTD, value_BHTD, boundaries, longest, scaling), None
+    query, key, value = (_as_computed(part) for part in (query_BHTD, key_BHTD, value_BHTD))
+    attend = _varlen if _has_varlen(query) else _masked if torch.compiler.is_compiling() else _one_by_one
+    return attend(query, key, value, boundaries, longest, scaling), None
+
+
+def _as_computed(tensor: Tensor) -> Tensor:
+    """In the precision of autocast: a rotation in float32 leaves queries and keys in that, and varlen takes no such."""
+    device = tensor.device.type
+    return tensor.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else tensor
 
 
 def _varlen(
@@ -77,6 +85,17 @@ def _one_by_one(
         for query, key, value in parts
     ]
     return torch.cat(attended, dim=2).transpose(1, 2)
+
+
+def _masked(
+    query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, boundaries: Tensor, longest: int, scaling: float | None
+) -> Tensor:
+    token_T = torch.arange(query_BHTD.shape[2], device=boundaries.device)
+    example_T = torch.searchsorted(boundaries, token_T, right=True)
+    sees_TT = (example_T[:, None] == example_T) & (token_T[:, None] >= token_T)
+    return scaled_dot_product_attention(
+        query_BHTD, key_BHTD, value_BHTD, attn_mask=sees_TT, scale=scaling, enable_gqa=True
+    ).transpose(1, 2)
 
 
 def _has_varlen(query_BHTD: Tensor) -> bool:

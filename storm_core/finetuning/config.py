@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from storm_core.chat_templates.date import date_option, read_date
 from storm_core.config import StageConfig, option
+from storm_core.errors import InputError
 from storm_core.stage import Input, Output, Stage
 
 DTYPES = ("auto", "bfloat16", "float32")
 SHARDINGS = ("none", "full")
+KERNELS = ("torch", "liger")
 WEIGHTS_KEPT = ("last", "best")
 SCHEDULES = ("cosine", "linear", "constant")
 # Logits held at once: 1 GiB in float32, and the backward pass needs three; of 128,256 tokens 2,093 positions.
@@ -76,6 +78,18 @@ class TrainConfig(StageConfig):
         choices=SHARDINGS,
         decides=False,
     )
+    compile: bool = option(
+        "compile the model's layers (torch.compile), minutes in the first updates; it needs a compiler, g++ or "
+        "on a GPU gcc",
+        False,
+        decides=False,
+    )
+    kernels: str = option(
+        "what computes norms, rotations and gated activations: torch, or on a GPU liger, the kernels of liger-kernel",
+        "torch",
+        choices=KERNELS,
+        decides=False,
+    )
     checkpoint_minutes: float = option(
         "time between checkpoints at most, from which a killed run continues; they come sooner where writing them "
         "costs at most 2% of the time, and with SIGTERM; one is three times the trained weights in float32",
@@ -95,6 +109,8 @@ class TrainConfig(StageConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         read_date(self.template_date)
+        if self.compile and self.kernels != "torch":
+            raise InputError("compile makes kernels of its own, from torch's; set compile=false or kernels=torch")
 
 
 TRAIN = Stage(

@@ -14,9 +14,11 @@ from storm_core.devices import resolve_device, resolve_dtype
 from storm_core.errors import InputError
 from storm_core.finetuning.answer_loss import AnswerLoss, attend_in_packs
 from storm_core.finetuning.batches import BatchTensors, join, pad
+from storm_core.finetuning.compilation import CompiledLoss
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.data_order import Batch
 from storm_core.finetuning.exchange import add_up, any_process, gather
+from storm_core.finetuning.liger import use_liger
 from storm_core.finetuning.optimization import learning_rate, make_optimizer
 from storm_core.finetuning.sharding import adding_up, distribute, in_shares, let_go, whole
 from storm_core.finetuning.shares import fill_shares
@@ -67,10 +69,13 @@ class Learner:
         compute = resolve_dtype(config.dtype)
         if config.packing:
             attend_in_packs(model)
+        if config.kernels == "liger":
+            use_liger(model)
         if config.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
         autocast = compute if compute is not torch.float32 and not in_shares(config.sharding) else None
-        self.module = distribute(AnswerLoss(model, autocast), config.sharding, compute)
+        loss = (CompiledLoss if config.compile else AnswerLoss)(model, autocast)
+        self.module = distribute(loss, config.sharding, compute)
         if checkpoint is not None:
             fill_shares(self.module, model, checkpoint)
         self.optimizer = make_optimizer(model.parameters(), config)

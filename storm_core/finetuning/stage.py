@@ -19,6 +19,7 @@ from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.finetuning.attempt import train
+from storm_core.finetuning.compilation import check_compiler
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.course import Course
 from storm_core.finetuning.course_files import write_course
@@ -34,6 +35,7 @@ from storm_core.finetuning.freezing import (
 )
 from storm_core.finetuning.held_out import read_held_out
 from storm_core.finetuning.learner import Learner
+from storm_core.finetuning.liger import check_liger
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
 from storm_core.finetuning.sharding import in_shares
 from storm_core.finetuning.shares import model_to_share
@@ -66,9 +68,13 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     Checkpoints are partial results of the run: an attempt that was killed or told to stop is continued.
     """
     check_processes(config)
+    if config.compile:
+        check_compiler()
     source = inputs["model"].path
     checkpoint = open_checkpoint(source)
     check_trainable(checkpoint)
+    if config.kernels == "liger":
+        check_liger(str(checkpoint.config["model_type"]))
     yaml_file = find_yaml(inputs["scan"])
     patterns = read_patterns(yaml_file)
     tokenizer = load_tokenizer(source)

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from storm_core.checkpoints.loading import load_model
 from storm_core.errors import InputError
+from storm_core.finetuning import attention
 from storm_core.finetuning.answer_loss import AnswerLoss, attend_in_packs
 from storm_core.finetuning.batches import BatchTensors, join, pad
 from storm_core.finetuning.config import TrainConfig
@@ -72,6 +73,23 @@ def test_packs_have_the_loss_and_the_gradients_of_examples_alone(model: Any) -> 
     attend_in_packs(model)
     packed = loss_and_gradients(loss, [join(EXAMPLES)])
     torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_attention_in_packs_is_computed_in_the_precision_of_autocast(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[torch.dtype] = set()
+    attend = attention._one_by_one
+
+    def attend_seen(*arguments: Any) -> Tensor:
+        seen.update(part.dtype for part in arguments[:3])
+        return attend(*arguments)
+
+    monkeypatch.setattr(attention, "_one_by_one", attend_seen)
+    attend_in_packs(model)
+    AnswerLoss(model, torch.bfloat16)(join(EXAMPLES))
+    # The rotation's sines and cosines are float32, and what they are multiplied with becomes that.
+    assert seen == {torch.bfloat16}
 
 
 def test_positions_in_a_pack_begin_anew_with_each_example() -> None:
