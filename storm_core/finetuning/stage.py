@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storm_core import processes
+from storm_core.checkpoints.architecture import check_tensors
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
@@ -36,7 +37,7 @@ from storm_core.finetuning.sharding import in_shares
 from storm_core.finetuning.shares import model_to_share
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExamples, lengths, padding_token, tokenize_examples
 from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
-from storm_core.finetuning.weights import check_same_tensors, check_trainable, hand_over_weights, write_weights
+from storm_core.finetuning.weights import check_trainable, hand_over_weights, write_weights
 from storm_core.progress import progress
 from storm_core.records import count_examples, read_examples
 from storm_core.stage import Inputs, Results
@@ -89,7 +90,7 @@ def _model(config: TrainConfig, checkpoint: Checkpoint, patterns: list[str], yam
     """The model with the parameters that the scan names set free, and all others as little in the way as can be."""
     source = checkpoint.path
     model = model_to_share(source, checkpoint) if in_shares(config.sharding) else load_model(source, torch.float32)
-    check_same_tensors(model, checkpoint)
+    check_tensors(model, checkpoint)
     unfreeze(model, patterns, yaml_file)
     if resolve_dtype(config.dtype) is torch.bfloat16:
         hold_frozen_in_bfloat16(model, checkpoint)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from storm_core.checkpoints.architecture import parts_of
 from storm_core.checkpoints.checkpoint import Checkpoint, torch_dtype, write_checkpoint
 from storm_core.errors import InputError
 from storm_core.finetuning.sharding import whole
@@ -31,24 +32,6 @@ def check_trainable(checkpoint: Checkpoint) -> None:
             raise InputError(f"{name} in {checkpoint.path} is {info.dtype}; train takes {', '.join(_EXACT_DTYPES)}")
 
 
-def check_same_tensors(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
-    """Make sure that the model is the checkpoint: no weight renamed, left out or made up.
-
-    Raises:
-        InputError: names a tensor that only one of them has.
-    """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name in checkpoint.tensors:
-        if name not in parameters:
-            raise InputError(
-                f"tensor {name} in {checkpoint.path} is no parameter of {type(model).__name__} once loaded"
-            )
-    loaded = {id(parameters[name]) for name in checkpoint.tensors}
-    for name, parameter in parameters.items():
-        if id(parameter) not in loaded:
-            raise InputError(f"{type(model).__name__} needs {name}, which is not in {checkpoint.path}")
-
-
 def write_weights(model: "PreTrainedModel", checkpoint: Checkpoint, directory: Path) -> None:
     """Write the model's weights under the checkpoint's tensor names, each in the dtype it had there.
 
@@ -60,17 +43,17 @@ def write_weights(model: "PreTrainedModel", checkpoint: Checkpoint, directory: P
 
 def hand_over_weights(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
     """In the other processes of a training: give the main one their shares, while it writes the weights."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parts = parts_of(model)
     for name in checkpoint.tensors:
-        whole(parameters[name])
+        whole(parts[name])
 
 
 def _cast_back(model: "PreTrainedModel", checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parts = parts_of(model)
     tensors = checkpoint.tensors
     for name, info in progress(tensors.items(), total=len(tensors), description="write", unit="tensors"):
-        weight = whole(parameters[name].detach()).cpu()
+        weight = whole(parts[name].detach()).cpu()
         # Compared in float32: a small change may well round back to the same stored value.
-        if parameters[name].requires_grad and weight.equal(checkpoint.load(name).float()):
+        if parts[name].requires_grad and weight.equal(checkpoint.load(name).float()):
             raise RuntimeError(f"{name} was to be trained, but did not change")
         yield name, weight.to(torch_dtype(info.dtype))

@@ -56,8 +56,21 @@ def test_another_shape_is_refused_with_the_tensor_both_shapes_and_both_models(ti
     assert "\n" not in str(error.value)
 
 
+def test_a_tied_head_that_is_stored_once_more_is_no_difference(tiny_llama: Path, other: Path) -> None:
+    change_tensors(other, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()}))
+    check(tiny_llama, other)
+    check(other, tiny_llama)
+
+
+def test_a_tied_head_of_other_values_is_refused(tiny_llama: Path, other: Path) -> None:
+    change_tensors(other, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"] + 1}))
+    with pytest.raises(InputError, match=r"no copy of model\.embed_tokens\.weight, though tie_word_embeddings"):
+        check(tiny_llama, other)
+
+
 def test_an_untied_head_against_a_tied_one_is_refused_either_way(tiny_llama: Path, other: Path) -> None:
     change_tensors(other, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()}))
+    change_config(other, tie_word_embeddings=False)
     for pair in ((tiny_llama, other), (other, tiny_llama)):
         with pytest.raises(InputError, match=r"'lm_head.weight' in .*tiny_llama.*ties its word embeddings"):
             check(*pair)
