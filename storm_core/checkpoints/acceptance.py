@@ -74,7 +74,7 @@ def _reasons_of_config(config: Mapping[str, Any]) -> Iterator[str]:
         if _EXPERTS_SETTING.search(key) and _is_number(value) and value > 0:
             yield f"is a mixture of experts ({key} {value}), whose fused weights scan and quantize cannot take apart"
     for key, value in config.items():
-        if key.endswith("_config") and isinstance(value, dict) and any(part in key for part in _PARTS):
+        if str(key).endswith("_config") and isinstance(value, dict) and any(part in key for part in _PARTS):
             yield f"is multimodal ({key} in its config.json), and only text is judged, trained and quantized"
     if isinstance(config.get("text_config"), dict):
         yield "is multimodal (text_config in its config.json), and only text is judged, trained and quantized"
@@ -91,7 +91,7 @@ def _states(config: Mapping[str, Any]) -> Iterator[str]:
     for kind in sorted(kinds.difference(_ATTENTION)):
         yield f"is a hybrid or recurrent model ({kind} among its layers), which the judge cannot read in parts"
     for key, value in config.items():
-        if _STATE_SETTING.search(key) and value not in (None, False, [], {}):
+        if _STATE_SETTING.search(str(key)) and value not in (None, False, [], {}):
             yield f"is a hybrid or recurrent model ({key} in its config.json), which the judge cannot read in parts"
     if _STATE_MODELS.search(str(config.get("model_type"))):
         yield "is a hybrid or recurrent model, which the judge cannot read in parts"
@@ -132,7 +132,7 @@ def _is_matrix(name: str, shape: tuple[int, ...]) -> bool:
 def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every setting, those of nested configs too."""
     for key, value in config.items():
-        yield key, value
+        yield str(key), value
         if isinstance(value, dict):
             yield from _settings(value)
 

@@ -83,8 +83,11 @@ def _from_older_names(config: Mapping[str, Any]) -> Rotary:
 
 def _left_out(config: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What the newer names say and the older ones do not: what is not said twice cannot contradict."""
-    return {key: value for key, value in older_names({**config, "rope_parameters": parameters}).items()
-            if config.get(key) is None}  # fmt: skip
+    return {
+        key: value
+        for key, value in older_names({**config, "rope_parameters": parameters}).items()
+        if config.get(key) is None
+    }
 
 
 def _complete(config: Mapping[str, Any], settings: Mapping[str, Any], theta: Any) -> dict[str, Any]:

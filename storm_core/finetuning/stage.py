@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from storm_core.finetuning.sharding import in_shares
 from storm_core.finetuning.shares import model_to_share
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExamples, lengths, padding_token, tokenize_examples
 from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
-from storm_core.finetuning.weights import check_trainable, hand_over_weights, write_weights
+from storm_core.finetuning.weights import check_packing, check_trainable, hand_over_weights, write_weights
 from storm_core.progress import progress
 from storm_core.records import count_examples, read_examples
 from storm_core.stage import Inputs, Results
@@ -67,6 +68,8 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
             for split in SPLITS
         }
     held_out = read_held_out(inputs.get("held_out"), tokenizer, config.max_length)
+    if config.packing:
+        check_packing(checkpoint, max(lengths(chain.from_iterable(examples[split].kept for split in SPLITS))))
     plan = plan_updates(lengths(examples["train"].kept), config)
     _check_updates(len(plan), config)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from storm_core.checkpoints.architecture import parts_of
 from storm_core.checkpoints.checkpoint import Checkpoint, torch_dtype, write_checkpoint
+from storm_core.checkpoints.forward_settings import forward_settings
 from storm_core.errors import InputError
 from storm_core.finetuning.sharding import whole
 from storm_core.progress import progress
@@ -30,6 +31,24 @@ def check_trainable(checkpoint: Checkpoint) -> None:
     for name, info in checkpoint.tensors.items():
         if info.dtype not in _EXACT_DTYPES:
             raise InputError(f"{name} in {checkpoint.path} is {info.dtype}; train takes {', '.join(_EXACT_DTYPES)}")
+
+
+def check_packing(checkpoint: Checkpoint, longest: int) -> None:
+    """Refuse a model whose attention no pack can have: with caps on its scores, or windows shorter than an example.
+
+    Raises:
+        InputError: says which.
+    """
+    settings = forward_settings(checkpoint.config)
+    windows = [window for window in settings["sliding windows by layer"] if window]
+    what = f"a window of {min(windows)} tokens" if windows and min(windows) < longest else None
+    if settings.get("attn_logit_softcapping"):
+        what = "caps on its scores (attn_logit_softcapping)"
+    if what:
+        raise InputError(
+            f"attention in {checkpoint.path} has {what}, which attention inside the examples of a pack has not (the "
+            f"longest has {longest} tokens); set packing=false"
+        )
 
 
 def write_weights(model: "PreTrainedModel", checkpoint: Checkpoint, directory: Path) -> None:

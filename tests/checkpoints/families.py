@@ -128,7 +128,7 @@ FAMILIES: Mapping[str, Family] = {
         settings=_WINDOWED,
         byte_level=False,
         adds_beginning=True,
-    ),  # fmt: skip
+    ),
     "Gemma 3 (text)": Family(
         model_type="gemma3_text",
         template=GEMMA,
@@ -144,7 +144,7 @@ FAMILIES: Mapping[str, Family] = {
         byte_level=False,
         adds_beginning=True,
         since="4.57",
-    ),  # fmt: skip
+    ),
     "Phi-3": Family(
         model_type="phi3",
         template=PHI,
@@ -156,7 +156,7 @@ FAMILIES: Mapping[str, Family] = {
             "sliding_window": 1024,
         },
         byte_level=False,
-    ),  # fmt: skip
+    ),
     "Phi-4-mini": Family(
         model_type="phi3",
         template=PHI,
@@ -172,7 +172,7 @@ FAMILIES: Mapping[str, Family] = {
             "original_max_position_embeddings": 256,
         },
         since="4.57",
-    ),  # fmt: skip
+    ),
     "Mistral": Family(
         model_type="mistral",
         template=MISTRAL,
