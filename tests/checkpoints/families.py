@@ -1,6 +1,7 @@
 """Tiny random models of the families that the recipe takes, each with a tokenizer and a chat template like its own."""
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,11 +235,19 @@ def _over_bytes(family: Family) -> Tokenizer:
 
 
 def _as_sentencepiece(family: Family) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
+    trained = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    trained.normalizer = normalizers.Replace(" ", "\u2581")
+    trained.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
+    control = list(dict.fromkeys(family.control))
+    _train(trained, family, [*control, *(f"<0x{byte:02X}>" for byte in range(256))])
+    model = json.loads(trained.to_str())["model"]
+    # Made again, because bytes are no control tokens.
+    merges = [tuple(merge) for merge in model["merges"]]
+    bpe = models.BPE(vocab=model["vocab"], merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True)
+    tokenizer = Tokenizer(bpe)
+    tokenizer.normalizer, tokenizer.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
     tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
-    _train(tokenizer, family, [*dict.fromkeys(family.control), *(f"<0x{byte:02X}>" for byte in range(256))])
+    tokenizer.add_special_tokens(control)
     return tokenizer
 
 

@@ -30,7 +30,7 @@ SUITE = {
     "benchmarks": [
         {
             **{"kind": "function_calling", "name": "calls", "title": "Calls", "path": "bfcl"},
-            **{"categories": ["simple_python"], "guidelines": True, "samples": 1},
+            **{"categories": ["simple_python"], "guidelines": True, "samples": 2},
             **{"batch_size": 1, "max_new_tokens": 2},
         }
     ],
@@ -65,7 +65,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_examples(directory / "selection/validation.parquet", examples[4:])
     for part in ("", "possible_answer/"):
         lines = (BFCL / f"{part}BFCL_v4_simple_python.json").read_text(encoding="utf-8").splitlines()
-        (directory / f"bfcl/{part}BFCL_v4_simple_python.json").write_text(lines[0] + "\n", encoding="utf-8")
+        (directory / f"bfcl/{part}BFCL_v4_simple_python.json").write_text("\n".join(lines[:2]) + "\n", encoding="utf-8")
     (directory / "suite.yaml").write_text(yaml.safe_dump(SUITE), encoding="utf-8")
     return directory
 
