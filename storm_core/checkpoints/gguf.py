@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from storm_core.checkpoints.gguf_config import read_gguf_config, read_shapes_of_gguf
+from storm_core.checkpoints.gguf_tokenizer import keep_own_tokens
 from storm_core.errors import InputError
 
 _MAGIC = b"GGUF"
@@ -39,6 +40,7 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
         raise InputError(f"{file} lacks {len(missing)} tensors, first {missing[0]!r}; is it one part of a split model?")
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
+    keep_own_tokens(directory, file)
     taken = len(model.state_dict()) - bool(settings["tie_word_embeddings"])
     if len(stored) != taken:
         raise InputError(f"{file} has {len(stored)} tensors, of which its architecture knows {taken}")

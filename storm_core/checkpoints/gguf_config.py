@@ -42,6 +42,18 @@ _OTHERS = (
     *("rope.dimension_count", "rope.freq_base", "rope.freq_base_swa", "rope.scaling.type", "rope.scaling.factor"),
     *("rope.scaling.original_context_length", "rope.scaling.finetuned", "rope.scaling.attn_factor"),
 )
+# What GGUFReader raises at a file that is cut or altered.
+DAMAGED = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OSError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
 ROTARY_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 _GLOBAL_THETA, _THETA = 1e6, 1e4
 # The models of these sizes scale attention by hidden size over heads, which no GGUF file says; llama.cpp knows them by
@@ -80,6 +92,22 @@ def read_shapes_of_gguf(file: Path) -> dict[str, tuple[int, ...]]:
     return {name: shape for name, shape in _describe(file).shapes.items() if name not in ROTARY_TENSORS}
 
 
+def read_token_settings(file: Path) -> dict[str, Any]:
+    """The settings below `tokenizer.ggml.`, with its list of `tokens`.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    from gguf import GGUFReader
+
+    prefix = "tokenizer.ggml."
+    try:
+        fields = GGUFReader(file).fields
+        return {key.removeprefix(prefix): fields[key].contents() for key in fields if key.startswith(prefix)}
+    except DAMAGED as error:
+        raise InputError(f"{file} cannot be converted: {_plain(error, file)}") from error
+
+
 def _describe(file: Path) -> Described:
     from gguf import GGUFReader
 
@@ -87,7 +115,7 @@ def _describe(file: Path) -> Described:
         reader = GGUFReader(file)
         values = {key: field.contents() for key, field in reader.fields.items() if len(field.types) == 1}
         return _described(file, reader, values)
-    except (ValueError, KeyError, IndexError, TypeError, OSError, OverflowError, struct.error) as error:
+    except DAMAGED as error:
         raise InputError(f"{file} cannot be converted: {_plain(error, file)}") from error
 
 

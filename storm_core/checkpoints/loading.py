@@ -38,7 +38,9 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
 
 
 def _check_rows(tokenizer: "PreTrainedTokenizerBase", path: Path) -> None:
-    """Check that every token has a row in the embedding. Padding needs none of its own: its places are masked.
+    """Check that the tokens of every conversation have rows in the embedding.
+
+    Padding needs none of its own, as its places are masked; nor does a token that no turn has, such as an image's.
 
     Raises:
         InputError: names a token that has none.
@@ -47,15 +49,17 @@ def _check_rows(tokenizer: "PreTrainedTokenizerBase", path: Path) -> None:
     if not isinstance(rows, int):
         return
     outside = {text: number for text, number in tokenizer.get_vocab().items() if number >= rows}
-    padding = str(tokenizer.pad_token)
-    if outside.pop(padding, None) is not None:
+    if outside.pop(str(tokenizer.pad_token), None) is not None:
+        report(
+            f"{tokenizer.pad_token!r} pads in {path}, but has no row in the embedding; another token does in its place"
+        )
         tokenizer.pad_token = tokenizer.eos_token if tokenizer.eos_token not in outside else None
-        report(f"{padding!r} pads in {path}, but has no row in the embedding; another token pads in its place")
-    if outside:
-        token = min(outside, key=lambda text: (outside[text], text))
+    ends = (tokenizer.bos_token, tokenizer.eos_token)
+    needed = sorted(text for text in outside if text in ends or text in str(tokenizer.chat_template))
+    if needed:
         raise InputError(
-            f"token {token!r} in {path} has ID {outside[token]}, and the embedding has {rows} rows; give the model "
-            "that the tokenizer belongs to, or resize its embedding"
+            f"token {needed[0]!r} in {path} has ID {outside[needed[0]]}, and the embedding has {rows} rows; give the "
+            "model that the tokenizer belongs to, or resize its embedding"
         )
 
 

@@ -145,6 +145,9 @@ def test_padding_needs_no_row_of_its_own_and_another_token_does(model: Path) -> 
     assert loaded.pad_token_id < rows
     tokenizer.add_tokens(["<more>"])
     tokenizer.save_pretrained(model)
+    load_tokenizer(model)
+    tokenizer.eos_token = "<more>"  # noqa: S105 (a token of text)
+    tokenizer.save_pretrained(model)
     with pytest.raises(InputError, match=rf"'<more>' in .* has ID {rows + 1}, and the embedding has {rows} rows"):
         load_tokenizer(model)
 
