@@ -56,7 +56,9 @@ def _write_merges_as_text(file: Path) -> None:
         return
     tokenizer = read_settings(file)
     model = tokenizer.get("model")
-    merges = model.get("merges") if isinstance(model, dict) else None
+    if not isinstance(model, dict):
+        return
+    merges = model.get("merges")
     if not isinstance(merges, list) or not all(_is_pair(merge) for merge in merges) or not merges:
         return
     model["merges"] = [" ".join(merge) for merge in merges]
