@@ -22,7 +22,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-vllm test-liger images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
+.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-vllm test-liger test-transformers4 images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,11 @@ test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine 
 
 test-liger: setup .liger/.installed ## check Liger's kernels by Triton's interpreter, which needs no GPU
 	PYTHONPATH=.liger TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/finetuning/liger_lane.py
+
+TRANSFORMERS_4 = 4.43 4.57
+
+test-transformers4: $(TRANSFORMERS_4:%=.transformers4/%/.installed) ## check that older versions of transformers read what is written
+	STORM_TRANSFORMERS_4=$(CURDIR)/.transformers4 $(BIN)/python -m pytest tests/checkpoints/transformers4_lane.py
 
 images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
@@ -124,7 +129,7 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) --output-file requirements/manifests.txt requirements/manifests.in
 
 clean: ## remove the environment, the data and all runs
-	rm -rf $(VENV) .venv-manifests .venv-peers .venv-vllm .liger .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-manifests .venv-peers .venv-vllm .liger .transformers4 .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # PyTorch is installed by itself: which build is right depends on the machine, so its hash cannot be pinned here.
 $(VENV)/.installed: requirements/development.txt pyproject.toml
@@ -152,6 +157,12 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 .liger/.installed: requirements/liger.txt | $(VENV)/.installed
 	rm -rf .liger
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --target .liger -r requirements/liger.txt
+	touch $@
+
+# Older versions of transformers with what they pin, in folders that come before the environment's own packages.
+.transformers4/%/.installed: requirements/transformers-%.txt | $(VENV)/.installed
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --target $(@D) -r $<
 	touch $@
 
 # Checkov pins other versions than the rest, so it has an environment of its own, with kubectl.

@@ -19,7 +19,7 @@ import torch
 import yaml
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from storm_core.checkpoints.checkpoint import read_model_config
+from storm_core.checkpoints.settings_files import read_model_config
 from storm_core.checkpoints.shapes import ModelShapes, read_shapes
 from storm_core.finetuning.model_flops import step_flops
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, tokenize

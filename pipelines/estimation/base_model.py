@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from storm_core.checkpoints.checkpoint import read_model_config
 from storm_core.checkpoints.gguf_config import read_gguf_config
+from storm_core.checkpoints.settings_files import read_model_config
 from storm_core.checkpoints.shapes import ModelShapes, read_shapes
 from storm_core.errors import InputError
 from storm_core.manifest import MANIFEST_NAME, read_manifest

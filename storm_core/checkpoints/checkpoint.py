@@ -4,9 +4,10 @@ Memory holds one tensor while reading and one shard while writing, whatever the 
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,45 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from storm_core.checkpoints.acceptance import check_taken
+from storm_core.checkpoints.older_versions import write_for_older_versions
+from storm_core.checkpoints.settings_files import read_model_config, read_whole_config
+from storm_core.checkpoints.text_part import has_text_part, text_name
+from storm_core.checkpoints.tied_head import HEAD, has_tied_copy
 from storm_core.errors import InputError
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 # Small enough to hold beside one tensor on a laptop, large enough that an 8B model has few files.
 SHARD_BYTES = 2 << 30
+# What older versions stored and every one computes from the config: rotary frequencies and causal masks.
+_COMPUTED = re.compile(r"\.(rotary_emb\.inv_freq|attn\.masked_bias)$")
+# What a multimodal model says of images and sounds, of which no stage writes the parts.
+_OF_OTHER_PARTS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 _COMPANION_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TensorInfo:
-    """Where a tensor lies, its shape, and its dtype in safetensors' spelling (`BF16`, `F8_E4M3`, ...)."""
+    """Where a tensor lies, its shape, and its dtype in safetensors' spelling (`BF16`, `F8_E4M3`, ...).
+
+    Attributes:
+        stored_as: its name in the file, where that is another than the model's.
+    """
 
     file: Path
     shape: tuple[int, ...]
     dtype: str
+    stored_as: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A model directory: its `config.json` and the tensors of its safetensors files, in file order."""
+    """A model directory: its `config.json` and the tensors of its safetensors files, in file order.
+
+    Left out is what adds nothing: buffers that every version computes from the config, and a head that is tied to the
+    embedding, stored once more.
+    """
 
     path: Path
     config: Mapping[str, Any]
@@ -49,8 +68,9 @@ class Checkpoint:
         """
         if name not in self.tensors:
             raise InputError(f"no tensor {name!r} in {self.path}; is it a LoRA adapter or another architecture?")
-        with safe_open(self.tensors[name].file, framework="pt") as file:
-            tensor: Tensor = file.get_tensor(name)
+        info = self.tensors[name]
+        with safe_open(info.file, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(info.stored_as or name)
         return tensor
 
 
@@ -58,8 +78,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """Open a model directory without loading its tensors.
 
     Raises:
-        InputError: no config.json, no safetensors, code from a hub in the config, a file that cannot be read, or an
-            index that names a missing file or tensor.
+        InputError: no config.json, no safetensors, code from a hub in the config, a file that cannot be read, an index
+            that names a missing file or tensor, or a model that some stage does not take.
     """
     config = read_model_config(path)
     tensors: dict[str, TensorInfo] = {}
@@ -67,39 +87,19 @@ def open_checkpoint(path: Path) -> Checkpoint:
         tensors.update(_read_header(file))
     if not tensors:
         raise InputError(f"{path} has safetensors files without tensors in them")
+    if has_text_part(read_whole_config(path)):
+        tensors = _text_part(tensors)
+    tensors = {name: info for name, info in tensors.items() if not _COMPUTED.search(name)}
+    check_taken(path, config, {name: info.shape for name, info in tensors.items()})
+    if has_tied_copy(path, config, {name: (info.file, info.stored_as or name) for name, info in tensors.items()}):
+        del tensors[HEAD]
     return Checkpoint(path=path, config=config, tensors=tensors)
 
 
-def read_model_config(path: Path) -> dict[str, Any]:
-    """`config.json` of a model directory.
-
-    Raises:
-        InputError: it is missing, not JSON, or asks for code from a hub (`auto_map`).
-    """
-    file = path / "config.json"
-    if not file.is_file():
-        raise InputError(f"no config.json in {path}; give a model directory in the Hugging Face layout")
-    config = read_settings(file)
-    if "auto_map" in config:
-        raise InputError(f"{file} has auto_map, which runs code from a hub; that is never done")
-    return config
-
-
-def read_settings(file: Path) -> dict[str, Any]:
-    """The JSON object in a config file; empty where there is no file.
-
-    Raises:
-        InputError: it is not JSON, or no object.
-    """
-    if not file.is_file():
-        return {}
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{file} does not hold a JSON object")
-    return settings
+def _text_part(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """The tensors of a multimodal model's text part, by the names that they have in a model of text."""
+    named = {text_name(name): replace(info, stored_as=name) for name, info in tensors.items()}
+    return {name: info for name, info in named.items() if name is not None}
 
 
 def write_checkpoint(
@@ -122,11 +122,12 @@ def write_checkpoint(
 def copy_companions(source: Path, directory: Path, config_changes: Mapping[str, Any] | None = None) -> None:
     """Copy tokenizer, chat template and configs of a model directory; `config_changes` go into `config.json`."""
     for file in sorted(source.iterdir()):
-        ours = file.name in ("manifest.json", INDEX_NAME, "config.json")
+        ours = file.name in ("manifest.json", INDEX_NAME, "config.json", *_OF_OTHER_PARTS)
         if file.is_file() and file.suffix in _COMPANION_SUFFIXES and not ours:
             shutil.copyfile(file, directory / file.name)
     config = {**read_model_config(source), **(config_changes or {})}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_for_older_versions(directory)
 
 
 def _weight_files(path: Path) -> list[Path]:

@@ -2,11 +2,14 @@
 
 import struct
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from storm_core.checkpoints.gguf_config import read_gguf_config, read_shapes_of_gguf
+from storm_core.checkpoints.gguf_tokenizer import keep_own_tokens
 from storm_core.errors import InputError
 
 _MAGIC = b"GGUF"
@@ -16,19 +19,20 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
     """Write the model and tokenizer of `file` to `directory`, tensors dequantized and stored as `dtype`.
 
     Raises:
-        InputError: `file` is not GGUF, is damaged, of an architecture that transformers does not convert, or holds only
-            a part of a model.
+        InputError: `file` is not GGUF, is damaged, of an architecture that is not converted, or holds only a part of a
+            model or more than the model.
     """
     with file.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise InputError(f"{file} is not a GGUF file: it does not start with {_MAGIC.decode()}")
+    settings, stored = read_gguf_config(file), read_shapes_of_gguf(file)
     # Linked into a directory of its own: transformers prefers a tokenizer.json beside the file to the one inside it.
     with tempfile.TemporaryDirectory() as alone:
         link = Path(alone) / "model.gguf"
         link.symlink_to(file.resolve())
         try:
-            model, tokenizer, missing = _load(link, dtype)
-        except (ValueError, KeyError, IndexError, OSError, struct.error) as error:
+            model, tokenizer, missing = _load(link, settings, dtype)
+        except (ValueError, KeyError, IndexError, OSError, RuntimeError, TypeError, struct.error) as error:
             reason = " ".join(str(error).replace(str(link), file.name).split())
             raise InputError(f"{file} cannot be converted: {reason}") from error
     if missing:
@@ -36,17 +40,23 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
         raise InputError(f"{file} lacks {len(missing)} tensors, first {missing[0]!r}; is it one part of a split model?")
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
+    keep_own_tokens(directory, file)
+    taken = len(model.state_dict()) - bool(settings["tie_word_embeddings"])
+    if len(stored) != taken:
+        raise InputError(f"{file} has {len(stored)} tensors, of which its architecture knows {taken}")
 
 
-def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any, list[str]]:
+def _load(file: Path, settings: Mapping[str, Any], dtype: torch.dtype) -> tuple[Any, Any, list[str]]:
     """Model, tokenizer, and the names of tensors that the model has and the file has not."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     where: dict[str, Any] = {"gguf_file": file.name, "trust_remote_code": False, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
+    # Made here: the one that transformers reads leaves out much, and goes by the model's name in places.
+    config = AutoConfig.for_model(**settings)
     dequantize = GgufConfig(dequantize=True)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
-        file.parent, quantization_config=dequantize, dtype=dtype, output_loading_info=True, **where
+        file.parent, config=config, quantization_config=dequantize, dtype=dtype, output_loading_info=True, **where
     )
     model, loading = loaded
     return model, tokenizer, sorted(loading["missing_keys"])

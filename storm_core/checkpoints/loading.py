@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.settings_files import read_model_config, read_whole_config
+from storm_core.checkpoints.text_part import TEXT_NAMES, has_text_part
 from storm_core.devices import resolve_device
 from storm_core.errors import InputError, first_line
 from storm_core.heartbeat import activity
+from storm_core.progress import report
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -30,7 +33,34 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     if not tokenizer.chat_template:
         raise InputError(f"the tokenizer in {path} has no chat template; use an instruct model")
     loaded: PreTrainedTokenizerBase = tokenizer
+    _check_rows(loaded, path)
     return loaded
+
+
+def _check_rows(tokenizer: "PreTrainedTokenizerBase", path: Path) -> None:
+    """Check that the tokens of every conversation have rows in the embedding.
+
+    Padding needs none of its own, as its places are masked; nor does a token that no turn has, such as an image's.
+
+    Raises:
+        InputError: names a token that has none.
+    """
+    rows = read_model_config(path).get("vocab_size") if (path / "config.json").is_file() else None
+    if not isinstance(rows, int):
+        return
+    outside = {text: number for text, number in tokenizer.get_vocab().items() if number >= rows}
+    if outside.pop(str(tokenizer.pad_token), None) is not None:
+        report(
+            f"{tokenizer.pad_token!r} pads in {path}, but has no row in the embedding; another token does in its place"
+        )
+        tokenizer.pad_token = tokenizer.eos_token if tokenizer.eos_token not in outside else None
+    ends = (tokenizer.bos_token, tokenizer.eos_token)
+    needed = sorted(text for text in outside if text in ends or text in str(tokenizer.chat_template))
+    if needed:
+        raise InputError(
+            f"token {needed[0]!r} in {path} has ID {outside[needed[0]]}, and the embedding has {rows} rows; give the "
+            "model that the tokenizer belongs to, or resize its embedding"
+        )
 
 
 def load_model(path: Path, dtype: torch.dtype, **options: Any) -> "PreTrainedModel":
@@ -41,8 +71,11 @@ def load_model(path: Path, dtype: torch.dtype, **options: Any) -> "PreTrainedMod
     """
     open_checkpoint(path)
     with activity("load the model"):
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoConfig, AutoModelForCausalLM
 
+        if has_text_part(read_whole_config(path)):
+            config = AutoConfig.for_model(**read_model_config(path))
+            options = {**options, "config": config, "key_mapping": TEXT_NAMES}
         model = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
         )

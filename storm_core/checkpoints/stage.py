@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from storm_core.artifacts import Artifact
-from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_settings, write_checkpoint
+from storm_core.checkpoints.architecture import build_empty, check_tensors
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from storm_core.checkpoints.config import FetchConfig
 from storm_core.checkpoints.gguf import convert_gguf
 from storm_core.checkpoints.loading import load_tokenizer
+from storm_core.checkpoints.older_versions import write_for_older_versions
+from storm_core.checkpoints.settings_files import read_settings
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
@@ -32,6 +35,7 @@ def run(config: FetchConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     if gguf:
         with activity(f"convert {gguf.name}"):
             convert_gguf(gguf, directory, resolve_dtype(config.dtype))
+        write_for_older_versions(directory)
     else:
         _copy_model(source.path, directory)
     for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
@@ -62,11 +66,13 @@ def _copy_model(source: Path, directory: Path) -> None:
 
 
 def _check_model(directory: Path) -> Checkpoint:
-    """Open the checkpoint in `directory`, whose tokenizer must be a plain one with a chat template."""
+    """Open the checkpoint in `directory`, whole, whose tokenizer must be a plain one with a chat template."""
     checkpoint = open_checkpoint(directory)
     if "auto_map" in read_settings(directory / "tokenizer_config.json"):
         raise InputError(f"tokenizer_config.json in {directory} has auto_map, which runs code from a hub; never done")
     load_tokenizer(directory)
+    if "quantization_config" not in checkpoint.config:  # Scales are no parameters of the plain architecture.
+        check_tensors(build_empty(directory), checkpoint)
     return checkpoint
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from storm_core.checkpoints.architecture import build_empty
 from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.checkpoints.loading import load_model
 from storm_core.devices import resolve_device
@@ -52,13 +53,7 @@ def _fill(parameter: nn.Parameter, checkpoint: Checkpoint, name: str) -> None:
 
 def _empty_model(source: Path) -> "PreTrainedModel":
     with activity("make the model"):
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=True)
-        with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-                config, dtype=torch.float32, trust_remote_code=False
-            )
+        model = build_empty(source, torch.float32)
     for part in model.modules():
         for name, buffer in part.named_buffers(recurse=False):
             setattr(part, name, torch.empty_like(buffer, device=resolve_device()))

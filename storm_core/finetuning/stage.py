@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from storm_core import processes
 from storm_core.chat_templates.answer_tokens import AnswerTokens
 from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.chat_templates.telling import tell_readings
+from storm_core.checkpoints.architecture import check_tensors
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
@@ -51,7 +53,7 @@ from storm_core.finetuning.tokenization import (
 )
 from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
 from storm_core.finetuning.turn_ends import write_turn_ends
-from storm_core.finetuning.weights import check_same_tensors, check_trainable, hand_over_weights, write_weights
+from storm_core.finetuning.weights import check_packing, check_trainable, hand_over_weights, write_weights
 from storm_core.progress import progress, report
 from storm_core.records import count_examples, read_examples
 from storm_core.stage import Inputs, Results
@@ -87,6 +89,8 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
             for split in SPLITS
         }
     held_out = read_held_out(inputs.get("held_out"), tokenizer, config.max_length)
+    if config.packing:
+        check_packing(checkpoint, max(lengths(chain.from_iterable(examples[split].kept for split in SPLITS))))
     plan = plan_updates(lengths(examples["train"].kept), config)
     _check_updates(len(plan), config)
 
@@ -111,7 +115,7 @@ def _model(config: TrainConfig, checkpoint: Checkpoint, patterns: list[str], yam
     """The model with the parameters that the scan names set free, and all others as little in the way as can be."""
     source = checkpoint.path
     model = model_to_share(source, checkpoint) if in_shares(config.sharding) else load_model(source, torch.float32)
-    check_same_tensors(model, checkpoint)
+    check_tensors(model, checkpoint)
     unfreeze(model, patterns, yaml_file)
     if resolve_dtype(config.dtype) is torch.bfloat16:
         hold_frozen_in_bfloat16(model, checkpoint)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from storm_core.checkpoints.architecture import parts_of
 from storm_core.checkpoints.checkpoint import Checkpoint, torch_dtype, write_checkpoint
+from storm_core.checkpoints.forward_settings import forward_settings
 from storm_core.errors import InputError
 from storm_core.finetuning.sharding import whole
 from storm_core.progress import progress
@@ -31,22 +33,22 @@ def check_trainable(checkpoint: Checkpoint) -> None:
             raise InputError(f"{name} in {checkpoint.path} is {info.dtype}; train takes {', '.join(_EXACT_DTYPES)}")
 
 
-def check_same_tensors(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
-    """Make sure that the model is the checkpoint: no weight renamed, left out or made up.
+def check_packing(checkpoint: Checkpoint, longest: int) -> None:
+    """Refuse a model whose attention no pack can have: with caps on its scores, or windows shorter than an example.
 
     Raises:
-        InputError: names a tensor that only one of them has.
+        InputError: says which.
     """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name in checkpoint.tensors:
-        if name not in parameters:
-            raise InputError(
-                f"tensor {name} in {checkpoint.path} is no parameter of {type(model).__name__} once loaded"
-            )
-    loaded = {id(parameters[name]) for name in checkpoint.tensors}
-    for name, parameter in parameters.items():
-        if id(parameter) not in loaded:
-            raise InputError(f"{type(model).__name__} needs {name}, which is not in {checkpoint.path}")
+    settings = forward_settings(checkpoint.config)
+    windows = [window for window in settings["sliding windows by layer"] if window]
+    what = f"a window of {min(windows)} tokens" if windows and min(windows) < longest else None
+    if settings.get("attn_logit_softcapping"):
+        what = "caps on its scores (attn_logit_softcapping)"
+    if what:
+        raise InputError(
+            f"attention in {checkpoint.path} has {what}, which attention inside the examples of a pack has not (the "
+            f"longest has {longest} tokens); set packing=false"
+        )
 
 
 def write_weights(model: "PreTrainedModel", checkpoint: Checkpoint, directory: Path) -> None:
@@ -60,17 +62,17 @@ def write_weights(model: "PreTrainedModel", checkpoint: Checkpoint, directory: P
 
 def hand_over_weights(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
     """In the other processes of a training: give the main one their shares, while it writes the weights."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parts = parts_of(model)
     for name in checkpoint.tensors:
-        whole(parameters[name])
+        whole(parts[name])
 
 
 def _cast_back(model: "PreTrainedModel", checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parts = parts_of(model)
     tensors = checkpoint.tensors
     for name, info in progress(tensors.items(), total=len(tensors), description="write", unit="tensors"):
-        weight = whole(parameters[name].detach()).cpu()
+        weight = whole(parts[name].detach()).cpu()
         # Compared in float32: a small change may well round back to the same stored value.
-        if parameters[name].requires_grad and weight.equal(checkpoint.load(name).float()):
+        if parts[name].requires_grad and weight.equal(checkpoint.load(name).float()):
             raise RuntimeError(f"{name} was to be trained, but did not change")
         yield name, weight.to(torch_dtype(info.dtype))

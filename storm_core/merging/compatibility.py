@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.checkpoints.checkpoint import Checkpoint
+from storm_core.checkpoints.forward_settings import forward_settings
 from storm_core.errors import InputError
 from storm_core.progress import report
 
-# Facts of the architecture that tensor shapes do not show. A merge of models that differ in them computes nonsense.
-_CONFIG_FACTS = ("num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "tie_word_embeddings")
 _MERGEABLE_DTYPES = ("F64", "F32", "F16", "BF16")
 
 
@@ -20,13 +19,11 @@ def check_mergeable(base: Checkpoint, other: Checkpoint) -> None:
     Raises:
         InputError: names what differs, and both directories.
     """
-    _check_fact("model_type", base, other)
+    _check_setting("model_type", base.config, other.config, base, other)
     for checkpoint in (base, other):
         _check_dtypes(checkpoint)
     _check_tensors(base, other)
-    for name in _CONFIG_FACTS:
-        _check_fact(name, base, other)
-    _check_rope_theta(base, other)
+    _check_settings(base, other)
     check_vocabulary(base.path, other.path)
 
 
@@ -70,22 +67,28 @@ def _check_tensors(base: Checkpoint, other: Checkpoint) -> None:
             raise InputError(f"no tensor {missing[0]!r} in {there.path}{count}, but in {here.path}; {hint}")
 
 
-def _check_fact(name: str, base: Checkpoint, other: Checkpoint) -> None:
-    # A fact that one config leaves to the architecture's default cannot be compared.
-    if name in base.config and name in other.config and base.config[name] != other.config[name]:
-        values = f"{base.config[name]!r} in {base.path} and {other.config[name]!r} in {other.path}"
-        raise InputError(f"{name} is {values}; merge models of the same architecture")
+def _check_settings(base: Checkpoint, other: Checkpoint) -> None:
+    """Check that equal tensors would compute the same in both; tensors made for one setting are noise in another."""
+    here, there = _settings(base), _settings(other)
+    # A setting that one config leaves to an architecture whose defaults are not known here cannot be compared.
+    for name in sorted(here.keys() & there.keys()) + sorted(here.keys() ^ there.keys()):
+        if name in here.keys() & there.keys() or name.startswith("rope"):
+            _check_setting(name, here, there, base, other)
 
 
-def _check_rope_theta(base: Checkpoint, other: Checkpoint) -> None:
-    theirs = [_rope_theta(checkpoint.config) for checkpoint in (base, other)]
-    if None not in theirs and theirs[0] != theirs[1]:
-        raise InputError(f"rope_theta is {theirs[0]} in {base.path} and {theirs[1]} in {other.path}; they cannot merge")
+def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    try:
+        return forward_settings(checkpoint.config)
+    except InputError as error:
+        raise InputError(f"config.json in {checkpoint.path}: {error}") from error
 
 
-def _rope_theta(config: Mapping[str, Any]) -> Any:
-    """The base of the rotary frequencies, in the spelling of transformers 5 or 4; None where neither is there."""
-    return (config.get("rope_parameters") or {}).get("rope_theta", config.get("rope_theta"))
+def _check_setting(
+    name: str, here: Mapping[str, Any], there: Mapping[str, Any], base: Checkpoint, other: Checkpoint
+) -> None:
+    if here.get(name) != there.get(name):
+        values = f"{here.get(name)!r} in {base.path} and {there.get(name)!r} in {other.path}"
+        raise InputError(f"{name} is {values}; merge models whose forward passes are the same")
 
 
 def _read_vocabulary(path: Path) -> dict[str, int] | None:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
+from storm_core.checkpoints.architecture import build_empty
 from storm_core.checkpoints.checkpoint import Checkpoint
-from storm_core.errors import InputError, first_line
+from storm_core.errors import InputError
 
 _REGEX_PREFIX = "re:"
 
@@ -36,15 +36,7 @@ def linear_modules(checkpoint: Checkpoint) -> list[str]:
     Raises:
         InputError: transformers does not know the architecture.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=False, local_files_only=True)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, OSError) as error:
-        reason = first_line(error)
-        raise InputError(f"{checkpoint.path} is not a causal language model of transformers: {reason}") from error
+    model = build_empty(checkpoint.path)
     return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
 
 

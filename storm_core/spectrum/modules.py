@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.errors import InputError
 
-EMBEDDING = "model.embed_tokens"
 _WEIGHT = ".weight"
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
 _PLAIN_DTYPES = ("F64", "F32", "F16", "BF16")
@@ -43,18 +42,10 @@ def list_modules(checkpoint: Checkpoint) -> list[Module]:
     """Every module with a weight, by type and then by layer.
 
     Raises:
-        InputError: the weights are quantized, have more than two dimensions, or are not named as in the Llama family.
+        InputError: the weights are quantized.
     """
     _check_is_plain(checkpoint)
     modules = [describe(name, info.shape) for name, info in checkpoint.tensors.items() if name.endswith(_WEIGHT)]
-    for module in modules:
-        if len(module.shape) > 2:
-            raise InputError(f"{module.weight} in {checkpoint.path} has shape {module.shape}; scan takes matrices only")
-    if all(module.name != EMBEDDING for module in modules) or not any(module.is_scanned for module in modules):
-        raise InputError(
-            f"no {EMBEDDING}.weight, or no matrix in any layer, in {checkpoint.path}; scan reads checkpoints named as "
-            "the Llama family's are"
-        )
     return sorted(modules, key=lambda module: (module.type, natural_order(module.name)))
 
 

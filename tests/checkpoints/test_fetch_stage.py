@@ -188,7 +188,7 @@ def test_cut_gguf_is_refused_in_one_line(tiny_gguf: Path, tmp_path: Path, kept_b
 
 def test_gguf_of_unknown_version_is_refused_by_its_own_name(tmp_path: Path) -> None:
     (tmp_path / "odd.gguf").write_bytes(b"GGUF" + b"\xff" * 100)
-    with pytest.raises(InputError, match=r"odd\.gguf cannot be converted: odd\.gguf is GGUF v\d+"):
+    with pytest.raises(InputError, match=r"odd\.gguf cannot be converted: .*version \d+"):
         fetch(tmp_path / "odd.gguf", tmp_path / "model")
 
 

@@ -9,7 +9,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from storm_core.checkpoints.checkpoint import read_model_config
+from storm_core.checkpoints.settings_files import read_model_config
 from storm_core.checkpoints.shapes import ModelShapes, read_shapes
 from storm_core.errors import InputError
 from storm_core.finetuning.freezing import trained_names, unfreeze

@@ -10,8 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.older_versions import write_for_older_versions
 from storm_core.errors import InputError
 from storm_core.merging.compatibility import check_mergeable, check_vocabulary
+from tests.checkpoints.families import make_family
 
 
 @pytest.fixture
@@ -56,8 +58,21 @@ def test_another_shape_is_refused_with_the_tensor_both_shapes_and_both_models(ti
     assert "\n" not in str(error.value)
 
 
+def test_a_tied_head_that_is_stored_once_more_is_no_difference(tiny_llama: Path, other: Path) -> None:
+    change_tensors(other, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()}))
+    check(tiny_llama, other)
+    check(other, tiny_llama)
+
+
+def test_a_tied_head_of_other_values_is_refused(tiny_llama: Path, other: Path) -> None:
+    change_tensors(other, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"] + 1}))
+    with pytest.raises(InputError, match=r"no copy of model\.embed_tokens\.weight, though tie_word_embeddings"):
+        check(tiny_llama, other)
+
+
 def test_an_untied_head_against_a_tied_one_is_refused_either_way(tiny_llama: Path, other: Path) -> None:
     change_tensors(other, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()}))
+    change_config(other, tie_word_embeddings=False)
     for pair in ((tiny_llama, other), (other, tiny_llama)):
         with pytest.raises(InputError, match=r"'lm_head.weight' in .*tiny_llama.*ties its word embeddings"):
             check(*pair)
@@ -88,6 +103,40 @@ def test_facts_that_shapes_do_not_show_are_compared(tiny_llama: Path, other: Pat
     change_config(other, **change)
     with pytest.raises(InputError, match=next(iter(change)).replace("parameters", "theta")):
         check(tiny_llama, other)
+
+
+SCALED = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("family", "change"),
+    [
+        ("Qwen2", {"rope_parameters": {**SCALED, "rope_theta": 1e6, "original_max_position_embeddings": 512}}),
+        ("Qwen2", {"use_sliding_window": True, "sliding_window": 16, "layer_types": ["sliding_attention"] * 2}),
+        ("Mistral", {"sliding_window": 32}),
+        ("Mistral", {"sliding_window": None}),
+        ("Llama 3.1", {"rms_norm_eps": 1e-5}),
+        ("Gemma 2", {"attn_logit_softcapping": None}),
+        ("Gemma 2", {"query_pre_attn_scalar": 16}),
+        ("Phi-3", {"original_max_position_embeddings": 512}),
+        ("Gemma 3 (text)", {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_a_setting_of_the_forward_pass_that_differs_is_refused(
+    family: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    base, other = make_family(family, tmp_path / "base"), make_family(family, tmp_path / "other", seed=1)
+    check(base, other)
+    for file in (base, other):
+        write_for_older_versions(file)  # As fetch leaves them; the change below is of both spellings then.
+    check(base, other)
+    config = json.loads((other / "config.json").read_text())
+    older = {key: config.pop(key) for key in ("rope_theta", "rope_scaling", "rope_local_base_freq") if key in config}
+    assert older
+    (other / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(InputError, match="merge models whose forward passes are the same"):
+        check(base, other)
 
 
 def test_either_spelling_of_the_rotary_base_is_understood(tiny_llama: Path, other: Path) -> None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from storm_core.checkpoints.checkpoint import open_checkpoint, read_model_config
+from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.settings_files import read_model_config
 from storm_core.errors import InputError
 from storm_core.judging.engines.answers import make_answer
 from storm_core.judging.engines.interface import Answer

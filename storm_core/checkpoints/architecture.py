@@ -1,0 +1,65 @@
+"""The architecture of a checkpoint as transformers builds it, compared with the tensors that the files hold."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from storm_core.checkpoints.checkpoint import Checkpoint
+from storm_core.checkpoints.settings_files import read_model_config
+from storm_core.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# What transformers raises at settings that it cannot build a model of: it computes with them unchecked.
+UNBUILDABLE = (
+    *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(ArithmeticError, AssertionError, OSError, ImportError, RuntimeError),
+)
+
+
+def build_empty(path: Path, dtype: torch.dtype | None = None) -> "PreTrainedModel":
+    """The model that `config.json` in `path` describes, on the meta device: without memory for its weights.
+
+    Raises:
+        InputError: transformers knows no such causal language model, or cannot build it.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+    try:
+        config = AutoConfig.for_model(**read_model_config(path))
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, trust_remote_code=False, **options
+            )
+    except UNBUILDABLE as error:
+        raise InputError(f"{path} is not a causal language model of transformers: {first_line(error)}") from error
+    return model
+
+
+def check_tensors(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
+    """Make sure that the checkpoint is the model: no weight renamed, left out, of another shape, or made up.
+
+    Raises:
+        InputError: names a tensor that only one of them has, or that has another shape in each.
+    """
+    kind, parts = type(model).__name__, parts_of(model)
+    for name, info in checkpoint.tensors.items():
+        if name not in parts:
+            raise InputError(f"tensor {name} in {checkpoint.path} is no parameter of {kind} once loaded")
+        if tuple(parts[name].shape) != info.shape:
+            shapes = f"{list(info.shape)}, and {kind} by its config.json {list(parts[name].shape)}"
+            raise InputError(f"tensor {name} in {checkpoint.path} has shape {shapes}")
+    loaded = {id(parts[name]) for name in checkpoint.tensors}
+    for name, part in parts.items():
+        if id(part) not in loaded:
+            raise InputError(f"{kind} needs {name}, which is not in {checkpoint.path}")
+
+
+def parts_of(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
+    """Parameters, under all their names, and those buffers that are stored with them."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    stored = model.state_dict().keys()
+    return {**{name: buffer for name, buffer in model.named_buffers() if name in stored}, **parameters}

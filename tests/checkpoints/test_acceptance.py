@@ -1,0 +1,182 @@
+"""Which models are refused, by which sign, and that every stage says so."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma3Config, Gemma3ForConditionalGeneration
+
+from storm_core.checkpoints.acceptance import check_kind
+from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.cli import main
+from storm_core.errors import InputError
+from tests.checkpoints.families import FAMILIES, SIZES, make_family
+from tests.conftest import complaints
+
+PLAIN = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **SIZES}
+LAYERS = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+SIGNS = [
+    ({"num_local_experts": 4}, "mixture of experts"),
+    ({"n_routed_experts": 8}, "mixture of experts"),
+    ({"ffn_config": {"moe_num_experts": 16}}, "mixture of experts"),
+    ({"vision_config": {"hidden_size": 4}}, "multimodal"),
+    ({"audio_config": {"hidden_size": 4}}, "multimodal"),
+    ({"text_config": {"hidden_size": 4}}, "multimodal"),
+    ({"layer_types": ["full_attention", "conv"]}, "hybrid or recurrent"),
+    ({"layer_types": ["linear_attention", "full_attention"]}, "hybrid or recurrent"),
+    ({"block_types": ["recurrent", "attention"]}, "hybrid or recurrent"),
+    ({"mamba_d_state": 16}, "hybrid or recurrent"),
+    ({"hybrid_override_pattern": "M-M*"}, "hybrid or recurrent"),
+    ({"model_type": "rwkv7"}, "hybrid or recurrent"),
+    ({"is_encoder_decoder": True}, "encoder and a decoder"),
+    ({"architectures": ["LlamaForSequenceClassification"]}, "causal language model is wanted"),
+    ({"quantization_config": {"quant_method": "awq"}}, "quantized by 'awq'"),
+]
+TENSORS = [
+    ("model.layers.0.mlp.experts.gate_up_proj", (4, 8, 8), "mixture of experts"),
+    ("model.layers.1.block_sparse_moe.gate.weight", (4, 64), "mixture of experts"),
+    ("vision_tower.patch_embedding.weight", (4, 3, 2, 2), "multimodal"),
+    ("model.layers.0.linear_attn.in_proj.weight", (4, 4), "hybrid or recurrent"),
+    ("model.layers.0.conv.conv.weight", (4, 1, 3), "hybrid or recurrent"),
+    ("model.layers.0.mlp.stacked", (2, 3, 4), r"shape \[2, 3, 4\]"),
+    ("score.weight", (2, 64), "no part of a causal language model"),
+]
+# Each stage that opens a model, with what it wants besides.
+COMMANDS = {
+    "fetch": ["--source={model}", "--model={out}"],
+    "scan": ["--model={model}", "--scan={out}"],
+    "merge": ["--base-model={model}", "--other-model={model}", "--merged-model={out}"],
+    "quantize": ["--model={model}", "--quantized-model={out}"],
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A small Llama that a test may spoil."""
+    return make_family("Llama 3.1", tmp_path / "model")
+
+
+def change_config(model: Path, **changes: Any) -> None:
+    file = model / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def change_tensors(model: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors = load_file(model / "model.safetensors")
+    change(tensors)
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(("sign", "reason"), SIGNS, ids=lambda value: str(value)[:40])
+def test_a_sign_in_the_config_is_named(sign: dict[str, Any], reason: str) -> None:
+    check_kind(Path("it"), PLAIN)
+    with pytest.raises(InputError, match=reason):
+        check_kind(Path("it"), {**PLAIN, **sign})
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_dense_family_shows_a_sign(name: str) -> None:
+    config = AutoConfig.for_model(FAMILIES[name].model_type).to_dict()
+    check_kind(Path("it"), config)
+
+
+@pytest.mark.parametrize(("name", "shape", "reason"), TENSORS, ids=[name for name, _, _ in TENSORS])
+def test_a_tensor_that_no_stage_could_take_is_named(
+    model: Path, name: str, shape: tuple[int, ...], reason: str
+) -> None:
+    change_tensors(model, lambda tensors: tensors.update({name: torch.ones(shape)}))
+    with pytest.raises(InputError, match=reason):
+        open_checkpoint(model)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_5_text"])
+def test_every_stage_refuses_in_the_same_words(
+    verb: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = {"num_local_experts": 2, "intermediate_size": 32} if kind == "mixtral" else {"intermediate_size": 32}
+    config = AutoConfig.for_model(kind, vocab_size=100, pad_token_id=None, **LAYERS, **extra)
+    made: Any = AutoModelForCausalLM.from_config(config)
+    made.save_pretrained(tmp_path / "model")
+    options = [option.format(model=tmp_path / "model", out=tmp_path / "out") for option in COMMANDS[verb]]
+    assert main([verb, *options]) == 1
+    (line,) = complaints(capsys.readouterr().err)[-1:]
+    assert ("mixture of experts" if kind == "mixtral" else "hybrid or recurrent") in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_buffers_that_the_config_decides_are_left_out(model: Path, tmp_path: Path) -> None:
+    frequencies = {f"model.layers.{layer}.self_attn.rotary_emb.inv_freq": torch.ones(8) for layer in range(2)}
+    change_tensors(model, lambda tensors: tensors.update(frequencies))
+    assert not frequencies.keys() & open_checkpoint(model).tensors.keys()
+    assert main(["fetch", f"--source={model}", f"--model={tmp_path / 'fetched'}"]) == 0
+    assert not frequencies.keys() & load_file(tmp_path / "fetched/model.safetensors").keys()
+
+
+def test_a_tied_head_stored_once_more_is_left_out(tmp_path: Path) -> None:
+    model = make_family("SmolLM2", tmp_path / "model")
+    change_tensors(model, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()}))
+    assert main(["fetch", f"--source={model}", f"--model={tmp_path / 'fetched'}"]) == 0
+    assert "lm_head.weight" not in load_file(tmp_path / "fetched/model.safetensors")
+
+
+@pytest.mark.parametrize("change", [{"num_hidden_layers": 3}, {"num_attention_heads": 8}, {"intermediate_size": 32}])
+def test_fetch_refuses_a_config_that_is_of_another_model(
+    model: Path, tmp_path: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_config(model, head_dim=None, **change)
+    assert main(["fetch", f"--source={model}", f"--model={tmp_path / 'fetched'}"]) == 1
+    assert "Llama" in complaints(capsys.readouterr().err)[-1]
+
+
+def test_padding_needs_no_row_of_its_own_and_another_token_does(model: Path) -> None:
+    tokenizer: Any = load_tokenizer(model)
+    tokenizer.add_special_tokens({"pad_token": "<pad_x>"})
+    tokenizer.save_pretrained(model)
+    rows = load_model(model, torch.float32).config.vocab_size
+    loaded = load_tokenizer(model)
+    assert loaded.pad_token_id is not None
+    assert loaded.pad_token_id < rows
+    tokenizer.add_tokens(["<more>"])
+    tokenizer.save_pretrained(model)
+    load_tokenizer(model)
+    tokenizer.eos_token = "<more>"  # noqa: S105 (a token of text)
+    tokenizer.save_pretrained(model)
+    with pytest.raises(InputError, match=rf"'<more>' in .* has ID {rows + 1}, and the embedding has {rows} rows"):
+        load_tokenizer(model)
+
+
+def test_the_text_part_of_gemma_3_is_taken_with_its_logits(tmp_path: Path) -> None:
+    text = make_family("Gemma 3 (text)", tmp_path / "text")
+    whole = _with_a_tower(text, tmp_path / "whole")
+    ids = torch.arange(90)[None]
+    with torch.inference_mode():
+        expected = load_model(text, torch.float32)(ids).logits
+        assert torch.equal(load_model(whole, torch.float32)(ids).logits, expected)
+        assert main(["fetch", f"--source={whole}", f"--model={tmp_path / 'fetched'}"]) == 0
+        assert torch.equal(load_model(tmp_path / "fetched", torch.float32)(ids).logits, expected)
+    assert load_file(tmp_path / "fetched/model.safetensors").keys() == load_file(text / "model.safetensors").keys()
+    for verb, output in (("scan", "scan"), ("quantize", "quantized-model")):
+        assert main([verb, f"--model={whole}", f"--{output}={tmp_path / verb}"]) == 0
+
+
+def _with_a_tower(text: Path, directory: Path) -> Path:
+    """The model of text inside a multimodal one, saved as Gemma 3 from 4B up is."""
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    inner = AutoConfig.from_pretrained(text)
+    config = Gemma3Config(
+        text_config=inner, vision_config={**tower, "image_size": 28, "patch_size": 14}, mm_tokens_per_image=4
+    )
+    whole: Any = Gemma3ForConditionalGeneration(config).to(torch.bfloat16)
+    part: Any = AutoModelForCausalLM.from_pretrained(text)
+    whole.model.language_model.load_state_dict(part.model.state_dict())
+    whole.save_pretrained(directory)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(text / name, directory / name)
+    return directory
