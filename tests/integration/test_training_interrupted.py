@@ -20,7 +20,7 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-UPDATES, UPDATES_AN_EPOCH = 160, 4
+UPDATES, UPDATES_AN_EPOCH = 480, 4
 INTERVAL_SECONDS = 3
 # What a checkpoint of the tiny model takes to be written, at most, where two cores are shared by all that runs.
 WRITING_SECONDS = 5
@@ -161,6 +161,7 @@ def test_training_killed_three_times_loses_an_interval_each_and_ends_with_the_sa
     for step in sorted(random.sample(range(1, UPDATES * 3 // 4), 3)):
         killed.wait_for_update(step)
         storm_artifact(as_user, "gc", "--keep-days", "0", "--delete", store=killed.replay.store)
+        assert finished.walk.cluster.pods()[killed.pod]["status"]["phase"] == "Running", "it had ended before it was killed"
         finished.walk.cluster.kill(killed.pod)
         attempt = Training(killed.replay, run=killed.run)
         killed.start()
