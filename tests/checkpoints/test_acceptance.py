@@ -173,7 +173,8 @@ def _with_a_tower(text: Path, directory: Path) -> Path:
     config = Gemma3Config(
         text_config=inner, vision_config={**tower, "image_size": 28, "patch_size": 14}, mm_tokens_per_image=4
     )
-    whole: Any = Gemma3ForConditionalGeneration(config).to(torch.bfloat16)
+    whole: Any = Gemma3ForConditionalGeneration(config)
+    whole.to(torch.bfloat16)
     part: Any = AutoModelForCausalLM.from_pretrained(text)
     whole.model.language_model.load_state_dict(part.model.state_dict())
     whole.save_pretrained(directory)

@@ -1,6 +1,7 @@
 """A GGUF file gives the model that it was made of, with its positions, windows and caps; or it is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def fetch(source: Path, output: Path) -> None:
 
 
 # llama.cpp knows no windows in an architecture of Mistral's, and writes none.
-UNWINDOWED = {"Mistral": {"sliding_window": None}}
+UNWINDOWED: dict[str, dict[str, Any]] = {"Mistral": {"sliding_window": None}}
 
 
 @pytest.mark.slow
@@ -47,7 +48,8 @@ def test_the_name_in_a_gguf_decides_nothing(general_name: str, tmp_path: Path) -
 @pytest.mark.parametrize("setting", ["pooling_type", "attention.sliding_window", "attention.scale", "expert_count"])
 def test_a_setting_that_is_not_understood_is_refused_by_name(setting: str, tmp_path: Path) -> None:
     model = make_family("Qwen2", tmp_path / "model")
-    file = write_family_gguf("Qwen2", model, tmp_path / "it.gguf", **{setting: 4})
+    said: dict[str, Any] = {setting: 4}
+    file = write_family_gguf("Qwen2", model, tmp_path / "it.gguf", **said)
     with pytest.raises(InputError, match=r"qwen2\." + setting.replace(".", r"\.") + "|mixture of experts"):
         read_gguf_config(file)
 
