@@ -158,7 +158,7 @@ def _refuse_moves(response: "httpx2.Response") -> None:
     raise MovedError(f"answers {response.status_code} and sends on to {there.scheme}://{host}{path}")
 
 
-def _read_bounded(response: "httpx2.Response") -> None:
+def _read_bounded(response: Any) -> None:
     """Read the body of a response, of which the client by itself bounds the time of each read alone.
 
     One byte more than may be is kept of what is too long.
