@@ -117,7 +117,11 @@ def _status(answered: int, error: Any, words: str) -> int:
     # A quota that is used up does not pass, and a prompt that is too long is no fault of the server.
     if meant == 402:
         return meant
-    if (meant is None or meant >= 500) and answered != 429 and _TOO_LONG.search(f"{words} {list(_codes(error))}"):
+    if (
+        answered != 429
+        and meant in (None, 400, *range(500, 600))
+        and _TOO_LONG.search(f"{words} {list(_codes(error))}")
+    ):
         return 400
     return answered if answered >= 300 else meant or _UNKNOWN
 
