@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from storm_core.artifacts import seal
+from storm_core.artifacts import open_directory, seal
 from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.judging.config import SCORE, ScoreConfig
@@ -14,6 +14,7 @@ from storm_core.judging.engines import endpoint as endpoint_module
 from storm_core.judging.engines.interface import StoppedError
 from storm_core.judging.engines.openai_engine import open_openai_engine
 from storm_core.records import Message, make_example, write_examples
+from storm_core.verdicts.settings import SETTINGS_NAME, refuse_mixed
 from tests.judging.judge_stand_in import ENDS, PASSES, QUIRKS, REFUSES, THOUGHTS, logprobs, stand_in
 
 KEY = "sk-very-secret-1234"
@@ -269,3 +270,29 @@ def test_a_key_that_is_missing_is_said(server, tiny_judge, draw, monkeypatch):
     message = "answers 401: No API key was given; OPENAI_API_KEY is not set"
     with engine_for(server, tiny_judge) as engine, pytest.raises(InputError, match=message):
         engine.read(contexts_of(tiny_judge, examples)).ask(tiny_judge.educational_value)
+
+
+def test_shards_from_two_addresses_are_refused_with_what_differs(server, tiny_llama, draw, tmp_path):
+    _, examples = drawn_examples(draw, 2)
+    directory = prepared(tmp_path, examples)
+    spellings = [server.url, f"{server.url}/", server.url.replace("127.0.0.1", "localhost")]
+    for place, url in enumerate(spellings):
+        score(server, tiny_llama, directory, tmp_path / "out" / str(place), endpoint=url)
+    same, slash, other = (open_directory(tmp_path / "out" / str(place)) for place in range(3))
+    refuse_mixed([same, slash])
+    with pytest.raises(
+        InputError, match=r"endpoint http://127.*/v1 and http://localhost.*/v1; .*replicas of one judge"
+    ):
+        refuse_mixed([same, other])
+
+
+def test_verdicts_that_do_not_say_where_the_judge_was_are_comparable(server, tiny_llama, draw, tmp_path):
+    _, examples = drawn_examples(draw, 2)
+    score(server, tiny_llama, prepared(tmp_path, examples), tmp_path / "out" / "new")
+    new = open_directory(tmp_path / "out" / "new")
+    settings = json.loads(new.file(SETTINGS_NAME).read_text())
+    (tmp_path / "old").mkdir()
+    old = {name: value for name, value in settings.items() if not name.startswith("endpoint")}
+    (tmp_path / "old" / SETTINGS_NAME).write_text(json.dumps(old))
+    seal(tmp_path / "old", "verdicts", producer={}, inputs={}, metrics={})
+    refuse_mixed([new, open_directory(tmp_path / "old")], settings)
