@@ -296,3 +296,37 @@ def test_verdicts_that_do_not_say_where_the_judge_was_are_comparable(server, tin
     (tmp_path / "old" / SETTINGS_NAME).write_text(json.dumps(old))
     seal(tmp_path / "old", "verdicts", producer={}, inputs={}, metrics={})
     refuse_mixed([new, open_directory(tmp_path / "old")], settings)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "socks://127.0.0.1:9/", "http://127.0.0.1:9"])
+def test_a_server_on_this_machine_is_asked_without_the_proxy(server, tiny_judge, draw, monkeypatch, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    _, examples = drawn_examples(draw, 2)
+    with engine_for(server, tiny_judge) as engine:
+        assert all(
+            a.is_answer for a in engine.read(contexts_of(tiny_judge, examples)).ask(tiny_judge.educational_value)
+        )
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_another_server_is_asked_through_the_proxy_which_an_error_names(server, tiny_judge, draw, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/v1").replace("//", "//me:secret@"))
+    _, examples = drawn_examples(draw, 2)
+    contexts = contexts_of(tiny_judge, examples)
+    with engine_for(server, tiny_judge, endpoint="http://judge.invalid/v1") as engine:
+        assert all(answer.is_answer for answer in engine.read(contexts).ask(tiny_judge.educational_value))
+    assert {body["path"] for body in server.requests} == {"http://judge.invalid/v1/completions"}
+    monkeypatch.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:9")
+    options = {"endpoint": "http://judge.invalid/v1", "endpoint_retries": 0}
+    message = "cannot be reached through the proxy http://127.0.0.1:9 of HTTP_PROXY: "
+    with engine_for(server, tiny_judge, **options) as engine, pytest.raises(InputError, match=message) as caught:
+        engine.read(contexts).ask(tiny_judge.educational_value)
+    assert "secret" not in str(caught.value)

@@ -154,7 +154,7 @@ class Endpoint:
                 f"lower endpoint_concurrency; {_RESUME}"
             ) from error
         reason = self.shown(str(error))
-        advice = "SSL_CERT_FILE may name the CAs to trust" if "CERTIFICATE" in reason else "is the server up?"
+        advice = "SSL_CERT_FILE may name the CAs to trust;" if "CERTIFICATE" in reason else "is the server up?"
         raise InputError(f"{self.address} cannot be reached{way}: {reason}; {advice} {_RESUME}") from error
 
     def _give_up_on_nonsense(self, path: str, reply: Reply, error: NonsenseError) -> NoReturn:

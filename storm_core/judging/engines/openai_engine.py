@@ -24,6 +24,8 @@ from storm_core.records import Message
 
 # So many contexts of the first batch are tried, and an empty one, before it counts as the server's fault.
 _CONTEXTS_TRIED = 3
+# So often is asked again what was taken before.
+_TRIES_OF_TAKEN = 3
 _FORBIDDEN = "403: "
 
 
@@ -74,8 +76,8 @@ class OpenAIEngine:
             StoppedError: the endpoint answered some and then failed.
         """
         _check_labels(question, list(self._label_texts(question).values()))
-        taken = self._taken = self._taken or self._find_taken(contexts, question)
         self._endpoint.start()
+        taken = self._taken = self._taken or self._find_taken(contexts, question)
         asked, error = ask_each(
             lambda context: self._try(context, question, taken.dialect, taken.gauge),
             contexts,
@@ -135,8 +137,12 @@ class OpenAIEngine:
         """The error that refusals are, which are about the examples if what was taken before is still taken."""
         if not refusals:
             return None
+        again: Answer | RefusedError = refusals[-1]
         try:
-            again = self._try(taken.context, taken.question, taken.dialect)
+            # Some filters have moods.
+            for _ in range(_TRIES_OF_TAKEN):
+                if isinstance(again, RefusedError):
+                    again = self._try(taken.context, taken.question, taken.dialect)
         except InputError as error:
             return error
         if isinstance(again, RefusedError):
