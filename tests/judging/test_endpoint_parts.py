@@ -7,10 +7,10 @@ import pytest
 
 from storm_core.errors import InputError
 from storm_core.judging.config import ScoreConfig
+from storm_core.judging.engines.endpoint import Endpoint
 from storm_core.judging.engines.endpoint_address import base_url
 from storm_core.judging.engines.endpoint_failures import read_failure, read_wait
 from storm_core.judging.engines.endpoint_proxy import find_proxy
-from storm_core.judging.judge import named_settings
 
 SPELLINGS = ["", "/", "//", "/chat/completions", "/completions", "/chat/completions/"]
 
@@ -29,7 +29,7 @@ SPELLINGS = ["", "/", "//", "/chat/completions", "/completions", "/chat/completi
 )
 def test_one_server_has_one_address_however_it_is_written(written, plain, end):
     assert base_url(written + end) == plain
-    assert named_settings(ScoreConfig(engine="openai", endpoint=written + end))["endpoint"] == plain
+    assert Endpoint(ScoreConfig(engine="openai", endpoint=written + end)).address == plain
 
 
 def test_two_servers_have_two_addresses():
