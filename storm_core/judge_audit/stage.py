@@ -16,7 +16,7 @@ from storm_core.judge_audit.page import render_page
 from storm_core.judge_audit.probes import ProbeVerdicts, ask_probes, make_probes
 from storm_core.judge_audit.rewordings import Rewordings, load_rewordings
 from storm_core.judge_audit.summary import ExampleSet, JudgeSummary
-from storm_core.judging.judge import Judge, numeric_settings, open_judge
+from storm_core.judging.judge import Judge, named_settings, open_judge
 from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.progress import progress
 from storm_core.records import Example, read_columns, read_examples
@@ -41,7 +41,7 @@ def run(config: AuditConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     judge = open_judge(config, inputs["model"], rubrics, reworded)
     summary = JudgeSummary((rubrics.educational_value, rubrics.difficulty), config)
     expected = Expected(judge_digest=judge.digest, rubrics=summary.by_name(), max_length=config.max_length)
-    refuse_mixed(inputs.many("verdicts"), numeric_settings(config, judge.builder) if config.probe_examples else None)
+    refuse_mixed(inputs.many("verdicts"), named_settings(config, judge.builder) if config.probe_examples else None)
     # In an order of their own, so that sums are rounded the same in whatever order they are given.
     verdicts = sorted(inputs.many("verdicts"), key=lambda one: one.digest)
     for artifact in progress(verdicts, total=len(verdicts), description="read the verdicts", unit="shards"):

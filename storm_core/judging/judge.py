@@ -13,6 +13,7 @@ from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.judging.engines.config import JudgeConfig
+from storm_core.judging.engines.endpoint_address import base_url
 from storm_core.judging.engines.interface import Engine
 from storm_core.judging.wording.prompts import Context, PromptBuilder
 from storm_core.judging.wording.rubrics import Rubric, Rubrics
@@ -110,11 +111,19 @@ def numeric_settings(config: JudgeConfig, builder: PromptBuilder) -> dict[str, A
     return {**settings, "dtype": str(resolve_dtype(config.dtype))}
 
 
+def named_settings(config: JudgeConfig, builder: PromptBuilder) -> dict[str, Any]:
+    """`numeric_settings`, and of a judge behind an endpoint where it is and its name there, as part of its identity."""
+    settings = numeric_settings(config, builder)
+    if config.engine == "openai":
+        settings |= {"endpoint": base_url(config.endpoint), "endpoint_model": config.endpoint_model}
+    return settings
+
+
 def _digest(config: JudgeConfig, model: Artifact) -> str:
     """Of the artifact; for an endpoint, whose weights nobody sees, also of its address and its name for the model."""
     if config.engine != "openai":
         return model.digest
-    named = [model.digest, config.endpoint, config.endpoint_model]
+    named = [model.digest, base_url(config.endpoint), config.endpoint_model]
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 

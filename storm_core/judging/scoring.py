@@ -5,8 +5,8 @@ kept batch by batch. A run that continues after a kill finds whole batches done,
 the rest where it would have cut it anyway: with an engine that computes the same from the same input its verdicts are
 the same to the last bit. Between batches of different make-up a probability may move by rounding.
 
-What the judge's server refuses is written as unanswered, but not kept: it says nothing about the example, and the next
-run asks again.
+What is not answered, as the judge's server refuses it or no label is seen, is written as such, but not kept: it says
+nothing about the example, and the next run asks again. Where the engine fails, what it answered before is kept.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from typing import Protocol
 from storm_core.errors import InputError
 from storm_core.judging.config import ScoreConfig
 from storm_core.judging.engines.config import JudgeConfig
-from storm_core.judging.engines.interface import Answer, Reading
+from storm_core.judging.engines.interface import Answer, Reading, StoppedError
 from storm_core.judging.judge import Judge
 from storm_core.judging.wording.prompts import Context, Question
 from storm_core.records import Example
@@ -31,8 +31,6 @@ _MAX_PADDING_SHARE = 0.1
 
 # Verdicts by example ID and rubric name.
 Known = dict[tuple[str, str], Verdict]
-# A verdict, and the answer that it comes from.
-Judged = tuple[Verdict, Answer]
 
 
 class Kept(Protocol):
@@ -42,7 +40,7 @@ class Kept(Protocol):
         """What is there of these examples."""
 
     def add(self, batch: Sequence[Verdict]) -> None:
-        """Keep the verdicts of one whole batch; none where all of it was refused."""
+        """Keep the verdicts of one whole batch, or of what of it was answered."""
 
 
 def score_examples(
@@ -51,11 +49,11 @@ def score_examples(
     config: ScoreConfig,
     kept: Kept,
     write: Callable[[Sequence[Verdict]], None],
-    refused: set[str],
+    unanswered: set[str],
 ) -> Iterator[str]:
     """Write the educational value of each example, followed by its difficulty if the former's label is high enough.
 
-    Only what `kept` lacks is asked, and added there unless it was refused.
+    Only what `kept` lacks is asked, and added there if it was answered.
 
     Args:
         judge: whom to ask.
@@ -63,7 +61,7 @@ def score_examples(
         config: what makes the prompts and the batches.
         kept: see above.
         write: called with the verdicts of one window after the other, in the order of the examples.
-        refused: the IDs of the examples that the judge's server refused; filled in here.
+        unanswered: the IDs of the examples about which a question was not answered; filled in here.
 
     Yields:
         The ID of each example as it is done, in the order of the work.
@@ -74,7 +72,7 @@ def score_examples(
     stream = iter(examples)
     while window := list(itertools.islice(stream, _WINDOW_EXAMPLES)):
         known = kept.find(window)
-        yield from _complete(judge, {example.id: example for example in window}, known, config, kept, refused)
+        yield from _complete(judge, {example.id: example for example in window}, known, config, kept, unanswered)
         names = (judge.educational_value.rubric.name, judge.difficulty.rubric.name)
         wanted = ((example.id, name) for example in window for name in names)
         write([known[key] for key in wanted if key in known and _is_wanted(judge, known, key, config)])
@@ -112,9 +110,9 @@ def group_by_length(
 
 
 def _complete(
-    judge: Judge, window: Mapping[str, Example], known: Known, config: ScoreConfig, kept: Kept, refused: set[str]
+    judge: Judge, window: Mapping[str, Example], known: Known, config: ScoreConfig, kept: Kept, unanswered: set[str]
 ) -> Iterator[str]:
-    """Add to `known` and `kept` what is missing of the window, and to `refused` what its server did not take."""
+    """Add to `known` and `kept` what is missing of the window, and to `unanswered` what was not answered."""
     first, second = judge.educational_value.rubric.name, judge.difficulty.rubric.name
     unasked = {id for id in window if (id, first) not in known}
     # Asked by a run with a higher threshold: the difficulty alone is missing.
@@ -132,33 +130,57 @@ def _complete(
     # One kind after the other: an example of the first never becomes one of the second.
     for kind, ask in ((unasked, _ask_both), (half, _ask_difficulty)):
         for batch in make_batches(judge, {id: contexts[id] for id in kind}, config):
-            judged = ask(judge, [(window[id], contexts[id]) for id in batch], config)
-            kept.add([verdict for verdict, answer in judged if not answer.refused])
-            known.update({(verdict.id, verdict.rubric): verdict for verdict, _ in judged})
-            refused.update(verdict.id for verdict, answer in judged if answer.refused)
+            judged: list[Verdict] = []
+            try:
+                ask(judge, [(window[id], contexts[id]) for id in batch], config, judged)
+            except InputError:
+                kept.add(_answered(judged))
+                raise
+            kept.add(_answered(judged))
+            known.update({(verdict.id, verdict.rubric): verdict for verdict in judged})
+            unanswered.update(verdict.id for verdict in judged if verdict.label == NO_ANSWER)
             yield from batch
 
 
-def _ask_both(judge: Judge, batch: Sequence[tuple[Example, Context]], config: ScoreConfig) -> list[Judged]:
-    """The verdicts on a batch, from one reading: educational value, and difficulty of what passes."""
+def _ask_both(
+    judge: Judge, batch: Sequence[tuple[Example, Context]], config: ScoreConfig, judged: list[Verdict]
+) -> None:
+    """Add the verdicts on a batch, from one reading: educational value, and difficulty of what passes."""
     reading = judge.engine.read([context for _, context in batch])
-    judged = _judge(judge, batch, judge.educational_value, reading)
-    passed = [row for row, (verdict, _) in enumerate(judged) if _passes(judge, verdict, config)]
+    _judge(judge, batch, judge.educational_value, reading, judged)
+    passed = [row for row, verdict in enumerate(judged) if _passes(judge, verdict, config)]
     if passed:
-        judged += _judge(judge, [batch[row] for row in passed], judge.difficulty, reading.keep(passed))
-    return judged
+        _judge(judge, [batch[row] for row in passed], judge.difficulty, reading.keep(passed), judged)
 
 
-def _ask_difficulty(judge: Judge, batch: Sequence[tuple[Example, Context]], _: ScoreConfig) -> list[Judged]:
+def _ask_difficulty(
+    judge: Judge, batch: Sequence[tuple[Example, Context]], _: ScoreConfig, judged: list[Verdict]
+) -> None:
     reading = judge.engine.read([context for _, context in batch])
-    return _judge(judge, batch, judge.difficulty, reading)
+    _judge(judge, batch, judge.difficulty, reading, judged)
 
 
 def _judge(
-    judge: Judge, batch: Sequence[tuple[Example, Context]], question: Question, reading: Reading
-) -> list[Judged]:
-    answers = reading.ask(question)
-    return [(make_verdict(judge, *pair, question, answer), answer) for pair, answer in zip(batch, answers, strict=True)]
+    judge: Judge,
+    batch: Sequence[tuple[Example, Context]],
+    question: Question,
+    reading: Reading,
+    judged: list[Verdict],
+) -> None:
+    """Add the verdicts to one question; where the engine stops, those there are."""
+    error: StoppedError | None = None
+    try:
+        answers: Sequence[Answer | None] = reading.ask(question)
+    except StoppedError as stopped:
+        answers, error = stopped.answers, stopped
+    pairs = zip(batch, answers, strict=True)
+    judged += [make_verdict(judge, *pair, question, answer) for pair, answer in pairs if answer]
+    if error:
+        raise error
+
+
+def _answered(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    return [verdict for verdict in verdicts if verdict.label != NO_ANSWER]
 
 
 def _passes(judge: Judge, verdict: Verdict, config: ScoreConfig) -> bool:

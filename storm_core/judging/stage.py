@@ -8,7 +8,7 @@ from typing import Any
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
 from storm_core.judging.config import ScoreConfig
-from storm_core.judging.judge import Judge, numeric_settings, open_judge
+from storm_core.judging.judge import Judge, named_settings, numeric_settings, open_judge
 from storm_core.judging.metrics import score_metrics
 from storm_core.judging.scoring import score_examples
 from storm_core.judging.wording.rubrics import load_rubrics
@@ -31,10 +31,9 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     shard = inputs["examples"].file(f"shard-{config.shard:05d}.parquet")
     total = count_examples(shard)
     judge = open_judge(config, inputs["model"], load_rubrics(inputs.get("rubrics")))
-    settings = numeric_settings(config, judge.builder)
-    refused: set[str] = set()
+    unanswered: set[str] = set()
     directory = outputs["verdicts"]
-    shared = workspace.shared(_identity(judge, settings))
+    shared = workspace.shared(_identity(judge, numeric_settings(config, judge.builder)))
     with (
         tempfile.TemporaryDirectory(dir=directory, prefix=".known-") as scratch,
         VerdictCache(shared, Path(scratch), run_key=workspace.run_key, keep_seconds=config.keep_seconds) as kept,
@@ -44,17 +43,18 @@ def run(config: ScoreConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         with activity("read the verdicts that are known"):
             kept.load(ids, judge.rubric_hashes)
 
-        done = score_examples(judge, _sound(shard), config, kept, writer.write, refused)
+        done = score_examples(judge, _sound(shard), config, kept, writer.write, unanswered)
         for _ in progress(done, total=total, description="scoring", unit="examples"):
             pass
         kept.finish()
-    write_settings(directory, settings)
-    if refused:
+    write_settings(directory, named_settings(config, judge.builder))
+    if unanswered:
         report(
-            f"the judge's server refused {len(refused)} examples, which are unanswered in this output; where they are "
-            "too long, raise its limit and run again, or lower max_length"
+            f"the judge gave no answer about {len(unanswered)} examples, which are unanswered in this output; a later "
+            "run asks about them again; where they are too long for its server, raise the limit there, or lower "
+            "max_length"
         )
-    return Results(metrics=score_metrics(directory / FILE_NAME), complete=not refused)
+    return Results(metrics=score_metrics(directory / FILE_NAME), complete=not unanswered)
 
 
 def _identity(judge: Judge, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from storm_core.records import Example
 from storm_core.stores.partial_results import PartialResults
 from storm_core.verdicts.cache_index import VerdictIndex
 from storm_core.verdicts.files import VerdictWriter, read_verdicts, write_verdicts
-from storm_core.verdicts.schema import Verdict
+from storm_core.verdicts.schema import NO_ANSWER, Verdict
 
 # A part of so many verdicts is kept at once, however young; it bounds what is pending in memory.
 _MAX_PENDING = 20_000
@@ -73,7 +73,9 @@ class VerdictCache:
 
         def wanted(batch: "pa.RecordBatch") -> "pa.Array":
             found = _holds(ordered, np.fromiter(map(hash, batch["id"].to_pylist()), dtype=np.int64))
-            return pc.and_(pa.array(found), pc.is_in(batch["rubric_hash"], value_set=hashes))
+            usable = pc.and_(pa.array(found), pc.is_in(batch["rubric_hash"], value_set=hashes))
+            # Earlier versions kept verdicts without an answer too.
+            return pc.and_(usable, pc.not_equal(batch["label"], NO_ANSWER))
 
         for verdicts in self._stored(names, wanted):
             self._index.add(verdicts)

@@ -9,6 +9,9 @@ from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 
 SETTINGS_NAME = "settings.json"
+# Where a judge behind a server is, and its name there; who is elsewhere counts as another judge.
+_PLACE = ("endpoint", "endpoint_model")
+_REPLICAS = "; replicas of one judge need one address in common, such as a load balancer's or a Service's"
 
 
 def write_settings(directory: Path, settings: Mapping[str, Any]) -> None:
@@ -28,9 +31,11 @@ def refuse_mixed(verdicts: Iterable[Artifact], again: Mapping[str, Any] | None =
     """
     given = [_settings(artifact) for artifact in verdicts]
     for name in sorted({name for settings in given for name in settings}):
-        values = sorted({str(settings.get(name)) for settings in given})
+        # Verdicts of earlier versions do not say where the judge was.
+        values = sorted({str(settings.get(name)) for settings in given if name in settings or name not in _PLACE})
         if len(values) > 1:
-            raise InputError(f"the verdicts were made with {name} {' and '.join(values)}; score all shards alike")
+            advice = f"score all shards alike{_REPLICAS if name in _PLACE else ''}"
+            raise InputError(f"the verdicts were made with {name} {' and '.join(values)}; {advice}")
         if again is not None and str(again.get(name)) != values[0]:
             raise InputError(
                 f"the verdicts were made with {name} {values[0]}, but the judge would be asked again with "

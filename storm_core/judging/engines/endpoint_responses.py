@@ -6,8 +6,10 @@ Two forms are in use: `/completions` lists them by token text (or, from vLLM on 
 
 import json
 import math
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from storm_core.judging.engines.answers import make_answer
@@ -16,46 +18,95 @@ from storm_core.judging.engines.interface import Answer
 _TOKEN_ID_PREFIX = "token_id:"  # noqa: S105 (not a secret)
 # Servers round; a log-probability above this is none.
 _LARGEST = 1e-3
+# How models begin a thought: Qwen3 and R1, gpt-oss, Mistral, Cohere, Kimi, Seed, and others alike.
+_THOUGHT = re.compile(
+    r"\s*(?:<\|?(?:START_)?(?:seed:)?(?:think|thought|reason|thinking|THINKING|analysis|channel)|\[THINK\]|\u25c1think)"
+)
+_SHOWN_CHARACTERS = 40
 
 
 class NonsenseError(Exception):
-    """The answer is not what such an endpoint answers; says what is wrong with it."""
+    """The answer is not what such an endpoint answers; says what is wrong with it.
+
+    Attributes:
+        is_strange: whether another kind of server may have answered.
+    """
+
+    def __init__(self, message: str, *, is_strange: bool = True) -> None:
+        super().__init__(message)
+        self.is_strange = is_strange
 
 
 class RefusedError(Exception):
     """The endpoint does not answer this request: not in this form, or not about this text."""
 
 
-def read_answer(content: bytes, labels: Mapping[int, str], *, prompt_tokens: int | None) -> Answer:
+def read_answer(
+    content: bytes,
+    labels: Mapping[int, str],
+    *,
+    prompt_tokens: int | None,
+    token_text: Callable[[int], str] = str,
+) -> Answer:
     """The answer in the body of a response.
 
     A label counts as reported under its token id or its text; under its text alone where text was sent, as the ids are
     then those of the server's own tokenizer. Where some are not, each of them is at most as probable as the least
-    probable token that is.
+    probable token that is. Of a judge that begins with a thought none counts: it has not answered yet.
 
     Args:
         content: the body.
         labels: text of each label's first token, by token id, in the rubric's order.
         prompt_tokens: how many token ids were sent; None where text was.
+        token_text: the text of a token that the server names by its id.
 
     Raises:
         NonsenseError: it is not JSON, or lacks what it must have.
-        RefusedError: it reports no token, as of a filtered text, or where the server ends its turn at once.
+        RefusedError: it reports no token, as of a filtered text, or where the server ends its turn at once; or it read
+            fewer tokens than were sent.
     """
     answer = _parse(content)
-    usage = answer.get("usage")
-    read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    if prompt_tokens is not None and read is not None and read != prompt_tokens:
-        raise NonsenseError(
-            f"it read {read} tokens where {prompt_tokens} ids were sent: it does not take ids as they are; set "
-            "endpoint_prompts to text"
-        )
+    _check_read(tokens_read(content), prompt_tokens)
     reported = _first_token(answer, with_ids=prompt_tokens is not None)
     if not reported:
-        raise RefusedError("an answer that reports no token")
-    found = [reported.get(token, reported.get(text)) for token, text in labels.items()]
-    missing = found.count(None)
-    return make_answer(found, _unseen_mass(reported, missing))
+        thought = _thought(answer)
+        if not thought:
+            raise RefusedError("an answer that reports no token")
+        return _unanswered(labels, thought)
+    first = max(reported, key=reported.__getitem__)
+    text = token_text(first) if isinstance(first, int) else first
+    if is_thought(text):
+        return _unanswered(labels, text)
+    found = [reported.get(token, reported.get(label)) for token, label in labels.items()]
+    made = make_answer(found, _unseen_mass(reported, found.count(None)))
+    return made if made.is_answer else replace(made, instead=text[:_SHOWN_CHARACTERS])
+
+
+def is_thought(text: str) -> bool:
+    """Whether what a judge begins with opens a thought."""
+    return _THOUGHT.match(text) is not None
+
+
+def tokens_read(content: bytes) -> int | None:
+    """How many tokens the server says it read; None where it does not say."""
+    usage = _parse(content).get("usage")
+    read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return read if isinstance(read, int) and read > 0 else None
+
+
+def _check_read(read: int | None, sent: int | None) -> None:
+    if sent is None or read is None or read == sent:
+        return
+    said = f"it read {read} tokens where {sent} ids were sent: "
+    if read < sent:
+        raise RefusedError(f"{said}it cuts the prompt, or does not take ids as they are; endpoint_prompts may be text")
+    raise NonsenseError(f"{said}it does not take ids as they are; set endpoint_prompts to text", is_strange=False)
+
+
+def _unanswered(labels: Mapping[int, str], text: str) -> Answer:
+    """A thought: what it has for labels at its start is not the judge's answer."""
+    nothing = (0.0,) * len(labels)
+    return Answer(probabilities=nothing, label_mass=0.0, unseen_mass=1.0, instead=text[:_SHOWN_CHARACTERS])
 
 
 def _parse(content: bytes) -> dict[str, Any]:
@@ -68,26 +119,43 @@ def _parse(content: bytes) -> dict[str, Any]:
     return answer
 
 
+def _thought(answer: Mapping[str, Any]) -> str:
+    """The start of a thought that was all that was generated; "" where there is none.
+
+    vLLM, SGLang, Ollama and gateways give it apart from the answer; OpenAI's says how long it was.
+    """
+    message = answer["choices"][0].get("message")
+    for name in ("reasoning_content", "reasoning", "thinking"):
+        text = message.get(name) if isinstance(message, dict) else None
+        if isinstance(text, str) and text.strip():
+            return f"<think>{text}"
+    usage = answer.get("usage")
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    return "<think>" if isinstance(details, dict) and details.get("reasoning_tokens") else ""
+
+
 def _first_token(answer: Mapping[str, Any], *, with_ids: bool) -> dict[int | str, float]:
     """Log-probabilities at the first generated token, by text or, `with_ids`, by token id where there is one.
 
-    Empty where nothing was generated, or nothing is said of it.
+    Empty where nothing was generated, nothing is said of it, or no more than a thought.
     """
     try:
         choice = answer["choices"][0]
         logprobs = choice["logprobs"]
-        if choice.get("finish_reason") == "content_filter":
+        if choice.get("finish_reason") == "content_filter" or (logprobs is None and _thought(answer)):
             return {}
         if logprobs.get("content") is not None:
             places = [_from_list(place["top_logprobs"], with_ids=with_ids) for place in logprobs["content"]]
         else:
             places = [_from_object(place, with_ids=with_ids) for place in logprobs["top_logprobs"]]
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise NonsenseError("it holds no log-probabilities; the server must support logprobs") from None
+        raise NonsenseError(
+            "it holds no log-probabilities; the server must support logprobs", is_strange="choices" not in answer
+        ) from None
     first = places[0] if places else {}
     for name, value in first.items():
         if not _is_logarithm(value):
-            raise NonsenseError(f"it gives {name!r} the log-probability {value!r}")
+            raise NonsenseError(f"it gives {name!r} the log-probability {value!r}", is_strange=False)
     return first
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from storm_core.errors import InputError
 from storm_core.judging.wording.prompts import Context, Question
 
 
@@ -16,25 +17,46 @@ class Answer:
     """What a judge says to one question about one context.
 
     Attributes:
-        probabilities: of each label, in the rubric's order; they sum to 1. All are 0 where the engine saw no label.
+        probabilities: of each label, in the rubric's order; they sum to 1. All are 0 where the engine saw no label, or
+            the judge's server did not take the context.
         label_mass: probability of the labels together among the whole vocabulary, 0 to 1, of those the engine saw.
         unseen_mass: at most this much probability, of the whole vocabulary, lies on labels that the engine did not see
             and that therefore count as 0 in `probabilities`; 0 where it sees every label.
-        refused: whether the judge never read the context, as its server takes none so long or of such content. Another
-            server, or the same one set otherwise, may answer.
+        instead: what the judge begins with where the engine saw no label; "" where it did, or where nothing was said.
     """
 
     probabilities: tuple[float, ...]
     label_mass: float
     unseen_mass: float = 0.0
-    refused: bool = False
+    instead: str = ""
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether there is a label."""
+        return any(self.probabilities)
+
+
+class StoppedError(InputError):
+    """An engine failed at some contexts of a reading, for good.
+
+    Attributes:
+        answers: about the others, in the order of the contexts; None where there is none.
+    """
+
+    def __init__(self, message: str, answers: Sequence[Answer | None]) -> None:
+        super().__init__(message)
+        self.answers = answers
 
 
 class Reading(Protocol):
     """Contexts that an engine has read."""
 
     def ask(self, question: Question) -> list[Answer]:
-        """The answer about each context, in their order. Any number of questions may be asked."""
+        """The answer about each context, in their order. Any number of questions may be asked.
+
+        Raises:
+            StoppedError: it fails at some of them; it has the answers about the others.
+        """
 
     def keep(self, rows: Sequence[int]) -> "Reading":
         """The same reading for these rows alone. The one it is taken from must not be asked any more."""

@@ -9,53 +9,38 @@ How exact the numbers are depends on the server. vLLM reports the label tokens t
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from storm_core.errors import InputError
 from storm_core.judging.engines.config import JudgeConfig
-from storm_core.judging.engines.endpoint import CHAT_COMPLETIONS, COMPLETIONS, Endpoint
-from storm_core.judging.engines.endpoint_responses import RefusedError, read_answer
-from storm_core.judging.engines.interface import Answer
+from storm_core.judging.engines.endpoint import Endpoint
+from storm_core.judging.engines.endpoint_prompt_size import SPECIMEN, Gauge, Size
+from storm_core.judging.engines.endpoint_responses import RefusedError, is_thought, read_answer, tokens_read
+from storm_core.judging.engines.interface import Answer, StoppedError
+from storm_core.judging.engines.openai_requests import DIALECTS, Dialect, ask_each, request
 from storm_core.judging.wording.prompts import Context, PromptBuilder, Question
 from storm_core.progress import report
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dialect:
-    """One way of asking for log-probabilities.
-
-    Attributes:
-        top: how many of the most probable tokens to report.
-        by_id: whether to ask for the label tokens by their ids too; vLLM knows how.
-        limit: the field that says how many tokens to generate.
-    """
-
-    top: int
-    by_id: bool = False
-    limit: str = "max_tokens"
-
-
-# Richest first; the first that the server does not refuse is used. 20 and 5 are the most that servers commonly give.
-_DIALECTS = {
-    "tokens": (Dialect(top=20, by_id=True), Dialect(top=20), Dialect(top=5)),
-    # A server that takes text has its own idea of token ids. Newer models want the new name of the limit.
-    "text": (Dialect(top=20), Dialect(top=20, limit="max_completion_tokens"), Dialect(top=5)),
-}
-
+from storm_core.records import Message
 
 # So many contexts of the first batch are tried, and an empty one, before it counts as the server's fault.
 _CONTEXTS_TRIED = 3
+# So often is asked again what was taken before.
+_TRIES_OF_TAKEN = 3
+_FORBIDDEN = "403: "
 
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """A request that the server has taken."""
+    """A request that the server has taken.
+
+    Attributes:
+        gauge: how the server counts the tokens of text; None where ids are sent, or it does not say.
+    """
 
     context: Context
     question: Question
     dialect: Dialect
+    gauge: Gauge | None = None
 
 
 class OpenAIEngine:
@@ -71,6 +56,9 @@ class OpenAIEngine:
         self._builder = builder
         self._config = config
         self._taken: Taken | None = None
+        # Rubrics of which a label was seen, and of which it was said that there was none.
+        self._seen: set[str] = set()
+        self._said: set[str] = set()
 
     def close(self) -> None:
         """Close all connections."""
@@ -84,84 +72,136 @@ class OpenAIEngine:
         """The answers about these contexts, in their order.
 
         Raises:
-            InputError: labels look alike to the server, or see `Endpoint.post`.
+            InputError: labels look alike to the server, the judge thinks first, or see `Endpoint.post`.
+            StoppedError: the endpoint answered some and then failed.
         """
-        labels = self._label_texts(question)
-        _check_labels(question, list(labels.values()))
+        _check_labels(question, list(self._label_texts(question).values()))
+        self._endpoint.start()
         taken = self._taken = self._taken or self._find_taken(contexts, question)
-        with ThreadPoolExecutor(self._config.endpoint_concurrency) as executor:
-            # Where one fails, the iterator takes back those that have not begun.
-            asked = list(executor.map(lambda context: self._try(context, question, taken.dialect), contexts))
+        asked, error = ask_each(
+            lambda context: self._try(context, question, taken.dialect, taken.gauge),
+            contexts,
+            at_once=self._config.endpoint_concurrency,
+            stop=self._endpoint.stop,
+        )
+        answers = [answer if isinstance(answer, Answer) else None for answer in asked]
         refusals = [answer for answer in asked if isinstance(answer, RefusedError)]
-        if refusals:
-            self._check_refusals(taken, refusals, len(contexts))
-        nothing = (0.0,) * len(question.label_ids)
-        refused = Answer(probabilities=nothing, label_mass=0.0, unseen_mass=1.0, refused=True)
-        return [refused if isinstance(answer, RefusedError) else answer for answer in asked]
+        error = error or self._check_refusals(taken, refusals, len(contexts))
+        if error:
+            raise StoppedError(str(error), answers) from error
+        self._check_unanswered(taken, question, [answer for answer in answers if answer])
+        refused = Answer(probabilities=(0.0,) * len(question.label_ids), label_mass=0.0, unseen_mass=1.0)
+        return [answer or refused for answer in answers]
 
     def _find_taken(self, contexts: Sequence[Context], question: Question) -> "Taken":
         """What the server takes, found out with the shortest contexts, as it may refuse long ones.
 
         It may refuse one for its text too, or all of a batch of long ones; the last that is tried has no text.
         """
-        dialects = _DIALECTS[self._config.endpoint_prompts]
+        dialects = DIALECTS[self._config.endpoint_prompts]
         shortest = sorted(contexts, key=lambda context: len(context.ids))[:_CONTEXTS_TRIED]
         reasons: list[str] = []
-        for context in (*shortest, self._builder.context([], self._config.max_length)):
+        for context in (*shortest, self._specimen()):
             for dialect in dialects:
                 answer = self._try(context, question, dialect)
                 if not isinstance(answer, RefusedError):
-                    return Taken(context=context, question=question, dialect=dialect)
+                    gauge = self._find_gauge(question, dialect) if self._config.endpoint_prompts == "text" else None
+                    return Taken(context=context, question=question, dialect=dialect, gauge=gauge)
                 reasons.append(str(answer))
-        said = "; ".join(dict.fromkeys(reasons[-len(dialects) :]))
+        said = list(dict.fromkeys(reasons[-len(dialects) :]))
+        advice = f"endpoint_prompts is {self._config.endpoint_prompts!r}, does the server take that?"
+        if all(reason.startswith(_FORBIDDEN) for reason in said):
+            advice = self._endpoint.key_advice()
         raise InputError(
-            f"{self._endpoint.address} refuses every request for log-probabilities, of an empty example too, with: "
-            f"{said}; endpoint_prompts is {self._config.endpoint_prompts!r}, does the server take that?"
+            f"{self._endpoint.address} refuses every request for log-probabilities, of an empty example too, with "
+            f"{'; '.join(said)}; {advice}"
         )
 
-    def _check_refusals(self, taken: "Taken", refusals: Sequence[RefusedError], asked: int) -> None:
-        """Refusals are about the examples, too long or filtered, if what was taken before is still taken."""
-        if isinstance(self._try(taken.context, taken.question, taken.dialect), RefusedError):
-            raise InputError(
-                f"{self._endpoint.address} refuses what it took before: {refusals[-1]}; what is scored is kept, so run "
+    def _find_gauge(self, question: Question, dialect: Dialect) -> Gauge | None:
+        sizes = [self._size(self._specimen(*more), question, dialect) for more in ((), (SPECIMEN,))]
+        empty, specimen = sizes
+        return Gauge(empty=empty, specimen=specimen) if empty and specimen else None
+
+    def _size(self, context: Context, question: Question, dialect: Dialect) -> Size | None:
+        path, body = request(self._builder, self._config, context, question, dialect)
+        try:
+            read = self._endpoint.post(path, body, tokens_read)
+        except RefusedError:
+            return None
+        return Size(counted=_counted(context, question), read=read) if read else None
+
+    def _specimen(self, *messages: Message) -> Context:
+        return self._builder.context(messages, self._config.max_length)
+
+    def _check_refusals(self, taken: "Taken", refusals: Sequence[RefusedError], asked: int) -> InputError | None:
+        """The error that refusals are, which are about the examples if what was taken before is still taken."""
+        if not refusals:
+            return None
+        again: Answer | RefusedError = refusals[-1]
+        try:
+            # Some filters have moods.
+            for _ in range(_TRIES_OF_TAKEN):
+                if isinstance(again, RefusedError):
+                    again = self._try(taken.context, taken.question, taken.dialect)
+        except InputError as error:
+            return error
+        if isinstance(again, RefusedError):
+            return InputError(
+                f"{self._endpoint.address} refuses what it took before, with {again}; what is scored is kept, so run "
                 "again when it works"
             )
         report(
             f"{self._endpoint.address} refuses {len(refusals)} of {asked} examples, which count as without an answer; "
-            f"the last with: {refusals[-1]}"
+            f"the last with {refusals[-1]}"
         )
+        return None
 
-    def _try(self, context: Context, question: Question, dialect: Dialect) -> Answer | RefusedError:
+    def _check_unanswered(self, taken: "Taken", question: Question, answers: Sequence[Answer]) -> None:
+        """Say what the judge says where it gives no label; a judge that thinks first will never give one."""
+        name = question.rubric.name
+        silent = [answer for answer in answers if not answer.is_answer]
+        if len(silent) < len(answers):
+            self._seen.add(name)
+        if not silent:
+            return
+        said = f"begins with {self._endpoint.shown(silent[-1].instead)!r}"
+        if name not in self._seen and all(is_thought(answer.instead) for answer in silent):
+            again = self._try(self._specimen(), question, taken.dialect)
+            if isinstance(again, Answer) and is_thought(again.instead):
+                raise InputError(
+                    f"the judge at {self._endpoint.address} thinks before it answers: it {said}, where a label of "
+                    f"{', '.join(question.rubric.labels)} is wanted; switch its thinking off at the server, or choose "
+                    "another judge"
+                )
+        if name not in self._said:
+            self._said.add(name)
+            report(
+                f"{self._endpoint.address} gives none of the labels of {name} for {len(silent)} of {len(answers)} "
+                f"examples, which count as without an answer: it {said}"
+            )
+
+    def _try(
+        self, context: Context, question: Question, dialect: Dialect, gauge: Gauge | None = None
+    ) -> Answer | RefusedError:
         try:
-            return self._ask(context, question, dialect)
+            return self._ask(context, question, dialect, gauge)
         except RefusedError as error:
             return error
 
-    def _ask(self, context: Context, question: Question, dialect: Dialect) -> Answer:
+    def _ask(self, context: Context, question: Question, dialect: Dialect, gauge: Gauge | None) -> Answer:
         labels = self._label_texts(question)
-        if self._config.endpoint_prompts == "tokens":
-            path, body = COMPLETIONS, self._token_body(context, question, dialect)
-            sent: int | None = len(body["prompt"])
-        else:
-            path, body, sent = CHAT_COMPLETIONS, self._text_body(context, question, dialect), None
-        return self._endpoint.post(path, body, lambda content: read_answer(content, labels, prompt_tokens=sent))
+        path, body = request(self._builder, self._config, context, question, dialect)
+        sent = len(body["prompt"]) if "prompt" in body else None
+
+        def read(content: bytes) -> Answer:
+            if gauge:
+                gauge.check(_counted(context, question), tokens_read(content))
+            return read_answer(content, labels, prompt_tokens=sent, token_text=self._builder.token_text)
+
+        return self._endpoint.post(path, body, read)
 
     def _label_texts(self, question: Question) -> dict[int, str]:
         return {token: self._builder.token_text(token) for token in question.label_ids}
-
-    def _token_body(self, context: Context, question: Question, dialect: Dialect) -> dict[str, Any]:
-        body = {**self._body(dialect), "prompt": [*context.ids, *question.ids], "logprobs": dialect.top}
-        if dialect.by_id:
-            body |= {"logprob_token_ids": list(question.label_ids), "return_tokens_as_token_ids": True}
-        return body
-
-    def _text_body(self, context: Context, question: Question, dialect: Dialect) -> dict[str, Any]:
-        message = {"role": "user", "content": self._builder.harmless_text(context, question)}
-        return {**self._body(dialect), "messages": [message], "logprobs": True, "top_logprobs": dialect.top}
-
-    def _body(self, dialect: Dialect) -> dict[str, Any]:
-        # At temperature 0 the token that is generated is the most probable one, so no run adds another by chance.
-        return {"model": self._config.endpoint_model, "temperature": 0, "seed": 0, dialect.limit: 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +218,10 @@ class RemoteReading:
     def ask(self, question: Question) -> list[Answer]:
         """One request for each context."""
         return self.engine.ask_all(self.contexts, question)
+
+
+def _counted(context: Context, question: Question) -> int:
+    return len(context.ids) + len(question.ids)
 
 
 def _check_labels(question: Question, texts: Sequence[str]) -> None:
