@@ -9,7 +9,6 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from storm_core.checkpoints.architecture import build_empty
 from storm_core.checkpoints.checkpoint import Checkpoint
-from storm_core.checkpoints.loading import load_model
 from storm_core.devices import resolve_device
 from storm_core.heartbeat import activity
 
@@ -17,16 +16,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def model_to_share(source: Path, checkpoint: Checkpoint) -> "PreTrainedModel":
-    """The model in `source` in float32, with its buffers but without data in its weights, which `fill_shares` reads.
-
-    Where tied weights are stored under both names, the model is loaded whole: only their values say whether they are
-    tied.
-    """
-    model = _empty_model(source)
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    stored = [id(parameters[name]) for name in checkpoint.tensors if name in parameters]
-    return model if len(stored) == len(set(stored)) else load_model(source, torch.float32)
+def model_to_share(source: Path) -> "PreTrainedModel":
+    """The model in `source` in float32, with its buffers but without data in its weights, which `fill_shares` reads."""
+    with activity("make the model"):
+        model = build_empty(source, torch.float32)
+    for part in model.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, torch.empty_like(buffer, device=resolve_device()))
+    # As `from_pretrained` does: it computes buffers, which no checkpoint holds, and leaves weights without data alone.
+    model.initialize_weights()  # type: ignore[no-untyped-call]
+    model.train(False)
+    return model
 
 
 def fill_shares(module: nn.Module, model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
@@ -49,15 +49,3 @@ def _fill(parameter: nn.Parameter, checkpoint: Checkpoint, name: str) -> None:
     weight = checkpoint.load(name).to(device=parameter.device, dtype=parameter.dtype)
     # Every process reads the file, and none sends anything.
     parameter.copy_(distribute_tensor(weight, parameter.device_mesh, parameter.placements, src_data_rank=None))
-
-
-def _empty_model(source: Path) -> "PreTrainedModel":
-    with activity("make the model"):
-        model = build_empty(source, torch.float32)
-    for part in model.modules():
-        for name, buffer in part.named_buffers(recurse=False):
-            setattr(part, name, torch.empty_like(buffer, device=resolve_device()))
-    # As `from_pretrained` does: it computes buffers, which no checkpoint holds, and leaves weights without data alone.
-    model.initialize_weights()  # type: ignore[no-untyped-call]
-    model.train(False)
-    return model

@@ -114,7 +114,7 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
 def _model(config: TrainConfig, checkpoint: Checkpoint, patterns: list[str], yaml_file: Path) -> PreTrainedModel:
     """The model with the parameters that the scan names set free, and all others as little in the way as can be."""
     source = checkpoint.path
-    model = model_to_share(source, checkpoint) if in_shares(config.sharding) else load_model(source, torch.float32)
+    model = model_to_share(source) if in_shares(config.sharding) else load_model(source, torch.float32)
     check_tensors(model, checkpoint)
     unfreeze(model, patterns, yaml_file)
     if resolve_dtype(config.dtype) is torch.bfloat16:

@@ -13,7 +13,6 @@ from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.checkpoints.loading import load_model
 from storm_core.finetuning.freezing import unfreeze
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
-from storm_core.finetuning.shares import model_to_share
 from tests.finetuning.torchrun import start
 
 PATTERNS = ["model.embed_tokens", "model.layers.1.mlp", "model.norm"]
@@ -34,7 +33,7 @@ from storm_core.finetuning.shares import model_to_share
 dist.init_process_group("gloo")
 source, output, patterns = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 checkpoint = open_checkpoint(source)
-model = model_to_share(source, checkpoint)
+model = model_to_share(source)
 assert all(parameter.is_meta for parameter in model.parameters())
 unfreeze(model, patterns, source)
 hold_frozen_in_bfloat16(model, checkpoint)
@@ -58,15 +57,29 @@ def held(source: Path) -> dict[str, tuple[Tensor, bool]]:
     return {**named, **{name: (buffer, False) for name, buffer in model.named_buffers()}}
 
 
+@pytest.fixture
+def stored_twice(tiny_llama: Path, tmp_path: Path) -> Path:
+    """A model whose file has the tied embedding under the head's name too."""
+    twice = tmp_path / "twice"
+    shutil.copytree(tiny_llama, twice)
+    weights = load_file(twice / "model.safetensors")
+    head = weights["model.embed_tokens.weight"].clone()
+    save_file({**weights, "lm_head.weight": head}, twice / "model.safetensors", metadata={"format": "pt"})
+    return twice
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 3])
-def test_shares_put_together_are_the_model_loaded_whole(processes: int, tiny_llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("processes", "model"), [(2, "tiny_llama"), (3, "tiny_llama"), (2, "stored_twice")])
+def test_shares_put_together_are_the_model_loaded_whole(
+    processes: int, model: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    source: Path = request.getfixturevalue(model)
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    process = start(processes, [str(program), str(tiny_llama), str(tmp_path), *PATTERNS])
+    process = start(processes, [str(program), str(source), str(tmp_path), *PATTERNS])
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    expected = held(tiny_llama)
+    expected = held(source)
     assert {weight.dtype for weight, _ in expected.values()} == {torch.float32, torch.bfloat16}
     for rank in range(processes):
         found = torch.load(tmp_path / f"{rank}.pt")
@@ -75,13 +88,3 @@ def test_shares_put_together_are_the_model_loaded_whole(processes: int, tiny_lla
             assert found[name][0].dtype == weight.dtype, name
             assert found[name][0].equal(weight), name
             assert found[name][1] == trained, name
-
-
-def test_model_that_stores_tied_weights_twice_is_loaded_whole(tiny_llama: Path, tmp_path: Path) -> None:
-    twice = tmp_path / "twice"
-    shutil.copytree(tiny_llama, twice)
-    weights = load_file(twice / "model.safetensors")
-    head = weights["model.embed_tokens.weight"].clone()
-    save_file({**weights, "lm_head.weight": head}, twice / "model.safetensors", metadata={"format": "pt"})
-    model: Any = model_to_share(twice, open_checkpoint(twice))
-    assert not any(parameter.is_meta for parameter in model.parameters())
