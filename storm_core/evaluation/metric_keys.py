@@ -27,7 +27,7 @@ def check_metrics(tasks: "TaskManager", benchmark: str, metrics: Iterable[str]) 
                 key_of(benchmark, name, metric, _keys_of_task(task))
         return loaded
 
-    tasks.load = load_and_check  # type: ignore[method-assign]
+    tasks.load = load_and_check
 
 
 def key_of(benchmark: str, task: str, metric: str, keys: Iterable[str]) -> str:
