@@ -78,7 +78,8 @@ def check_messages(messages: Sequence[Message]) -> None:
             raise InputError(f"message {position} has role {message.role!r}, not one of {', '.join(ROLES)}")
         if message.role == "system" and position > 0:
             raise InputError(f"message {position} is a system message; only the first may be")
-        if not message.content.strip() and message.role != "system":
+        # A function may give nothing back.
+        if not message.content.strip() and message.role not in ("system", "tool"):
             raise InputError(f"message {position} ({message.role}) is empty")
         if _has_endless_marks(message.content):
             raise InputError(

@@ -11,6 +11,7 @@ from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.chat_templates.date import DEFAULT_DATE
 from storm_core.errors import InputError
 from storm_core.evaluation.evaluation_cache import ReplyCache
+from storm_core.evaluation.metric_keys import check_metrics, key_of, keys_of_results
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
 from storm_core.evaluation.suite import LmEval, Questions, Seeds
 
@@ -48,6 +49,7 @@ def measure_task(
     tasks = TaskManager(include_defaults=local is None)
     if not local and benchmark.task not in tasks.all_tasks:
         raise InputError(f"{benchmark.name}: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
+    check_metrics(tasks, benchmark.name, (benchmark.metric, *benchmark.also))
     with _quiet():
         wrapped = ResumableLM(
             kept,
@@ -103,11 +105,11 @@ def _local_task(task: str, local: Questions, documents: list[dict[str, Any]]) ->
 
 def _measurement(benchmark: LmEval, results: Mapping[str, Any]) -> Measurement:
     leaves = sorted(results["samples"])
-    score = _score(benchmark, results, leaves, benchmark.metric)
-    samples = [_sample(leaf, entry, benchmark.metric) for leaf in leaves for entry in _entries(results, leaf)]
+    keys = {leaf: _key(benchmark, results, leaf, benchmark.metric) for leaf in leaves}
+    samples = [_sample(leaf, entry, key[0]) for leaf, key in keys.items() for entry in _entries(results, leaf, key[1])]
     return Measurement(
         metric=benchmark.metric,
-        score=score,
+        score=_score(benchmark, results, leaves, benchmark.metric),
         samples=tuple(samples),
         others={metric: _score(benchmark, results, leaves, metric) for metric in benchmark.also},
     )
@@ -117,17 +119,24 @@ def _score(benchmark: LmEval, results: Mapping[str, Any], leaves: list[str], met
     scores = []
     for leaf in leaves:
         found = results["results"][leaf]
-        if f"{metric},none" not in found:
-            known = ", ".join(key.removesuffix(",none") for key in sorted(found) if key.endswith(",none"))
-            raise InputError(f"{benchmark.name}: {leaf} has no metric {metric!r}; it has {known}")
-        stderr = found[f"{metric}_stderr,none"]
-        scores.append(Score(value=float(found[f"{metric},none"]), stderr=float(stderr) if stderr != "N/A" else None))
+        name, filtered = _key(benchmark, results, leaf, metric)
+        stderr = found.get(f"{name}_stderr,{filtered}", "N/A")
+        value = float(found[f"{name},{filtered}"])
+        scores.append(Score(value=value, stderr=float(stderr) if stderr != "N/A" else None))
     return pooled_mean(scores, [results["n-samples"][leaf]["effective"] for leaf in leaves])
 
 
-def _entries(results: Mapping[str, Any], leaf: str) -> list[Mapping[str, Any]]:
-    unfiltered = [entry for entry in results["samples"][leaf] if entry["filter"] == "none"]
-    return sorted(unfiltered, key=lambda entry: int(entry["doc_id"]))
+def _key(benchmark: LmEval, results: Mapping[str, Any], leaf: str, metric: str) -> tuple[str, str]:
+    """The metric and the filter that the suite means."""
+    key = key_of(benchmark.name, leaf, metric, keys_of_results(results["results"][leaf]))
+    name, _, filtered = key.partition(",")
+    return name, filtered
+
+
+def _entries(results: Mapping[str, Any], leaf: str, filtered: str) -> list[Mapping[str, Any]]:
+    """The questions of a task with what one filter left of the replies."""
+    entries = [entry for entry in results["samples"][leaf] if entry["filter"] == filtered]
+    return sorted(entries, key=lambda entry: int(entry["doc_id"]))
 
 
 def _sample(leaf: str, entry: Mapping[str, Any], metric: str) -> Sample:

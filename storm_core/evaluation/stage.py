@@ -200,5 +200,6 @@ def _metrics(measured: list[tuple[Benchmark, Measurement]]) -> dict[str, float]:
         if measurement.score.stderr is not None:
             metrics[f"{benchmark.name}_stderr"] = measurement.score.stderr
         for name, score in measurement.others.items():
-            metrics[f"{benchmark.name}_{name}"] = score.value
+            # MLflow takes no comma in a name.
+            metrics[f"{benchmark.name}_{name.replace(',', '_')}"] = score.value
     return metrics

@@ -73,7 +73,8 @@ class LmEval:
     """One task or group of lm-eval.
 
     Attributes:
-        metric: the one that is the benchmark's score; `also` lists further ones to keep.
+        metric: the one that is the benchmark's score, with a filter's name where the task has several
+            (`exact_match,strict-match`); `also` lists further ones to keep.
         num_fewshot: the task's own default where left out.
         launcher: how the article started it (`accelerate`); it changes the speed, not the score.
         questions: local questions that make up the task; without it, `task` is one of lm-eval's own.

@@ -52,10 +52,10 @@ def register_version(client: "MlflowClient", run_id: str, name: str, entry: Mode
     """The version number of `entry` under the registered model `name`, created unless its digest is there already.
 
     Either way tags, description and metrics are brought up to date, so that an interrupted registration is completed by
-    the next. Two registrations at the very same time may still both create one: MLflow has no unique tags.
+    the next.
     """
     _ensure_registered_model(client, name)
-    found = find_version(client, name, entry.digest) or _create_version(client, run_id, name, entry)
+    found = find_version(client, name, entry.digest) or _create_first_version(client, run_id, name, entry)
     version = str(found.version)
     for tag, text in sorted(entry.tags.items()):
         if found.tags.get(tag) != text:
@@ -93,6 +93,21 @@ def _ensure_registered_model(client: "MlflowClient", name: str) -> None:
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
+
+
+def _create_first_version(client: "MlflowClient", run_id: str, name: str, entry: ModelEntry) -> "ModelVersion":
+    """A new version of the digest, unless another process creates one at the same time: then the lower of the two.
+
+    MLflow has no unique tags, but its version numbers are: whoever was given the higher one finds the lower one there,
+    and takes its own back.
+    """
+    made = _create_version(client, run_id, name, entry)
+    first = find_version(client, name, entry.digest)
+    if first is None or str(first.version) == str(made.version):
+        return made
+    client.delete_model_version(name, str(made.version))
+    client.delete_logged_model(made.tags[_LOGGED_MODEL_TAG])
+    return first
 
 
 def _create_version(client: "MlflowClient", run_id: str, name: str, entry: ModelEntry) -> "ModelVersion":

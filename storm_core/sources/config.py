@@ -12,7 +12,8 @@ class PrepareConfig(StageConfig):
 
     sources: tuple[str, ...] = option(
         "data to learn from, each NAME=ADAPTER:PATH. NAME is used in every report. ADAPTER is messages (the columns "
-        "tell the shape), openai, sharegpt, preference or instruction (only that shape), chatterbot or bfcl. PATH is a "
+        "tell the shape), openai, sharegpt, preference, completion, xlam, glaive or instruction (only that shape), "
+        "chatterbot or bfcl. PATH is a "
         "file or directory relative to the data directory, or the URI of a data set (hf://datasets/ORG/NAME@COMMIT); "
         "#SPLIT may follow (bfcl: #CATEGORY+CATEGORY)"
     )

@@ -1,7 +1,7 @@
 """The first pass of `prepare`: read each source once, drop what is no good by itself, spool and index the rest."""
 
-import zlib
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from storm_core.progress import progress
 from storm_core.records import Example, write_examples
 from storm_core.sources.config import PrepareConfig
 from storm_core.sources.decontamination.held_out import HeldOut
+from storm_core.sources.deduplication.distinctions import distinctions_of
 from storm_core.sources.deduplication.spool_index import SpoolIndex
 from storm_core.sources.evaluation_sets import evaluation_sources
 from storm_core.sources.files.rows import UNFIT, Rejected, TooLong
@@ -120,10 +121,18 @@ def shingles_of(example: Example, texts: Sequence[Words], length: int) -> "NDArr
 
     A system prompt is shared by examples that have nothing else in common, and with a list of tools it is longer than
     all the rest. But the tools on offer decide what the right answer is: examples that offer different ones are
-    different tasks, and never share a shingle. A conversation of fewer words is one shingle.
+    different tasks, and never share a shingle; nor do those that differ in numbers, operators or the case of code. A
+    conversation of fewer words is one shingle.
     """
     turns = zip(example.messages, texts, strict=True)
     hashes_W = join_hashes(words for message, words in turns if message.role != "system")
     shingles_S = ngram_hashes(hashes_W, max(1, min(length, len(hashes_W))))
-    tools = "\n".join(sorted(example.meta.get("tools", ())))
-    return mix(shingles_S ^ np.uint64(zlib.crc32(tools.encode()))) if tools else shingles_S
+    said = (
+        text for message in example.messages if message.role != "system" for text in distinctions_of(message.content)
+    )
+    task = "\n".join([*sorted(example.meta.get("tools", ())), "", *said])
+    return mix(shingles_S ^ _hash(task)) if task else shingles_S
+
+
+def _hash(text: str) -> np.uint64:
+    return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"))

@@ -19,7 +19,8 @@ from storm_core.errors import InputError, StoreError
 from storm_core.manifest import FileEntry
 from storm_core.stores.events import Observer
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_client import CONNECTIONS, code_of, errors_in_words, is_missing, reading_again
+from storm_core.stores.s3_client import CONNECTIONS, reading_again
+from storm_core.stores.s3_errors import code_of, errors_in_words, is_missing, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -151,8 +152,11 @@ class Downloader:
         def read() -> bytes:
             answer = self._client.get_object(Bucket=source.bucket, Key=source.key, Range=f"bytes={begin}-{end - 1}")
             with contextlib.closing(answer["Body"]) as body:
-                _check_size(source, entry, answer)
-                return body.read()
+                if "ContentRange" in answer:
+                    _check_size(source, entry, answer["ContentRange"].rpartition("/")[2])
+                    return body.read()
+                self._check_rangeless(source, entry, answer)
+                return body.read()[begin:end]
 
         with errors_in_words(self._client, source):
             try:
@@ -167,10 +171,21 @@ class Downloader:
                 raise
         return content
 
+    def _check_rangeless(self, source: S3Location, entry: FileEntry, answer: Any) -> None:
+        """Refuse an answer that holds all of the object where a part was asked for, unless that is no more than one."""
+        said(answer, "ETag")
+        _check_size(source, entry, str(said(answer, "ContentLength")))
+        if entry.size > self._range_bytes:
+            raise StoreError(
+                f"{source.uri}: the S3 server at {self._client.meta.endpoint_url} ignores Range, so that of "
+                f"{entry.size} bytes every part would be all of them; use a server that answers ranges, or check what "
+                "stands between"
+            )
+
     def _check_empty(self, source: S3Location) -> None:
         with errors_in_words(self._client, source):
             try:
-                size = self._client.head_object(Bucket=source.bucket, Key=source.key)["ContentLength"]
+                size = said(self._client.head_object(Bucket=source.bucket, Key=source.key), "ContentLength")
             except ClientError as error:
                 if is_missing(error):
                     raise _missing(source) from error
@@ -179,8 +194,7 @@ class Downloader:
             raise InputError(f"{source.uri} has {size} bytes, its manifest says 0; it was altered")
 
 
-def _check_size(source: S3Location, entry: FileEntry, answer: Any) -> None:
-    total = answer["ContentRange"].rpartition("/")[2]
+def _check_size(source: S3Location, entry: FileEntry, total: str) -> None:
     if total != str(entry.size):
         raise InputError(f"{source.uri} has {total} bytes, its manifest says {entry.size}; it was altered")
 

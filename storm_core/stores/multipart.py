@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_client import code_of
+from storm_core.stores.s3_errors import code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

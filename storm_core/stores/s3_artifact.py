@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.manifest import MANIFEST_NAME, FileEntry, Manifest, check_relative_path, parse_manifest
@@ -19,14 +17,7 @@ from storm_core.stores.downloads import RANGE_BYTES, Downloader
 from storm_core.stores.events import Observer, ignore
 from storm_core.stores.layout import is_named_by_digest
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_client import (
-    delete_below,
-    delete_object,
-    errors_in_words,
-    is_taken,
-    list_objects,
-    read_object,
-)
+from storm_core.stores.s3_client import delete_below, delete_object, list_objects, put_if_absent, read_object
 from storm_core.stores.uploads import PART_BYTES, Uploader
 
 if TYPE_CHECKING:
@@ -177,12 +168,7 @@ class S3Artifact:
         """Put the manifest unless there is one."""
         place = self.location.below(MANIFEST_NAME)
         body = replace(manifest, uri=None).to_json().encode()
-        with errors_in_words(self._client, place):
-            try:
-                self._client.put_object(Bucket=place.bucket, Key=place.key, Body=body, IfNoneMatch="*")
-            except ClientError as error:
-                if not is_taken(error):
-                    raise
+        put_if_absent(self._client, place, body)
         self._observe("publish.manifest_sent")
 
 

@@ -1,4 +1,4 @@
-"""The S3 client: standard AWS configuration, time-outs, retries, and errors in words.
+"""The S3 client: standard AWS configuration, time-outs, retries, and what is done with single objects.
 
 Endpoint, region and credentials come from the standard AWS variables and files, or from the role of the machine.
 """
@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -17,9 +17,6 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     IncompleteReadError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
     ReadTimeoutError,
     ResponseStreamingError,
 )
@@ -28,6 +25,8 @@ from storm_core.errors import InputError, StoreError
 from storm_core.stores.inventory import ListedFile
 from storm_core.stores.locations import S3Location
 from storm_core.stores.patience import Patience
+from storm_core.stores.s3_checksums import sent
+from storm_core.stores.s3_errors import errors_in_words, is_missing, is_taken, lacks_conditional_writes, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -45,9 +44,6 @@ _PATIENCE_SECONDS = 120.0
 # Requests in flight at a time; beyond that, more connections to one server gain little.
 CONNECTIONS = 8
 
-_DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
-_MISSING = ("NoSuchKey", "NotFound", "404")
-_TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What reading a body may raise after the answer began well; botocore retries none of these by itself.
 _BROKEN_BODY = (IncompleteReadError, ResponseStreamingError, ReadTimeoutError)
 
@@ -75,43 +71,23 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
             # Bucket names are rarely host names below a self-hosted server.
             path_style = config.merge(Config(s3={"addressing_style": "path"}))
             client = session.client("s3", region_name=region, config=path_style)
+        client.meta.events.register_first("needs-retry.s3", _keep_redirects, unique_id="storm-redirects")
         Patience(client, _PATIENCE_SECONDS)
     except (BotoCoreError, ValueError) as error:
         raise StoreError(f"the AWS configuration cannot be used: {error}") from error
     return client
 
 
-@contextlib.contextmanager
-def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
-    """Turn what boto3 raises about `location` into a `StoreError` that says what to do."""
-    endpoint = client.meta.endpoint_url
-    try:
-        yield
-    except ClientError as error:
-        raise StoreError(_explain(error, location, endpoint)) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise StoreError(
-            f"no complete credentials for {location.uri}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give "
-            "this machine a role"
-        ) from error
-    except (BotoCoreError, NoRegionError) as error:
-        reason = " ".join(str(error).split())
-        raise StoreError(f"{location.uri}: the S3 server at {endpoint} cannot be used: {reason}") from error
+def _keep_redirects(request_dict: dict[str, Any], response: Any, **_: object) -> None:
+    """Mark a request as redirected whose redirect names no region of Amazon's.
 
-
-def is_missing(error: ClientError) -> bool:
-    """Whether the error says that there is no such object."""
-    return code_of(error) in _MISSING
-
-
-def is_taken(error: ClientError) -> bool:
-    """Whether the error says that a put with `If-None-Match: *` found an object there."""
-    return code_of(error) in _TAKEN
-
-
-def code_of(error: ClientError) -> str:
-    """The S3 error code, or the HTTP status where the answer had no body."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+    boto3 would ask for the bucket's region, be redirected again, and so on without end.
+    """
+    if response is None or not 300 <= response[0].status_code < 400:
+        return
+    headers = response[1].get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if "x-amz-bucket-region" not in headers and not response[1].get("Error", {}).get("Region"):
+        request_dict["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def reading_again(read: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
@@ -134,8 +110,10 @@ def list_objects(client: "S3Client", location: S3Location, start: str = "") -> I
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix + start)
     with errors_in_words(client, location):
         for page in pages:
+            said(page, "IsTruncated")
             for listed in page.get("Contents", []):
-                yield ListedFile(listed["Key"].removeprefix(prefix), listed["Size"], listed["LastModified"])
+                size, modified = said(listed, "Size"), said(listed, "LastModified")
+                yield ListedFile(said(listed, "Key").removeprefix(prefix), size, modified)
 
 
 def read_object(client: "S3Client", location: S3Location, max_bytes: int) -> bytes | None:
@@ -149,8 +127,10 @@ def read_object(client: "S3Client", location: S3Location, max_bytes: int) -> byt
     def read() -> bytes:
         answer = client.get_object(Bucket=location.bucket, Key=location.key)
         with contextlib.closing(answer["Body"]) as body:
-            if answer["ContentLength"] > max_bytes:
-                raise InputError(f"{location.uri} has {answer['ContentLength']} bytes, too many for what it should be")
+            said(answer, "ETag")
+            size = said(answer, "ContentLength")
+            if size > max_bytes:
+                raise InputError(f"{location.uri} has {size} bytes, too many for what it should be")
             return body.read()
 
     with errors_in_words(client, location):
@@ -160,6 +140,40 @@ def read_object(client: "S3Client", location: S3Location, max_bytes: int) -> byt
             if is_missing(error):
                 return None
             raise
+
+
+def put_object(client: "S3Client", location: S3Location, content: bytes) -> None:
+    """Write the object, in the place of what is there.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    with errors_in_words(client, location):
+        answer = sent(client, lambda: client.put_object(Bucket=location.bucket, Key=location.key, Body=content))
+        said(answer, "ETag")
+
+
+def put_if_absent(client: "S3Client", location: S3Location, content: bytes) -> bool:
+    """Write the object unless there is one; returns whether it was written.
+
+    False is also said where an attempt came through whose answer was lost.
+
+    Raises:
+        StoreError: the store cannot be used, or has no conditional writes.
+    """
+    with errors_in_words(client, location):
+        try:
+            sent(
+                client,
+                lambda: client.put_object(Bucket=location.bucket, Key=location.key, Body=content, IfNoneMatch="*"),
+            )
+        except ClientError as error:
+            if is_taken(error):
+                return False
+            if lacking := lacks_conditional_writes(client, location, error):
+                raise lacking from error
+            raise
+    return True
 
 
 def delete_object(client: "S3Client", location: S3Location) -> None:
@@ -180,19 +194,3 @@ def delete_below(client: "S3Client", location: S3Location) -> None:
     """
     for listed in list(list_objects(client, location)):
         delete_object(client, S3Location(bucket=location.bucket, key=f"{location.key}/{listed.name}"))
-
-
-def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:
-    code = code_of(error)
-    if code == "NoSuchBucket":
-        return f"there is no bucket {location.bucket!r} at {endpoint}; create it, or correct the URI {location.uri}"
-    if code in _DENIED:
-        return (
-            f"{endpoint} denies access to {location.uri} ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
-            "the rights of that user on the bucket"
-        )
-    operation = error.operation_name
-    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
-    retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
-    tried = f" after {retries + 1} attempts" if retries else ""
-    return f"{location.uri}: {operation} failed{tried}: {code}{': ' if message else ''}{message} (server {endpoint})"

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
+from storm_core.progress import report
 from storm_core.stores.layout import ledger_location
 from storm_core.stores.ledger import SUFFIX, Note, note_location, parse, serialised
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_client import delete_object, errors_in_words, is_taken, read_object
+from storm_core.stores.s3_client import delete_object, put_if_absent, put_object, read_object
+from storm_core.stores.s3_errors import errors_in_words, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,6 +23,7 @@ class S3Ledger:
     def __init__(self, client: "S3Client", store: S3Location) -> None:
         self._client = client
         self._store = store
+        self._is_checked = False
 
     def read(self, key: str) -> Note | None:
         """The note under `key`, or None."""
@@ -32,26 +33,30 @@ class S3Ledger:
 
     def put(self, key: str, note: Mapping[str, Any]) -> None:
         """Keep `note` under `key`, in the place of what is there."""
-        location = note_location(self._store, key)
-        with errors_in_words(self._client, location):
-            self._client.put_object(Bucket=location.bucket, Key=location.key, Body=serialised(note))
+        put_object(self._client, note_location(self._store, key), serialised(note))
 
     def put_first(self, key: str, note: Mapping[str, Any]) -> Note:
         """What is under `key` from now on: `note`, unless another writer was first; then the note of that one."""
         location = note_location(self._store, key)
         while (earlier := self.read(key)) is None:
-            with errors_in_words(self._client, location):
-                try:
-                    self._client.put_object(
-                        Bucket=location.bucket, Key=location.key, Body=serialised(note), IfNoneMatch="*"
-                    )
-                except ClientError as error:
-                    # Or an attempt of ours came through whose answer was lost: reading tells.
-                    if not is_taken(error):
-                        raise
-                else:
-                    return dict(note)
+            # Where it was not written, reading tells whose note is there: it may be ours.
+            if put_if_absent(self._client, location, serialised(note)):
+                self._check_conditions(location, serialised(note))
+                return dict(note)
         return earlier
+
+    def _check_conditions(self, location: S3Location, content: bytes) -> None:
+        """Say so, once, where the server takes `If-None-Match` and writes over what is there all the same."""
+        if self._is_checked:
+            return
+        self._is_checked = True
+        # Twice: a note may be removed right after it was written.
+        if all(put_if_absent(self._client, location, content) for _ in range(2)):
+            report(
+                f"the S3 server at {self._client.meta.endpoint_url} ignores If-None-Match: processes that share "
+                f"{self._store.uri} may do the same work twice; update the server, or let one process at a time use it",
+                "warning",
+            )
 
     def delete(self, key: str) -> None:
         """Remove the note, if it is there."""
@@ -65,8 +70,8 @@ class S3Ledger:
         found = {}
         with errors_in_words(self._client, below):
             for page in pages:
-                now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+                now = parsedate_to_datetime(said(page["ResponseMetadata"]["HTTPHeaders"], "date"))
                 for listed in page.get("Contents", []):
                     key = listed["Key"].removeprefix(f"{root.key}/").removesuffix(SUFFIX)
-                    found[key] = (now - listed["LastModified"]).total_seconds()
+                    found[key] = (now - said(listed, "LastModified")).total_seconds()
         return found

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from storm_core.stores.inventory import Leftover
 from storm_core.stores.layout import is_of_store
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_client import delete_below, errors_in_words, list_objects
+from storm_core.stores.s3_client import delete_below, list_objects
+from storm_core.stores.s3_errors import errors_in_words
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,7 +11,7 @@ from storm_core.stores.layout import artifact_location, partial_results_location
 from storm_core.stores.locations import S3Location
 from storm_core.stores.partial_results import PartialResults
 from storm_core.stores.s3_artifact import MAX_MANIFEST_BYTES, S3Access, S3Artifact
-from storm_core.stores.s3_client import delete_object, errors_in_words, list_objects, read_object
+from storm_core.stores.s3_client import delete_object, list_objects, put_object, read_object
 from storm_core.stores.s3_ledger import S3Ledger
 from storm_core.stores.s3_leftovers import partial_result_leftovers, upload_leftovers
 from storm_core.stores.s3_partial_results import S3PartialResults
@@ -64,10 +64,8 @@ class S3Store:
 
     def remember(self, key: str, entry: Mapping[str, Any]) -> None:
         """Keep the JSON object `entry` under `key`, replacing what was there in one step."""
-        target = result_location(self.location, key)
         content = json.dumps(entry, indent=2, sort_keys=True) + "\n"
-        with errors_in_words(self._client, target):
-            self._client.put_object(Bucket=target.bucket, Key=target.key, Body=content.encode())
+        put_object(self._client, result_location(self.location, key), content.encode())
 
     def results(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Everything that `remember` kept, with its key; an empty entry where it cannot be read."""

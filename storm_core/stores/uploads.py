@@ -27,7 +27,9 @@ from storm_core.stores.multipart import (
     read_parts,
     vanishing_upload,
 )
-from storm_core.stores.s3_client import CONNECTIONS, errors_in_words, is_missing
+from storm_core.stores.s3_checksums import sent
+from storm_core.stores.s3_client import CONNECTIONS
+from storm_core.stores.s3_errors import errors_in_words, is_missing, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -106,7 +108,7 @@ class Uploader:
             if is_missing(error):
                 return False
             raise
-        return head["ContentLength"] == entry.size and head["Metadata"].get("sha256") == entry.sha256
+        return head.get("ContentLength") == entry.size and head["Metadata"].get("sha256") == entry.sha256
 
     def _send(self, path: Path, entry: FileEntry, target: S3Location) -> None:
         part_bytes = max(self._part_bytes, -(-entry.size // _MAX_PARTS))
@@ -119,9 +121,13 @@ class Uploader:
         with self._room:
             content = path.read_bytes()
             _check_unchanged(path, entry, len(content), hashlib.sha256(content).hexdigest())
-            self._client.put_object(
-                Bucket=target.bucket, Key=target.key, Body=content, Metadata={"sha256": entry.sha256}
+            answer = sent(
+                self._client,
+                lambda: self._client.put_object(
+                    Bucket=target.bucket, Key=target.key, Body=content, Metadata={"sha256": entry.sha256}
+                ),
             )
+            said(answer, "ETag")
 
     def _send_in_parts(self, path: Path, entry: FileEntry, target: S3Location, part_bytes: int) -> None:
         upload_id, earlier = self._find_or_create(entry, target)
@@ -148,26 +154,32 @@ class Uploader:
         upload_id = find_upload(self._client, target)
         if upload_id:
             return upload_id, earlier_parts(self._client, target, upload_id)
-        created = self._client.create_multipart_upload(
-            Bucket=target.bucket, Key=target.key, Metadata={"sha256": entry.sha256}
+        created = sent(
+            self._client,
+            lambda: self._client.create_multipart_upload(
+                Bucket=target.bucket, Key=target.key, Metadata={"sha256": entry.sha256}
+            ),
         )
         self._observe("publish.upload_created")
-        return created["UploadId"], {}
+        return said(created, "UploadId"), {}
 
     def _send_part(self, target: S3Location, upload_id: str, part: Part, earlier: EarlierPart | None) -> str:
         try:
             if earlier and earlier.holds(part.content):
                 return earlier.etag
             with vanishing_upload():
-                answer = self._client.upload_part(
-                    Bucket=target.bucket,
-                    Key=target.key,
-                    UploadId=upload_id,
-                    PartNumber=part.number,
-                    Body=part.content,
+                answer = sent(
+                    self._client,
+                    lambda: self._client.upload_part(
+                        Bucket=target.bucket,
+                        Key=target.key,
+                        UploadId=upload_id,
+                        PartNumber=part.number,
+                        Body=part.content,
+                    ),
                 )
             self._observe("publish.part_sent")
-            return answer["ETag"]
+            return str(said(answer, "ETag"))
         finally:
             self._room.release()
 

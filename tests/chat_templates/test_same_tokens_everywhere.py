@@ -67,7 +67,7 @@ def seen_by(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 def trained(messages: tuple[Message, ...], tokenizer: Any) -> list[int]:
     """What training puts before the answer to `messages`."""
     example = tokenize(make_example("x", [*messages, Message(role="assistant", content="Yes.")]), tokenizer)
-    return example.input_ids[: next(place for place, label in enumerate(example.labels) if label != IGNORED)]
+    return list(example.input_ids)[: next(place for place, label in enumerate(example.labels) if label != IGNORED)]
 
 
 def test_function_calling_asks_as_training_does(

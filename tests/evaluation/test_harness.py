@@ -98,6 +98,76 @@ def test_an_unknown_metric_is_refused_with_the_known_ones(model: Any, tokenizer:
         measure_task(local_task(metric="f2"), DOCUMENTS, SEEDS, model, tokenizer, kept)
 
 
+FILTERS = {"strict-match": "#### (.*)", "flexible-extract": "([a-z]+)"}
+
+
+def generating_task(filters: list[str], metric: str, also: tuple[str, ...] = ()) -> LmEval:
+    definition = {
+        "output_type": "generate_until",
+        "doc_to_text": "{{question}}",
+        "doc_to_target": "{{choices[answer]}}",
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 4, "do_sample": False},
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+    }
+    if filters:
+        definition["filter_list"] = [
+            {
+                "name": name,
+                "filter": [{"function": "regex", "regex_pattern": FILTERS[name]}, {"function": "take_first"}],
+            }
+            for name in filters
+        ]
+    questions = Questions(path="-", samples=7, distractors=2, definition=definition)
+    return local_task(metric=metric, also=also, questions=questions)
+
+
+BOTH = ["strict-match", "flexible-extract"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "metric"),
+    [
+        ([], "exact_match"),
+        ([], "exact_match,none"),
+        (["strict-match"], "exact_match"),
+        (["strict-match"], "exact_match,strict-match"),
+        (BOTH, "exact_match,strict-match"),
+        (BOTH, "exact_match,flexible-extract"),
+    ],
+)
+def test_metric_is_that_of_the_filter_it_names(
+    filters: list[str], metric: str, model: Any, tokenizer: Any, kept: ReplyCache
+) -> None:
+    also = tuple(f"exact_match,{name}" for name in filters)
+    measurement = measure_task(generating_task(filters, metric, also), DOCUMENTS, SEEDS, model, tokenizer, kept)
+    assert len(measurement.samples) == 7
+    assert measurement.score.value == pytest.approx(sum(sample.score for sample in measurement.samples) / 7)
+    assert set(measurement.others) == set(also)
+    if metric.endswith("strict-match"):
+        assert {sample.reply for sample in measurement.samples} == {"[invalid]"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "metric", "also", "said"),
+    [
+        (BOTH, "exact_match", (), "one of exact_match,flexible-extract; exact_match,strict-match"),
+        (BOTH, "acc", (), "no metric 'acc'; it has exact_match,flexible-extract; exact_match,strict-match"),
+        (BOTH, "exact_match,strict-match", ("f1",), "no metric 'f1'"),
+        ([], "exact_match,strict-match", (), "no metric 'exact_match,strict-match'; it has exact_match"),
+    ],
+)
+def test_wrong_metric_is_refused_before_the_first_question(
+    filters: list[str], metric: str, also: tuple[str, ...], said: str, tokenizer: Any, model: Any, kept: ReplyCache,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("a question was asked")
+
+    monkeypatch.setattr("storm_core.evaluation.resumable_model.ResumableLM.generate_until", asked)
+    with pytest.raises(InputError, match=said):
+        measure_task(generating_task(filters, metric, also), DOCUMENTS, SEEDS, model, tokenizer, kept)
+
+
 @pytest.mark.slow
 def test_an_unknown_task_is_refused(model: Any, tokenizer: Any, kept: ReplyCache) -> None:
     with pytest.raises(InputError, match="has no task 'leaderboard_vibes'"):

@@ -167,4 +167,4 @@ def test_system_column_becomes_the_first_message_where_the_turns_have_none() -> 
         "messages": [{"role": "system", "content": "Be long."}, *SHAPES["messages"]["messages"]],
         "system": "Be brief.",
     }
-    assert messages_in(own)[0].content == "Be long."
+    assert messages_in(own)[0].content == "Be brief.\n\nBe long."

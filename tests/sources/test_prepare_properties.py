@@ -27,8 +27,14 @@ KINDS = st.sampled_from(["sound", "near", "quoting", "asking", "long", "broken"]
 ROWS = st.lists(st.tuples(KINDS, st.integers(0, 12)), min_size=1, max_size=30)
 
 
+def spelled(text: str) -> str:
+    """The text with letters in the place of digits."""
+    return text.translate(str.maketrans("0123456789", "abcdefghij"))
+
+
 def line(kind: str, number: int) -> str:
-    words = [f"w{number}x{position}" for position in range(120)]
+    # Without digits, which would tell near duplicates apart.
+    words = [spelled(f"w{number}x{position}") for position in range(120)]
     if kind == "broken":
         return BROKEN[number % len(BROKEN)]
     if kind == "near":

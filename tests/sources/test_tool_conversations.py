@@ -140,7 +140,7 @@ def test_both_kinds_of_blocks_in_one_answer_are_read() -> None:
     [
         {"name": "get_weather", "description": "Weather", "parameters": {"type": "object"}},
         {"name": "get_weather", "city": "Paris"},
-        {"name": "get_weather", "parameters": {"city": "Paris"}},
+        {"name": "get_time", "parameters": {"city": "Paris"}},
         {"name": "get_weather", "arguments": {"city": "Paris"}, "why": "asked"},
         {"tool_name": "get_weather", "arguments": {"city": "Paris"}},
         {"name": "get_weather"},

@@ -15,7 +15,10 @@ _ARGUMENTS = ("tool_arguments", "arguments", "parameters")
 _SINGLE_QUOTED_ARGUMENTS = re.compile(r"""arguments"\s*:\s*'""")
 _ESCAPE = re.compile(r"\\.")
 # The keys of an object that is a call and nothing else.
-_CALL_KEYS = ({"tool_name", "tool_arguments"}, {"name", "arguments"})
+_CALL_KEYS = ({"tool_name", "tool_arguments"}, {"name", "arguments"}, {"name", "parameters"})
+_CALL_TYPES = (None, "function")
+# How a column of text says that it holds nothing.
+_NOTHING = ("", "[]", "{}", "null", "None")
 
 
 def read_calls(value: Any, name: str) -> tuple[ToolCall, ...]:
@@ -34,9 +37,14 @@ def read_bare_calls(text: str) -> tuple[ToolCall, ...]:
         return ()
     with contextlib.suppress(InputError):
         calls = _listed(_parse_calls(text, "the answer"))
-        if all(isinstance(call, Mapping) and set(call) in _CALL_KEYS for call in calls):
+        if all(map(is_call, calls)):
             return tuple(_read_call(call, "the answer") for call in calls)
     return ()
+
+
+def is_call(value: Any) -> bool:
+    """Whether the value is an object that is a call and nothing else."""
+    return isinstance(value, Mapping) and set(value) - {"type", "id"} in _CALL_KEYS and value.get("type") in _CALL_TYPES
 
 
 def read_tools(value: Any) -> list[Mapping[str, Any]]:
@@ -45,7 +53,7 @@ def read_tools(value: Any) -> list[Mapping[str, Any]]:
     Raises:
         InputError: it is something else, or a function has no name.
     """
-    if value is None or value in ("", [], "[]"):
+    if not value or (isinstance(value, str) and value.strip() in _NOTHING):
         return []
     tools = parse_literal(value, "tools") if isinstance(value, str) else _checked(value, "tools")
     if isinstance(tools, Mapping):
@@ -121,4 +129,6 @@ def _read_tool(tool: Any) -> Mapping[str, Any]:
         tool = tool["function"]
     if not isinstance(tool, Mapping) or not isinstance(tool.get("name"), str):
         raise InputError("tools holds something that is not a function with a name")
+    if "input_schema" in tool and "parameters" not in tool:  # Anthropic's name for it.
+        return {"parameters" if key == "input_schema" else key: value for key, value in tool.items()}
     return tool

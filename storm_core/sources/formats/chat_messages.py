@@ -1,6 +1,7 @@
 """The chat adapters: the conversation in a row, in whichever of the published shapes it comes."""
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from storm_core.artifacts import Artifact
@@ -8,17 +9,29 @@ from storm_core.errors import InputError
 from storm_core.records import Message
 from storm_core.sources.files.data_files import read_rows
 from storm_core.sources.files.rows import Rejected, Row
-from storm_core.sources.formats.call_spellings import read_tools
+from storm_core.sources.formats.call_spellings import parse_literal, read_calls, read_tools
+from storm_core.sources.formats.contents import text_of
+from storm_core.sources.formats.learning import learned_part
 from storm_core.sources.formats.tool_conversations import normalise
-from storm_core.sources.formats.turns import Turn, read_turns, text_of
+from storm_core.sources.formats.transcripts import read_anthropics_dialogue, read_glaives_chat, without_speaker
+from storm_core.sources.formats.turns import Turn, read_turns, with_one_system
 
-# Where each shape keeps its conversation; of a preference pair `chosen` is the better answer.
-SHAPES = {"openai": "messages", "sharegpt": "conversations", "preference": "chosen", "instruction": "instruction"}
-_QUESTIONS = ("instruction", "prompt", "question")
-_ANSWERS = ("output", "response")
-_SYSTEMS = ("system", "system_prompt")
+# Where each shape keeps its conversation, in the order in which columns tell; `chosen` is a pair's better answer.
+SHAPES = {
+    "openai": "messages",
+    "sharegpt": "conversations",
+    "preference": "chosen",
+    "completion": "completion",
+    "xlam": "answers",
+    "glaive": "chat",
+    "instruction": "instruction",
+}
+_QUESTIONS = ("instruction", "prompt", "question", "query")
+_INPUTS = ("input", "context")
+_ANSWERS = ("output", "response", "answer")
+_SYSTEMS = ("system", "system_prompt", "system_message")
 _TOOLS = ("tools", "functions")
-COLUMNS = ("messages", "conversations", "chosen", *_QUESTIONS, "input", *_ANSWERS, *_SYSTEMS, *_TOOLS)
+COLUMNS = tuple(dict.fromkeys((*SHAPES.values(), *_QUESTIONS, *_INPUTS, *_ANSWERS, "history", *_SYSTEMS, *_TOOLS)))
 
 
 def read(data: Artifact, path: str, shape: str | None = None) -> Iterator[Row | Rejected]:
@@ -47,59 +60,132 @@ def read(data: Artifact, path: str, shape: str | None = None) -> Iterator[Row | 
 def conversation_of(row: Mapping[str, Any], shape: str | None = None) -> tuple[tuple[Message, ...], dict[str, Any]]:
     """The conversation in one row, its tool calls in the recipe's format, and what else the row says of it.
 
-    Takes `messages` [{role, content}], `conversations` [{from, value}], a preference pair's `chosen` (messages, or the
-    answer to `prompt`), or `instruction`, `input` and `output` or `response`. A `system` column becomes the first
-    message where the turns have none; `tools` become the recipe's system prompt.
+    Takes `messages` [{role, content}], `conversations` [{from, value}], a preference pair's `chosen` (messages, a
+    dialogue, or the answer to `prompt`), `prompt` and `completion`, xLAM's `query` and `answers`, Glaive's `chat`, or
+    `instruction`, `input` or `context`, and `output` or `response`, after the pairs of a `history`. A `system` column
+    comes before the system message of the turns; `tools` become the recipe's system prompt. Turns behind the last
+    answer that is to be learned are left out; `untrained_turns` in the meta counts them.
 
     Raises:
-        InputError: the row has none of these, a turn is not a role and a text, or a tool call cannot be read.
+        InputError: the row has none of these, a turn is not a role and a text, a tool call cannot be read, or an answer
+            is not to be learned that later ones need.
     """
     turns = _with_system(row, _turns(row, shape or _shape_of(row)))
-    return normalise(turns, read_tools(_first(row, _TOOLS)))
+    learned, untrained = learned_part(turns)
+    messages, meta = normalise(learned, read_tools(_first(row, _TOOLS)))
+    return messages, {**meta, "untrained_turns": untrained} if untrained else meta
 
 
 def _shape_of(row: Mapping[str, Any]) -> str:
     for shape, column in SHAPES.items():
-        if row.get(column) is not None:
+        if _holds(row.get(column)) or (shape == "instruction" and row.get(column) is not None):
             return shape
+    if _first(row, _QUESTIONS) is not None and _first(row, _ANSWERS) is not None:
+        return "instruction"
     raise InputError(f"no messages: none of {', '.join(SHAPES.values())}")
+
+
+def _holds(value: Any) -> bool:
+    """Whether a column holds anything; of one that is empty another one may have the conversation."""
+    return bool(value) and not (isinstance(value, str) and value.strip() in ("", "null", "None"))
 
 
 def _turns(row: Mapping[str, Any], shape: str) -> list[Turn]:
     column = SHAPES[shape]
-    if row.get(column) is None:
+    if row.get(column) is None and not (shape == "instruction" and _first(row, _QUESTIONS) is not None):
         raise InputError(f"no messages: no {column}, where {shape} rows have them")
-    if shape == "instruction":
-        return [_question(row), Turn(role="assistant", text=text_of(_first(row, _ANSWERS), " or ".join(_ANSWERS)))]
-    if shape == "preference":
-        return _chosen(row)
-    return read_turns(column, row[column])
+    readers: dict[str, Callable[[Mapping[str, Any]], list[Turn]]] = {
+        "instruction": _instruction,
+        "preference": _chosen,
+        "completion": _completion,
+        "xlam": _xlam,
+        "glaive": lambda row: read_glaives_chat(text_of(row["chat"], "chat")),
+    }
+    read = readers.get(shape)
+    return read(row) if read else read_turns(column, row[column])
+
+
+def _instruction(row: Mapping[str, Any]) -> list[Turn]:
+    answer = Turn(role="assistant", text=text_of(_first(row, _ANSWERS), " or ".join(_ANSWERS[:2])))
+    return [*_history(row.get("history")), _question(row), answer]
+
+
+def _history(value: Any) -> list[Turn]:
+    """The turns of Alpaca's `history`, pairs of what was asked and answered before."""
+    if not _holds(value):
+        return []
+    pairs = parse_literal(value, "history") if isinstance(value, str) else value
+    if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+        raise InputError("history is not a list of pairs of question and answer")
+    return [
+        Turn(role=role, text=text_of(text, f"history[{place}]"))
+        for place, pair in enumerate(pairs)
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
 
 
 def _chosen(row: Mapping[str, Any]) -> list[Turn]:
     """The conversation with the better answer; `chosen` may hold all of it, or only what follows `prompt`."""
+    turns = _following(row["chosen"], "chosen")
+    return turns if any(turn.role == "user" for turn in turns) else [*_prompt(row), *turns]
+
+
+def _completion(row: Mapping[str, Any]) -> list[Turn]:
+    return [*_prompt(row), *_following(row["completion"], "completion")]
+
+
+def _following(value: Any, name: str) -> list[Turn]:
+    """What follows a prompt: turns, a dialogue, or the text of one answer."""
+    if not isinstance(value, str):
+        return read_turns(name, value)
+    return read_anthropics_dialogue(value) or _turns_as_text(value, name) or [Turn(role="assistant", text=value)]
+
+
+def _prompt(row: Mapping[str, Any]) -> list[Turn]:
+    """The turns of `prompt`, which may be a list, its JSON or a dialogue; or one question."""
     prompt = row.get("prompt")
-    before = read_turns("prompt", prompt) if isinstance(prompt, list) else []
-    chosen = row["chosen"]
-    turns = [Turn(role="assistant", text=chosen)] if isinstance(chosen, str) else read_turns("chosen", chosen)
-    if any(turn.role == "user" for turn in turns):
-        return turns
-    return [*(before or [_question(row)]), *turns]
+    if isinstance(prompt, list) and prompt:
+        return read_turns("prompt", prompt)
+    if isinstance(prompt, str) and (turns := read_anthropics_dialogue(prompt) or _turns_as_text(prompt, "prompt")):
+        # A dialogue ends with the name of who speaks next.
+        return turns[:-1] if turns[-1].role == "assistant" and not turns[-1].text else turns
+    return [_question(row)]
+
+
+def _turns_as_text(text: str, name: str) -> list[Turn]:
+    """The turns whose JSON the text is; none where it is any other text."""
+    value = None
+    if text.lstrip().startswith("["):
+        with contextlib.suppress(InputError):
+            value = parse_literal(text, name)
+    listed = value if isinstance(value, list) else []
+    are_turns = all(isinstance(one, Mapping) and {"role", "from"} & set(one) for one in listed)
+    return read_turns(name, listed) if are_turns else []
+
+
+def _xlam(row: Mapping[str, Any]) -> list[Turn]:
+    """XLAM's question and the calls that answer it; `[]` is its answer where no function fits, and the recipe's."""
+    calls = read_calls(row["answers"], "answers")
+    return [_question(row), Turn(role="assistant", text="" if calls else "[]", calls=calls)]
 
 
 def _question(row: Mapping[str, Any]) -> Turn:
-    text = text_of(_first(row, _QUESTIONS), " or ".join(_QUESTIONS))
-    if row.get("input"):
-        text = f"{text}\n\n{text_of(row['input'], 'input')}"
-    return Turn(role="user", text=text)
+    texts = [text_of(_first(row, _QUESTIONS), " or ".join(_QUESTIONS[:3]))]
+    texts += [text_of(row[column], column) for column in _INPUTS if row.get(column)]
+    return Turn(role="user", text="\n\n".join(texts))
 
 
 def _with_system(row: Mapping[str, Any], turns: list[Turn]) -> list[Turn]:
+    """The turns with what the row says apart as system message, before their own."""
     system = _first(row, _SYSTEMS)
-    if not system or any(turn.role == "system" for turn in turns):
+    if not system:
         return turns
-    return [Turn(role="system", text=text_of(system, "system")), *turns]
+    text = without_speaker(text_of(system, "system"))
+    has_own = bool(turns) and turns[0].role == "system"
+    return turns if has_own and text in turns[0].text else with_one_system([Turn(role="system", text=text), *turns])
 
 
 def _first(row: Mapping[str, Any], columns: tuple[str, ...]) -> Any:
-    return next((row[column] for column in columns if row.get(column) is not None), None)
+    """The first of the columns that holds anything, or else the first that is there."""
+    found = [row[column] for column in columns if row.get(column) is not None]
+    return next((value for value in found if _holds(value)), found[0] if found else None)

@@ -1,10 +1,10 @@
 """Tool-calling conversations in the recipe's format, whatever format they came in.
 
 The recipe offers the tools in a system prompt of its own and writes a call as
-`<tool_call>{"tool_name": ..., "tool_arguments": {...}}</tool_call>`. Three other formats are read: calls apart from the
+`<tool_call>{"tool_name": ..., "tool_arguments": {...}}</tool_call>`. Other formats are read: calls apart from the
 text (OpenAI's `tool_calls`, ShareGPT's `function_call` turns); `<tool_call>` blocks with `name` and `arguments` and the
-tools in the system message (Hermes); and Glaive's, which offers the functions behind a sentence and calls them behind
-`<functioncall>` or, in its extended version, in an answer that is a list of calls.
+tools in the system message (Hermes, Qwen); Glaive's, which offers the functions behind a sentence and calls them behind
+`<functioncall>` or, in its extended version, in an answer that is a list of calls; and what `native_calls` knows.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -13,7 +13,8 @@ from typing import Any
 from storm_core.errors import InputError
 from storm_core.records import Message
 from storm_core.sources.formats import glaive
-from storm_core.sources.formats.call_spellings import read_bare_calls, read_calls
+from storm_core.sources.formats.call_spellings import read_calls
+from storm_core.sources.formats.native_calls import read_native_calls
 from storm_core.sources.formats.tagged_blocks import Block, find_blocks, replace_blocks
 from storm_core.sources.formats.tool_definitions import read_tool_definitions
 from storm_core.sources.formats.turns import Turn
@@ -22,7 +23,7 @@ from storm_core.toolcalls.prompts import system_prompt
 
 _CALL_TAGS = {"<tool_call>": "</tool_call>"}
 _GLAIVE_TAGS = {glaive.CALL_TAG: glaive.END_MARK}
-_RESPONSE_TAGS = {"<tool_response>": "</tool_response>"}
+_RESPONSE_TAGS = {"<tool_response>": "</tool_response>", "[TOOL_RESULTS]": "[/TOOL_RESULTS]"}
 
 
 def normalise(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tuple[tuple[Message, ...], dict[str, Any]]:
@@ -56,14 +57,14 @@ def _call_tags(offered: Set[str], system: str) -> dict[str, str]:
 
 def _to_message(turn: Turn, offered: Set[str], call_tags: Mapping[str, str]) -> Message:
     """The turn as a message; `offered` are the names of the functions on offer."""
-    if turn.role == "tool":
+    if turn.role == "tool" or (offered and turn.role == "user" and _is_response(turn.text)):
         return Message(role="tool", content=_unwrapped(turn.text))
     if turn.role != "assistant":
         return Message(role=turn.role, content=turn.text)
     text, calls = turn.text, turn.calls
-    bare = read_bare_calls(text) if offered else ()
-    if bare and all(call.name in offered for call in bare):
-        text, calls = "", (*bare, *calls)
+    native = read_native_calls(text, offered) if offered else None
+    if native:
+        text, calls = native[0], (*native[1], *calls)
     elif call_tags:
         text = _with_calls_rewritten(text, call_tags, has_tools=bool(offered))
     if calls:
@@ -71,11 +72,16 @@ def _to_message(turn: Turn, offered: Set[str], call_tags: Mapping[str, str]) -> 
     return Message(role="assistant", content=text)
 
 
+def _is_response(text: str) -> bool:
+    """Whether the text is nothing but responses between tags: Qwen's templates show results as the user's turn."""
+    has_tags = any(opening in text for opening in _RESPONSE_TAGS)
+    return has_tags and not replace_blocks(text, _RESPONSE_TAGS, lambda _: "").strip()
+
+
 def _unwrapped(text: str) -> str:
-    """The responses, a line each, of a text that is nothing but `<tool_response>` blocks; or the text."""
+    """The responses, a line each, of a text that is nothing but blocks of them; or the text."""
     responses = [block.content.strip() for block in find_blocks(text, _RESPONSE_TAGS)]
-    is_wrapped = responses and not replace_blocks(text, _RESPONSE_TAGS, lambda _: "").strip()
-    return "\n".join(responses) if is_wrapped else text
+    return "\n".join(responses) if _is_response(text) else text
 
 
 def _with_calls_rewritten(text: str, call_tags: Mapping[str, str], *, has_tools: bool) -> str:

@@ -1,19 +1,23 @@
 """The functions that a conversation offers, wherever they stand, and what else its system message says."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storm_core.errors import InputError
 from storm_core.sources.formats import glaive
 from storm_core.sources.formats.call_spellings import parse_literal, read_tools
-from storm_core.sources.formats.tagged_blocks import find_blocks
+from storm_core.sources.formats.tagged_blocks import Block, find_blocks
 from storm_core.toolcalls.prompts import system_prompt
 
 Tools = Sequence[Mapping[str, Any]]
 
 # How Hermes' own system prompt begins, and the recipe's: instructions on a format, replaced by the recipe's.
 _FORMAT_INSTRUCTIONS = "You are a function calling AI model."
-_TOOLS_TAGS = {"<tools>": "</tools>"}
+_TOOLS_TAGS = {"<tools>": "</tools>", "[AVAILABLE_TOOLS]": "[/AVAILABLE_TOOLS]"}
+_CALL_TAGS = {"<tool_call>": "</tool_call>"}
+# How Qwen's prompts begin what they say of functions.
+_HEADING = re.compile(r"^# Tools[ \t]*$", re.MULTILINE)
 
 
 def read_tool_definitions(system: str, tools: Tools) -> tuple[Tools, str]:
@@ -21,14 +25,14 @@ def read_tool_definitions(system: str, tools: Tools) -> tuple[Tools, str]:
 
     Args:
         system: the system message; empty where there is none.
-        tools: the functions that stand apart from the messages. Without any, those in the system message are taken: as
-            the recipe's prompt offers them, in `<tools>` or as Glaive does.
+        tools: the functions that stand apart from the messages. Those in the system message are added: as the recipe's
+            prompt offers them, in `<tools>` or, where no others are there, as Glaive does.
     """
-    if tools and not system.startswith(_FORMAT_INSTRUCTIONS):
-        return tools, system
     nothing: tuple[Tools, str] = [], _without_instructions(system)
-    found, rest = _in_recipes_prompt(system) or _in_tags(system) or glaive.read_tool_definitions(system) or nothing
-    return tools or found, rest
+    offer = _in_recipes_prompt(system) or _in_tags(system)
+    found, rest = offer or (None if tools else glaive.read_tool_definitions(system)) or nothing
+    names = {tool["name"] for tool in tools}
+    return [*tools, *(tool for tool in found if tool["name"] not in names)], rest
 
 
 def _in_recipes_prompt(system: str) -> tuple[Tools, str] | None:
@@ -48,8 +52,24 @@ def _in_tags(system: str) -> tuple[Tools, str] | None:
     # From the end: the instructions themselves speak of "<tools></tools> tags".
     for block in reversed(list(find_blocks(system, _TOOLS_TAGS))):
         if tools := _readable_tools(block.content):
-            return tools, _without_instructions((system[: block.start] + system[block.end :]).strip())
+            return tools, _without_offer(system, block)
     return None
+
+
+def _without_offer(system: str, block: Block) -> str:
+    """The message without the block of tools and what it says of the format of calls: the recipe's prompt does."""
+    before, after = system[: block.start], system[block.end :]
+    if system.startswith(_FORMAT_INSTRUCTIONS):
+        return _without_instructions((before + after).strip())
+    headings = list(_HEADING.finditer(before))
+    if headings:
+        before = before[: headings[-1].start()]
+    examples = [one for one in find_blocks(after, _CALL_TAGS) if not _readable_tools(one.content)]
+    if examples:
+        after = after[examples[-1].end :]
+        lead = before.rstrip().rpartition("\n")
+        before = "".join(lead[:2]) if lead[2].endswith(":") else before
+    return "\n\n".join(filter(None, [before.strip(), after.strip()]))
 
 
 def _without_instructions(system: str) -> str:
