@@ -22,7 +22,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-vllm test-liger test-transformers4 images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
+.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-vllm test-liger test-postgresql test-transformers4 images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine 
 
 test-liger: setup .liger/.installed ## check Liger's kernels by Triton's interpreter, which needs no GPU
 	PYTHONPATH=.liger TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/finetuning/liger_lane.py
+
+test-postgresql: setup .postgresql/.installed ## register on MLflow with PostgreSQL; needs PostgreSQL's server
+	PYTHONPATH=.postgresql $(BIN)/python -m pytest tests/registry/postgresql_lane.py
 
 TRANSFORMERS_4 = 4.43 4.57
 
@@ -127,9 +130,10 @@ lock-images: ## resolve the images' requirements again; needs uv
 	$(UV_LOCK) --constraint requirements/development.txt --output-file requirements/servers.txt requirements/servers.in
 	$(UV_LOCK) --output-file requirements/images-build.txt requirements/images-build.in
 	$(UV_LOCK) --output-file requirements/manifests.txt requirements/manifests.in
+	$(UV_LOCK) --output-file requirements/postgresql.txt requirements/postgresql.in
 
 clean: ## remove the environment, the data and all runs
-	rm -rf $(VENV) .venv-manifests .venv-peers .venv-vllm .liger .transformers4 .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-manifests .venv-peers .venv-vllm .liger .postgresql .transformers4 .data runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # PyTorch is installed by itself: which build is right depends on the machine, so its hash cannot be pinned here.
 $(VENV)/.installed: requirements/development.txt pyproject.toml
@@ -157,6 +161,12 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 .liger/.installed: requirements/liger.txt | $(VENV)/.installed
 	rm -rf .liger
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --target .liger -r requirements/liger.txt
+	touch $@
+
+# Needed by one lane, and by whoever keeps MLflow's data in PostgreSQL.
+.postgresql/.installed: requirements/postgresql.txt | $(VENV)/.installed
+	rm -rf .postgresql
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --target .postgresql -r requirements/postgresql.txt
 	touch $@
 
 # Older versions of transformers with what they pin, in folders that come before the environment's own packages.
