@@ -22,7 +22,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-vllm test-liger test-postgresql test-transformers4 images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
+.PHONY: help setup demo demo-docker cluster demo-cluster cluster-down test test-quick test-nightly test-vllm test-liger test-postgresql test-transformers4 images test-images test-docker test-cluster test-kfp lint lint-manifests format lock lock-images clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,11 +44,14 @@ demo-cluster: setup ## the demo's recipe on that cluster, submitted to its KFP a
 cluster-down: ## remove that cluster
 	manifests/kind/down
 
-test: setup ## run all tests but those of the images and of a cluster
+test: setup ## run all tests but those of the images, of a cluster and of the night
 	$(BIN)/python -m pytest $(SPREAD)
 
 test-quick: setup ## run the tests that take less than ten seconds
-	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not docker and not cluster and not kfp"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow and not docker and not cluster and not kfp and not nightly"
+
+test-nightly: setup ## run the tests that take minutes
+	$(BIN)/python -m pytest $(SPREAD) -m nightly
 
 test-vllm: .venv-vllm/.installed runs/smollm2/manifest.json ## check the engine vllm by vLLM's CPU build; needs libnuma
 	STORM_VLLM_JUDGE=runs/smollm2 .venv-vllm/bin/python -m pytest tests/judging/vllm_lane.py
