@@ -1,11 +1,12 @@
 """One attempt at a training: on from the newest checkpoint, to the end or until told to stop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from storm_core import processes
+from storm_core.finetuning.batches import BatchTensors
 from storm_core.finetuning.checkpoint_writer import CheckpointWriter
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.course import Course
@@ -83,14 +84,15 @@ class Attempt:
         if course.done == 0:
             self._note_held_out(course, 0)
         self._validate(course)
-        while course.done < len(self.plan) and not self._gains_nothing(course):
-            self._update(course)
-            stopping, due = (count > 0 for count in add_up([self.stop.requested, self._is_due(course.done)]))
-            if stopping:
-                self._leave(course)
-            self._validate(course)
-            if due:
-                self._keep(course)
+        with self.learner.load(self.plan[course.done :]) as loaded:
+            while course.done < len(self.plan) and not self._gains_nothing(course):
+                self._update(course, loaded)
+                stopping, due = (count > 0 for count in add_up([self.stop.requested, self._is_due(course.done)]))
+                if stopping:
+                    self._leave(course)
+                self._validate(course)
+                if due:
+                    self._keep(course)
         self.writer.wait()
         kept = course.kept_step(self.config.weights_kept)
         if kept != course.done:
@@ -98,8 +100,8 @@ class Attempt:
             report(f"train: the weights of step {kept} are kept, which had the lowest validation loss")
         self._note_held_out(course, kept)
 
-    def _update(self, course: Course) -> None:
-        update = self.learner.update(course.done, len(self.plan), self.plan[course.done])
+    def _update(self, course: Course, loaded: Iterator[BatchTensors]) -> None:
+        update = self.learner.update(course.done, len(self.plan), self.plan[course.done], loaded)
         course.note_update(update)
         self.watcher.updated(course, update)
 

@@ -3,14 +3,19 @@
 Shapes: B rows, T tokens, A positions with an answer, N examples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, chain
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, lengths
+from storm_core.finetuning.tokenization import IGNORED, TokenizedExample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,45 +39,56 @@ class BatchTensors:
     boundaries: Tensor | None = None
     longest: int = 0
 
+    def pinned(self, device: torch.device) -> "BatchTensors":
+        """The same where a GPU reads it by itself; unchanged where the device is none."""
+        if device.type != "cuda":
+            return self
+        # A thread begins with the first GPU, whichever its process has chosen, and would take memory there.
+        with torch.cuda.device(device):
+            return self._each(Tensor.pin_memory)
+
     def to(self, device: torch.device) -> "BatchTensors":
-        """The same on a device."""
-        return replace(
-            self,
-            input_ids=self.input_ids.to(device),
-            positions=self.positions.to(device),
-            labels=self.labels.to(device),
-            position_ids=None if self.position_ids is None else self.position_ids.to(device),
-            boundaries=None if self.boundaries is None else self.boundaries.to(device),
-        )
+        """The same on a device, which nobody waits for where the memory is pinned."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "BatchTensors":
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **changed)
 
 
 def pad(examples: Sequence[TokenizedExample], padding: int) -> BatchTensors:
     """A row for each example."""
-    longest = max(len(example.input_ids) for example in examples)
-    rows = [example.input_ids + [padding] * (longest - len(example.input_ids)) for example in examples]
-    labels = [example.labels + [IGNORED] * (longest - len(example.labels)) for example in examples]
-    position_A, label_BA = _answers(torch.tensor(labels))
-    return BatchTensors(input_ids=torch.tensor(rows), positions=position_A, labels=label_BA)
+    shape = len(examples), max(len(example.input_ids) for example in examples)
+    token_BT, label_BT = np.full(shape, padding), np.full(shape, IGNORED)
+    for row, example in enumerate(examples):
+        token_BT[row, : len(example.input_ids)] = example.input_ids
+        label_BT[row, : len(example.labels)] = example.labels
+    position_A, label_BA = _answers(label_BT)
+    return BatchTensors(input_ids=torch.from_numpy(token_BT), positions=position_A, labels=label_BA)
 
 
 def join(examples: Sequence[TokenizedExample]) -> BatchTensors:
     """One row of all examples; no token sees, or predicts, one of another example."""
-    of_example = lengths(examples)
-    tokens = list(chain.from_iterable(example.input_ids for example in examples))
-    labels = list(chain.from_iterable([IGNORED, *example.labels[1:]] for example in examples))
-    places = list(chain.from_iterable(range(length) for length in of_example))
-    position_A, label_BA = _answers(torch.tensor([labels]))
+    lengths = [len(example.input_ids) for example in examples]
+    starts = [0, *accumulate(lengths)]
+    token_T = np.concatenate([example.input_ids for example in examples], dtype=np.int64)
+    label_T = np.concatenate([example.labels for example in examples], dtype=np.int64)
+    label_T[starts[:-1]] = IGNORED
+    place_T = np.concatenate([np.arange(length) for length in lengths])
+    position_A, label_BA = _answers(label_T[None])
     return BatchTensors(
-        input_ids=torch.tensor([tokens]),
+        input_ids=torch.from_numpy(token_T[None]),
         positions=position_A,
         labels=label_BA,
-        position_ids=torch.tensor([places]),
-        boundaries=torch.tensor([0, *accumulate(of_example)], dtype=torch.int32),
-        longest=max(of_example),
+        position_ids=torch.from_numpy(place_T[None]),
+        boundaries=torch.tensor(starts, dtype=torch.int32),
+        longest=max(lengths),
     )
 
 
-def _answers(label_BT: Tensor) -> tuple[Tensor, Tensor]:
+def _answers(label_BT: "NDArray[np.int64]") -> tuple[Tensor, Tensor]:
     next_BT = label_BT[:, 1:]
-    position_A = (next_BT != IGNORED).any(dim=0).nonzero().squeeze(1)
-    return position_A, next_BT[:, position_A]
+    (position_A,) = (next_BT != IGNORED).any(axis=0).nonzero()
+    return torch.from_numpy(position_A), torch.from_numpy(next_BT[:, position_A])

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from storm_core.finetuning.course import Course
 from storm_core.finetuning.data_order import Batch
-from storm_core.finetuning.tokenization import TokenizedExample
+from storm_core.finetuning.flat_examples import FlatExamples
 
 UPDATES = "updates.parquet"
 _SCHEMA = pa.schema(
@@ -18,16 +18,14 @@ _SCHEMA = pa.schema(
 )
 
 
-def write_course(
-    course: Course, plan: Sequence[Sequence[Batch]], examples: Sequence[TokenizedExample], directory: Path
-) -> None:
+def write_course(course: Course, plan: Sequence[Sequence[Batch]], examples: FlatExamples, directory: Path) -> None:
     """Write both files; `updates.parquet` has a row for each batch of `plan` that was taken, in that order."""
     history: dict[str, Any] = {"train": course.train, "validation": course.validation, "processes": course.shared_by}
     if course.held_out:
         history["held_out"] = course.held_out
     text = json.dumps(history, indent=2, sort_keys=True) + "\n"
     (directory / "history.json").write_text(text, encoding="utf-8")
-    rows = list(_rows(course, plan, [example.id for example in examples]))
+    rows = list(_rows(course, plan, examples.ids()))
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), directory / UPDATES)
 
 

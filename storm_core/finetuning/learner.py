@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,11 +19,13 @@ from storm_core.finetuning.compilation import CompiledLoss
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.data_order import Batch
 from storm_core.finetuning.exchange import add_up, any_process, gather
+from storm_core.finetuning.flat_examples import FlatExamples
 from storm_core.finetuning.liger import use_liger
 from storm_core.finetuning.optimization import learning_rate, make_optimizer
+from storm_core.finetuning.prefetching import made_ahead
 from storm_core.finetuning.sharding import adding_up, distribute, in_shares, let_go, whole
 from storm_core.finetuning.shares import fill_shares
-from storm_core.finetuning.tokenization import IGNORED, TokenizedExample, lengths
+from storm_core.finetuning.tokenization import IGNORED, TokenizedExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,7 +57,7 @@ class Learner:
     def __init__(
         self,
         model: "PreTrainedModel",
-        examples: Sequence[TokenizedExample],
+        examples: FlatExamples,
         padding: int,
         config: TrainConfig,
         checkpoint: Checkpoint | None = None,
@@ -62,7 +65,6 @@ class Learner:
         """`padding` is the token that fills a short row; `checkpoint` has the weights of a model without data."""
         self.model = model
         self._examples = examples
-        self._answers = [sum(label != IGNORED for label in example.labels[1:]) for example in examples]
         self._padding = padding
         self._config = config
         self._device = resolve_device()
@@ -80,7 +82,12 @@ class Learner:
             fill_shares(self.module, model, checkpoint)
         self.optimizer = make_optimizer(model.parameters(), config)
 
-    def update(self, done: int, updates: int, batches: Sequence[Batch]) -> Update:
+    def load(self, plan: Sequence[Sequence[Batch]]) -> AbstractContextManager[Iterator[BatchTensors]]:
+        """This process's batches of all updates of `plan`, made ahead of `update`, which takes them."""
+        own = (batch for batches in plan for batch, _ in self._own(batches))
+        return made_ahead(self._tensors, own)
+
+    def update(self, done: int, updates: int, batches: Sequence[Batch], loaded: Iterator[BatchTensors]) -> Update:
         """Move the weights by the mean loss over all answers' tokens of `batches`, which the processes share.
 
         The mean is over the update as a whole, however unevenly its answers lie in batches and processes.
@@ -89,13 +96,16 @@ class Learner:
             done: the updates made before.
             updates: of the whole training.
             batches: the same in every process.
+            loaded: begins with this process's share of them.
 
         Raises:
             InputError: loss or gradient is not finite; names the examples. The weights are what they were.
         """
         self.module.train()
-        answers = sum(self._answers[number] for batch in batches for number in batch)
-        losses = [self._add_gradient(batch, answers, done, last=last) for batch, last in self._own(batches)]
+        taken = [number for batch in batches for number in batch]
+        answers = int(self._examples.answers[taken].sum())
+        own = zip(self._own(batches), loaded, strict=False)
+        losses = [self._add_gradient(batch, tensors, answers, done, last=last) for (batch, last), tensors in own]
         norm = self._clip()
         (loss,) = add_up([float(sum(losses))])
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -105,8 +115,8 @@ class Learner:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        taken = lengths(self._examples[number] for batch in batches for number in batch)
-        return Update(loss=loss, gradient_norm=norm, learning_rate=rate, lengths=taken, answers=answers)
+        lengths = self._examples.lengths[taken].tolist()
+        return Update(loss=loss, gradient_norm=norm, learning_rate=rate, lengths=lengths, answers=answers)
 
     def mean_losses(
         self, examples: Sequence[TokenizedExample], told_to_stop: Callable[[], bool], show: Callable[[], None]
@@ -124,13 +134,14 @@ class Learner:
         own: list[Tensor] = []
         rank, world = processes.rank(), processes.world_size()
         # Shares of weights are put together by all processes at once: each computes as often as the others.
-        rounds = math.ceil(len(examples) / world)
-        for number in range(rounds):
-            asks = number % _EXAMPLES_BETWEEN_QUESTIONS == 0 or world == 1
-            if asks and any_process(told_to_stop()):
-                return None
-            own.append(self._mean_loss(examples[min(number * world + rank, len(examples) - 1)]))
-            show()
+        places = [min(start + rank, len(examples) - 1) for start in range(0, len(examples), world)]
+        with made_ahead(lambda place: self._collate([examples[place]]), places) as loaded:
+            for number, tensors in enumerate(loaded):
+                asks = number % _EXAMPLES_BETWEEN_QUESTIONS == 0 or world == 1
+                if asks and any_process(told_to_stop()):
+                    return None
+                own.append(self._mean_loss(tensors.to(self._device)))
+                show()
         by_rank = gather([float(loss) for loss in own])
         return [by_rank[at % world][at // world] for at in range(len(examples))]
 
@@ -142,12 +153,12 @@ class Learner:
             at = number * world + rank
             yield batches[at] if at < len(batches) else (), number == rounds - 1
 
-    def _add_gradient(self, batch: Batch, answers: int, done: int, *, last: bool) -> Tensor:
+    def _add_gradient(self, batch: Batch, tensors: BatchTensors, answers: int, done: int, *, last: bool) -> Tensor:
         """Add a batch's part to the gradients; returns its part of the mean loss."""
         # Random numbers, of a dropout, go by update and batch: the same in a resumed training, with any processes.
         torch.manual_seed(hash((self._config.seed, done, *batch)))
         with adding_up(self.module, last=last):
-            total: Tensor = self.module(self._tensors(batch))
+            total: Tensor = self.module(tensors.to(self._device))
             loss = total / torch.tensor(answers, device=self._device)
             # The gradients of the processes are averaged, and are to be added up.
             (loss * processes.world_size()).backward()  # type: ignore[no-untyped-call]
@@ -159,7 +170,7 @@ class Learner:
 
     def _collate(self, examples: Sequence[TokenizedExample]) -> BatchTensors:
         tensors = join(examples) if self._config.packing else pad(examples, self._padding)
-        return tensors.to(self._device)
+        return tensors.pinned(self._device)
 
     def _clip(self) -> float:
         trained = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
@@ -167,8 +178,7 @@ class Learner:
         return float(whole(nn.utils.clip_grad_norm_(trained, longest)))
 
     @torch.no_grad()
-    def _mean_loss(self, example: TokenizedExample) -> Tensor:
-        tensors = self._collate([example])
+    def _mean_loss(self, tensors: BatchTensors) -> Tensor:
         total: Tensor = self.module(tensors)
         return total / (tensors.labels != IGNORED).sum()
 

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from storm_core.finetuning.course import Course
 from storm_core.finetuning.course_files import write_course
 from storm_core.finetuning.data_order import Batch, plan_updates
 from storm_core.finetuning.exchange import check_processes
+from storm_core.finetuning.flat_examples import TokenizedExamples
 from storm_core.finetuning.freezing import (
     find_yaml,
     hash_tensors,
@@ -41,11 +42,10 @@ from storm_core.finetuning.sharding import in_shares
 from storm_core.finetuning.shares import model_to_share
 from storm_core.finetuning.tokenization import (
     CONTROL_TOKENS,
-    IGNORED,
     TOO_LONG,
-    TokenizedExamples,
+    Dropped,
+    TokenizedExample,
     describe_dropped,
-    lengths,
     padding_token,
     tokenize_examples,
 )
@@ -81,13 +81,14 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     template = ChatTemplate(tokenizer, config.template_date)
     tell_readings(template)
     # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
-    with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
+    # A file system over a network keeps a file that is removed and still mapped, hidden in its directory.
+    with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"], ignore_cleanup_errors=True) as scratch:
         examples = {
             split: _tokenized(f"{split}.parquet", inputs, tokenizer, config, workspace, Path(scratch))
             for split in SPLITS
         }
     held_out = read_held_out(inputs.get("held_out"), tokenizer, config.max_length)
-    plan = plan_updates(lengths(examples["train"].kept), config)
+    plan = plan_updates(examples["train"].kept.lengths.tolist(), config)
     _check_updates(len(plan), config)
 
     model = _model(config, checkpoint, patterns, yaml_file)
@@ -132,24 +133,27 @@ def _tokenized(
     if ChatTemplate(tokenizer, config.template_date).tells_date:
         identity["date"] = config.template_date
     examples = tokenized_once(make, workspace.shared(identity), scratch)
-    if examples.dropped and processes.is_main():
-        report(f"{name}: {describe_dropped(examples)}")
+    if examples.dropped.counts and processes.is_main():
+        report(f"{name}: {describe_dropped(examples.dropped, len(examples.kept))}")
     return examples
 
 
-def _read(file: Path, tokenizer: PreTrainedTokenizerBase, config: TrainConfig) -> TokenizedExamples:
+def _read(
+    file: Path, tokenizer: PreTrainedTokenizerBase, config: TrainConfig, dropped: Dropped
+) -> Iterator[TokenizedExample]:
     rows = progress(
         read_examples(file), total=count_examples(file), description=f"tokenize {file.stem}", unit="examples"
     )
-    examples = tokenize_examples(rows, tokenizer, config.max_length, config.template_date)
-    if not examples.kept:
-        raise InputError(f"no example of {file} can be used: {describe_dropped(examples)}; {_advice(examples)}")
-    return examples
+    example = None
+    for example in tokenize_examples(rows, tokenizer, config.max_length, dropped, config.template_date):
+        yield example
+    if example is None:
+        raise InputError(f"no example of {file} can be used: {describe_dropped(dropped, 0)}; {_advice(dropped)}")
 
 
-def _advice(examples: TokenizedExamples) -> str:
+def _advice(dropped: Dropped) -> str:
     """What to do about the reason that most examples are left out for."""
-    ((reason, _),) = examples.dropped.most_common(1) or [("", 0)]
+    ((reason, _),) = dropped.counts.most_common(1) or [("", 0)]
     advice = {TOO_LONG: "raise max_length", CONTROL_TOKENS: "select others"}
     return advice.get(reason, "train a model with another chat template") if reason else "select more"
 
@@ -173,17 +177,17 @@ def _write_json(file: Path, content: Any) -> None:
 def _count(examples: TokenizedExamples) -> dict[str, Any]:
     kept = len(examples.kept)
     return {
-        "read": kept + examples.dropped.total(),
+        "read": kept + examples.dropped.counts.total(),
         "kept": kept,
-        "dropped": dict(examples.dropped),
-        "tokens": sum(lengths(examples.kept)),
-        "answer_tokens": sum(label != IGNORED for example in examples.kept for label in example.labels),
+        "dropped": dict(examples.dropped.counts),
+        "tokens": int(examples.kept.lengths.sum()),
+        "answer_tokens": examples.kept.answer_tokens(),
     }
 
 
 def _tokens(updates: Sequence[Sequence[Batch]], examples: TokenizedExamples) -> int:
     """Tokens of all examples of the updates, each as often as it is taken."""
-    of_example = lengths(examples.kept)
+    of_example = examples.kept.lengths.tolist()
     return sum(of_example[number] for update in updates for batch in update for number in batch)
 
 
@@ -207,5 +211,7 @@ def _metrics(
         metrics["held_out_loss_after"] = course.held_out[-1]["loss"]
     for split in SPLITS:
         metrics |= {f"{split}_examples": len(examples[split].kept)}
-        metrics |= {f"{split}_dropped_{reason}": count for reason, count in sorted(examples[split].dropped.items())}
+        metrics |= {
+            f"{split}_dropped_{reason}": count for reason, count in sorted(examples[split].dropped.counts.items())
+        }
     return metrics

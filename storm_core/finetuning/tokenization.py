@@ -1,7 +1,7 @@
 """Examples as token IDs, with labels on what the assistant wrote and nowhere else."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from storm_core.chat_templates.rendering import CHAT_TEMPLATE, LEFT_OUT, UNSTABL
 from storm_core.records import Example
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
 # Labels of this value take no part in the loss; PyTorch's own default for it.
@@ -37,28 +39,30 @@ class UnusableExampleError(Exception):
         self.words = words
 
 
-@dataclass(frozen=True, kw_only=True)
+# Arrays are compared element by element, so examples are not compared at all.
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TokenizedExample:
     """One conversation as the model sees it; `labels` equals `input_ids` where it learns, `IGNORED` elsewhere.
 
     `id` is that of the example.
     """
 
-    input_ids: list[int]
-    labels: list[int]
+    input_ids: "list[int] | NDArray[np.int32]"
+    labels: "list[int] | NDArray[np.int32]"
     id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizedExamples:
-    """What became of the examples of one file: those to train on, and how many were left out for which reason.
+class Dropped:
+    """The examples that were left out: how many for which reason, and what the first of them says by reason."""
 
-    `words` is what the first of them says by reason; it is known only where they were tokenised.
-    """
+    counts: Counter[str] = field(default_factory=Counter)
+    words: dict[str, str] = field(default_factory=dict)
 
-    kept: list[TokenizedExample] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)
-    words: dict[str, str] = field(default_factory=dict, compare=False)
+    def count(self, error: UnusableExampleError) -> None:
+        """One more is left out."""
+        self.counts[str(error)] += 1
+        self.words.setdefault(str(error), error.words)
 
 
 class ExampleTokenizer:
@@ -94,44 +98,41 @@ class ExampleTokenizer:
 
 
 def tokenize_examples(
-    examples: Iterable[Example], tokenizer: "PreTrainedTokenizerBase", max_length: int, date: str = DEFAULT_DATE
-) -> TokenizedExamples:
-    """Tokenise every example, counting those that cannot be used by reason.
+    examples: Iterable[Example],
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    dropped: Dropped,
+    date: str = DEFAULT_DATE,
+) -> Iterator[TokenizedExample]:
+    """Every example that can be used, tokenised, one after the other; `dropped` counts the others by reason.
 
     Examples over `max_length` are left out whole: cut off, they would teach answers without an end.
     """
-    tokenized = TokenizedExamples()
     made = ExampleTokenizer(tokenizer, date)
     for example in examples:
         try:
             one = made.tokenize(example)
             if len(one.input_ids) > max_length:
                 raise UnusableExampleError(TOO_LONG)
-            tokenized.kept.append(one)
         except UnusableExampleError as error:
-            tokenized.dropped[str(error)] += 1
-            tokenized.words.setdefault(str(error), error.words)
-    return tokenized
+            dropped.count(error)
+        else:
+            yield one
 
 
-def describe_dropped(examples: TokenizedExamples) -> str:
-    """How many examples are left out, and why, in words."""
-    if not examples.dropped:
-        return "it is empty" if not examples.kept else "no example is left out"
-    counts = sorted(examples.dropped.items(), key=lambda item: (-item[1], item[0]))
-    said = {reason: f" ({words})" for reason, words in examples.words.items() if words}
+def describe_dropped(dropped: Dropped, kept: int) -> str:
+    """How many examples are left out, and why, in words; `kept` are not."""
+    if not dropped.counts:
+        return "no example is left out" if kept else "it is empty"
+    counts = sorted(dropped.counts.items(), key=lambda item: (-item[1], item[0]))
+    said = {reason: f" ({words})" for reason, words in dropped.words.items() if words}
     reasons = ", ".join(f"{count} because {REASONS[reason]}{said.get(reason, '')}" for reason, count in counts)
-    return f"{examples.dropped.total()} of {len(examples.kept) + examples.dropped.total()} are left out: {reasons}"
+    return f"{dropped.counts.total()} of {kept + dropped.counts.total()} are left out: {reasons}"
 
 
 def tokenize(example: Example, tokenizer: "PreTrainedTokenizerBase") -> TokenizedExample:
     """One example by itself; see `ExampleTokenizer`, which reads the chat template once for many."""
     return ExampleTokenizer(tokenizer).tokenize(example)
-
-
-def lengths(examples: Iterable[TokenizedExample]) -> list[int]:
-    """How many tokens each example has."""
-    return [len(example.input_ids) for example in examples]
 
 
 def padding_token(tokenizer: "PreTrainedTokenizerBase") -> int:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.finetuning.tokenization import (
     IGNORED,
+    Dropped,
     TokenizedExample,
     UnusableExampleError,
     describe_dropped,
@@ -151,8 +152,10 @@ def test_system_turn_that_a_template_does_not_take_goes_before_the_first_questio
 
 def test_what_is_left_out_is_told_in_words(tokenizer: Any) -> None:
     tokenizer.chat_template = THOUGHTFUL_TEMPLATE
-    tokenized = tokenize_examples([conversation("q", "a"), conversation("<|im_end|>", "a")], tokenizer, max_length=50)
-    told = describe_dropped(tokenized)
+    dropped = Dropped()
+    unusable = [conversation("q", "a"), conversation("<|im_end|>", "a")]
+    assert not list(tokenize_examples(unusable, tokenizer, 50, dropped))
+    told = describe_dropped(dropped, 0)
     assert told.startswith("2 of 2 are left out: 1 because a turn spells a control token, 1 because the chat template")
     assert r"ends with 'tart|>assistant\n<think>\n'" in told
 
@@ -198,13 +201,14 @@ def test_template_that_hides_where_an_answer_lies_is_refused(template: str, reas
 
 def test_every_example_is_kept_or_counted_by_reason(tokenizer: Any) -> None:
     examples = [conversation("q", "a"), conversation("q " * 100, "a"), conversation("<|im_end|>", "a")]
-    tokenized = tokenize_examples(examples, tokenizer, max_length=50)
-    assert len(tokenized.kept) == 1
-    assert tokenized.dropped == {"too_long": 1, "control_tokens": 1}
+    dropped = Dropped()
+    kept = list(tokenize_examples(examples, tokenizer, 50, dropped))
+    assert [example.id for example in kept] == [examples[0].id]
+    assert dropped.counts == {"too_long": 1, "control_tokens": 1}
 
 
 def test_example_of_just_the_longest_length_is_kept(tokenizer: Any) -> None:
     example = conversation("q", "a")
     length = len(tokenize(example, tokenizer).input_ids)
-    assert tokenize_examples([example], tokenizer, max_length=length).kept
-    assert not tokenize_examples([example], tokenizer, max_length=length - 1).kept
+    assert list(tokenize_examples([example], tokenizer, length, Dropped()))
+    assert not list(tokenize_examples([example], tokenizer, length - 1, Dropped()))

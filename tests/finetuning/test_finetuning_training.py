@@ -18,9 +18,10 @@ from storm_core.finetuning.answer_loss import AnswerLoss, attend_in_packs
 from storm_core.finetuning.batches import BatchTensors, join, pad
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.course import Course
-from storm_core.finetuning.data_order import plan_updates
+from storm_core.finetuning.data_order import Batch, plan_updates
+from storm_core.finetuning.flat_examples import FlatExamples
 from storm_core.finetuning.history import evaluation_steps, validation_is_due
-from storm_core.finetuning.learner import Learner
+from storm_core.finetuning.learner import Learner, Update
 from storm_core.finetuning.optimization import learning_rate
 from storm_core.finetuning.packing import pack
 from storm_core.finetuning.tokenization import IGNORED, TokenizedExample
@@ -42,6 +43,11 @@ def loss_and_gradients(loss: AnswerLoss, batches: list[BatchTensors]) -> tuple[T
     total = torch.stack([loss(batch) for batch in batches]).sum()
     total.backward()
     return total.detach(), [parameter.grad.clone() for parameter in loss.parameters() if parameter.grad is not None]
+
+
+def update(learner: Learner, done: int, updates: int, batches: list[Batch]) -> Update:
+    with learner.load([batches]) as loaded:
+        return learner.update(done, updates, batches, loaded)
 
 
 def test_loss_is_the_sum_over_labelled_tokens(model: Any) -> None:
@@ -122,18 +128,18 @@ def test_windows_that_packing_would_leave_out_are_refused(model: Any) -> None:
 
 def test_loss_of_an_update_is_the_mean_over_its_answers_however_it_is_cut(model: Any) -> None:
     whole = AnswerLoss(model, None)(pad(EXAMPLES, padding=0)).item() / 34
-    learner = Learner(model, EXAMPLES, 0, TrainConfig(dtype="float32"))
-    assert learner.update(0, 10, [(0, 1), (2,)]).loss == pytest.approx(whole, rel=1e-5)
+    learner = Learner(model, FlatExamples.of(EXAMPLES), 0, TrainConfig(dtype="float32"))
+    assert update(learner, 0, 10, [(0, 1), (2,)]).loss == pytest.approx(whole, rel=1e-5)
 
 
 def test_loss_that_is_no_number_names_its_examples_and_moves_nothing(model: Any) -> None:
-    learner = Learner(model, EXAMPLES, 0, TrainConfig(dtype="float32", warmup_ratio=0.0))
+    learner = Learner(model, FlatExamples.of(EXAMPLES), 0, TrainConfig(dtype="float32", warmup_ratio=0.0))
     model.get_input_embeddings().register_forward_hook(
         lambda _, inputs, output: output * torch.where(inputs[0] == 12, torch.inf, 1.0)[..., None]
     )
     before = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(InputError, match=r"the loss of update 3 is not finite .* examples b; leave them out"):
-        learner.update(2, 10, [(0,), (1,)])
+        update(learner, 2, 10, [(0,), (1,)])
     for earlier, parameter in zip(before, model.parameters(), strict=True):
         assert earlier.equal(parameter)
 
@@ -141,12 +147,12 @@ def test_loss_that_is_no_number_names_its_examples_and_moves_nothing(model: Any)
 def test_frozen_weights_have_no_gradient_and_no_state(model: Any) -> None:
     model.requires_grad_(False)
     model.model.layers[1].mlp.down_proj.weight.requires_grad_(True)
-    learner = Learner(model, EXAMPLES, 0, TrainConfig(dtype="float32"))
+    learner = Learner(model, FlatExamples.of(EXAMPLES), 0, TrainConfig(dtype="float32"))
     gradients: list[bool] = []
     learner.optimizer.register_step_pre_hook(
         lambda *_: gradients.extend(parameter.grad is not None for parameter in model.parameters())
     )
-    learner.update(0, 2, [(0, 1)])
+    update(learner, 0, 2, [(0, 1)])
     assert sum(gradients) == len(learner.optimizer.state) == 1
 
 

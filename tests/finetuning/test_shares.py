@@ -26,6 +26,7 @@ import torch.distributed as dist
 from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.freezing import unfreeze
+from storm_core.finetuning.flat_examples import FlatExamples
 from storm_core.finetuning.learner import Learner
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
 from storm_core.finetuning.sharding import whole
@@ -38,7 +39,7 @@ model = model_to_share(source, checkpoint)
 assert all(parameter.is_meta for parameter in model.parameters())
 unfreeze(model, patterns, source)
 hold_frozen_in_bfloat16(model, checkpoint)
-Learner(model, [], 0, TrainConfig(sharding="full", dtype="float32"), checkpoint)
+Learner(model, FlatExamples.of([]), 0, TrainConfig(sharding="full", dtype="float32"), checkpoint)
 named = dict(model.named_parameters())
 own = sum(parameter.to_local().numel() for parameter in named.values())
 assert own < 0.6 * sum(parameter.numel() for parameter in named.values()), own

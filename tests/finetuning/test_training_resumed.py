@@ -149,7 +149,7 @@ def test_run_told_to_stop_exits_with_143_and_loses_no_update(
     assert updates.count == 10
     assert f"train: continues after step {at} of 10" in capsys.readouterr().err
     left = [path for path in (tmp_path / "resumed" / ".train.parts").rglob("*") if path.is_file()]
-    assert all(path.name.startswith("tokens.parquet.") for path in left)
+    assert all(path.name.startswith("tokens.arrow.") for path in left)
 
 
 @pytest.mark.parametrize(("passes", "step"), [(1, 0), (4, 5), (8, 10)])

@@ -161,7 +161,9 @@ def test_training_killed_three_times_loses_an_interval_each_and_ends_with_the_sa
     for step in sorted(random.sample(range(1, UPDATES * 3 // 4), 3)):
         killed.wait_for_update(step)
         storm_artifact(as_user, "gc", "--keep-days", "0", "--delete", store=killed.replay.store)
-        assert finished.walk.cluster.pods()[killed.pod]["status"]["phase"] == "Running", "it had ended before it was killed"
+        assert finished.walk.cluster.pods()[killed.pod]["status"]["phase"] == "Running", (
+            "it had ended before it was killed"
+        )
         finished.walk.cluster.kill(killed.pod)
         attempt = Training(killed.replay, run=killed.run)
         killed.start()
