@@ -175,7 +175,7 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 # Older versions of transformers with what they pin, in folders that come before the environment's own packages.
 .transformers4/%/.installed: requirements/transformers-%.txt | $(VENV)/.installed
 	rm -rf $(@D)
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --target $(@D) -r $<
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --target $(@D) -r $<
 	touch $@
 
 # Checkov pins other versions than the rest, so it has an environment of its own, with kubectl.

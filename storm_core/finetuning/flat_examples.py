@@ -8,7 +8,7 @@ import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -93,7 +93,7 @@ def write_flat(examples: Iterable[TokenizedExample], dropped: Dropped, file: Pat
         for batch in _to_batches(examples):
             writer.write_batch(batch)
         end = pa.RecordBatch.from_pylist([], schema=_SCHEMA)
-        writer.write_batch(end, custom_metadata={_DROPPED: json.dumps(asdict(dropped))})
+        writer.write_batch(end, custom_metadata={_DROPPED: json.dumps(vars(dropped))})
 
 
 def map_flat(file: Path) -> TokenizedExamples:

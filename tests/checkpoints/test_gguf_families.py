@@ -25,7 +25,7 @@ def fetch(source: Path, output: Path) -> None:
 UNWINDOWED: dict[str, dict[str, Any]] = {"Mistral": {"sliding_window": None}}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", FAMILIES)
 def test_gguf_gives_the_logits_of_the_model_it_was_made_of(name: str, tmp_path: Path) -> None:
     model = make_family(name, tmp_path / "model", **UNWINDOWED.get(name, {}))

@@ -124,7 +124,7 @@ def test_variables_of_the_bake_file_come_from_the_environment(build: Any, bake: 
 def test_cuda_variant_is_the_same_image_with_other_arguments(build: Any, bake: Any) -> None:
     cpu, cuda = (build.resolve(bake, name, {}) for name in ("training", "training-cuda"))
     changed = {name for name, value in cuda["args"].items() if cpu["args"].get(name) != value}
-    assert changed == {"TORCH", "TORCH_INDEX"}
+    assert changed == {"TORCH", "TORCH_INDEX", "KERNELS", "WITHOUT", "RUNTIME_PACKAGES"}
     assert cuda["tags"] == [f"storm-training:{__version__}-cuda"]
 
 

@@ -70,14 +70,14 @@ def losses(directory: Path) -> list[float]:
     return [point["loss"] for name in ("train", "validation") for point in content[name]]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("case", CASES)
 def test_losses_are_those_of_layers_that_are_not_compiled(case: str, trained: Path) -> None:
     compiled, plain = losses(trained / "compiled" / case), losses(trained / "plain" / case)
     assert compiled == pytest.approx(plain, abs=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("case", CASES)
 def test_frozen_weights_stay_bit_identical_and_trained_ones_move_alike(
     case: str, trained: Path, tiny_llama: Path

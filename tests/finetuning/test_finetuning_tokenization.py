@@ -153,9 +153,8 @@ def test_system_turn_that_a_template_does_not_take_goes_before_the_first_questio
 def test_what_is_left_out_is_told_in_words(tokenizer: Any) -> None:
     tokenizer.chat_template = THOUGHTFUL_TEMPLATE
     dropped = Dropped()
-    assert not list(
-        tokenize_examples([conversation("q", "a"), conversation("<|im_end|>", "a")], tokenizer, 50, dropped)
-    )
+    unusable = [conversation("q", "a"), conversation("<|im_end|>", "a")]
+    assert not list(tokenize_examples(unusable, tokenizer, 50, dropped))
     told = describe_dropped(dropped, 0)
     assert told.startswith("2 of 2 are left out: 1 because a turn spells a control token, 1 because the chat template")
     assert r"ends with 'tart|>assistant\n<think>\n'" in told

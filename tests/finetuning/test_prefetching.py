@@ -70,9 +70,9 @@ def test_end_of_the_process_waits_for_what_is_being_made_and_no_more() -> None:
 
     def make(number: int) -> None:
         begun.append(number)
-        time.sleep(0.05)
+        time.sleep(number / 2)
 
     with pytest.raises(SystemExit), made_ahead(make, range(100)) as made:
         next(made)
         raise SystemExit(143)
-    assert len(begun) <= 3
+    assert begun in ([0], [0, 1])

@@ -63,7 +63,7 @@ def test_memory_of_the_demo_is_what_was_measured_within_15_percent(verb: str, mo
     assert (needs_of(verb, run).host or 0) - unwritten == pytest.approx(demo_peaks()[verb], rel=0.15)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("percent", [25.0, 75.0])
 def test_memory_of_a_training_is_what_it_takes_within_15_percent(
     percent: float, trained: tuple[Path, int], tmp_path: Path
@@ -75,7 +75,7 @@ def test_memory_of_a_training_is_what_it_takes_within_15_percent(
     assert needs_of("train", run).host == pytest.approx(measured, rel=0.15)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("sharding", ["full", "none"])
 def test_memory_of_each_of_two_processes_is_what_it_takes_within_15_percent(
     sharding: str, trained: tuple[Path, int], tmp_path: Path

@@ -7,6 +7,6 @@ import pytest
 from tests.registry.racing import check
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_processes_make_one_version_of_a_digest_on_sqlite(registry: Path) -> None:
     check(f"sqlite:///{registry}")

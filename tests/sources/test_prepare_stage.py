@@ -86,7 +86,7 @@ def test_every_row_is_kept_or_dropped_for_a_reason(
         {
             "source": "a",
             "place": "a.jsonl:4",
-            "reason": "malformed: no messages: none of messages, conversations, chosen, instruction",
+            "reason": "malformed: no messages: none of messages, conversations, chosen, completion, answers, chat, instruction",
         },
         {"source": "a", "place": "a.jsonl:5", "reason": "too_long"},
     ]
@@ -141,7 +141,7 @@ def test_row_without_messages_stops_with_file_and_line_and_leaves_nothing(
     write_jsonl: Callable[..., None], prepare: Prepare, tmp_path: Path
 ) -> None:
     write_jsonl("chat.jsonl", [chat_row("One"), {"messages": []}])
-    with pytest.raises(InputError, match=r"chat\.jsonl:2: no messages .*max_rejected_fraction"):
+    with pytest.raises(InputError, match=r"chat\.jsonl:2: no messages: .*max_rejected_fraction"):
         prepare("chat=messages:chat.jsonl")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
