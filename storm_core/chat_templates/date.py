@@ -1,9 +1,6 @@
 """The date that chat templates write: one for all that is judged, trained and evaluated, whatever day it is."""
 
-import contextlib
-from collections.abc import Iterator
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
 from storm_core.config import option
@@ -32,17 +29,3 @@ def read_date(text: str) -> datetime:
         return datetime.strptime(text, "%Y-%m-%d")
     except ValueError:
         raise InputError(f"{OPTION} must be a day written as {DEFAULT_DATE}, got {text!r}") from None
-
-
-@contextlib.contextmanager
-def clock_at(day: datetime) -> Iterator[None]:
-    """Have `strftime_now` in a template tell this day; transformers takes no other function in its place."""
-    from transformers.utils import chat_template_utils
-
-    module: Any = chat_template_utils
-    clock = module.datetime
-    module.datetime = SimpleNamespace(now=lambda: day)
-    try:
-        yield
-    finally:
-        module.datetime = clock

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from storm_core.chat_templates.date import DEFAULT_DATE, clock_at, read_date
+from storm_core.chat_templates.clock import clock_at
+from storm_core.chat_templates.date import DEFAULT_DATE, read_date
 from storm_core.records import Message
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipelines.__main__ import main
 from storm_core import __version__
 from storm_core.code_identity import code_identity
 from storm_core.errors import InputError
+from storm_core.source_imports import closure
 from storm_core.stages import STAGES, load_stage
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +97,21 @@ def test_images_hold_what_the_tests_ran_with(name: str) -> None:
     assert {package: version for package, version in locked(name).items() if package in development} == {
         package: development[package] for package in locked(name) if package in development
     }
+
+
+@pytest.mark.parametrize("target", ["core", "training"])
+def test_image_has_every_package_that_its_stages_name(build: Any, bake: Any, target: str) -> None:
+    arguments = build.resolve(bake, target, {})["args"]
+    packages = packages_distributions()
+    there = {*locked(target), *locked("torch-cpu"), "storm-kubeflow"}
+    for verb in arguments["VERBS"].split(","):
+        modules = closure([load_stage(verb).run.partition(":")[0], "storm_core.cli", "storm_core.execution"]).outside
+        tops = {name.partition(".")[0] for name in modules} - {
+            *sys.stdlib_module_names,
+            *arguments["WITHOUT"].split(","),
+        }
+        lacking = {top for top in tops if not {name.lower().replace("_", "-") for name in packages[top]} & there}
+        assert not lacking, f"storm {verb} names {lacking}"
 
 
 @pytest.mark.parametrize("target", ["core", "training"])
