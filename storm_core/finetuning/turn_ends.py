@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from storm_core.errors import InputError
+from storm_core.checkpoints.settings_files import read_settings
 
 _FILE = "generation_config.json"
 
@@ -17,23 +17,13 @@ def write_turn_ends(directory: Path, ends: Iterable[int]) -> None:
         InputError: the file is not a generation config.
     """
     file = directory / _FILE
-    settings = _read(file) if file.is_file() else {}
+    settings = read_settings(file)
     # Without such a file, or where it names none, models stop at that of their config.
-    known = _ids(settings.get("eos_token_id")) or _ids(_read(directory / "config.json").get("eos_token_id"))
+    known = _ids(settings.get("eos_token_id")) or _ids(read_settings(directory / "config.json").get("eos_token_id"))
     missing = [end for end in ends if end not in known]
     if missing:
         settings["eos_token_id"] = [*known, *missing]
         file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}; fetch the model again") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{file} must hold a JSON object; fetch the model again")
-    return settings
 
 
 def _ids(value: Any) -> list[int]:
