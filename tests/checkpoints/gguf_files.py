@@ -1,7 +1,7 @@
 """GGUF files of the families' models, laid out and described as llama.cpp's converter does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,41 @@ ARCHITECTURES = {
 }
 
 
-def write_family_gguf(name: str, model: Path, file: Path, *, general_name: str = "a model", **said: Any) -> Path:
-    """Write the model of a family as F32; `said` are further settings, such as `pooling_type=1`."""
+def write_family_gguf(name: str, model: Path, file: Path, **described: Any) -> Path:
+    """Write the model of a family as `write_gguf` does."""
+    family = FAMILIES[name]
+    return write_gguf(
+        model, file, architecture=ARCHITECTURES[family.model_type], byte_level=family.byte_level, **described
+    )
+
+
+def write_gguf(
+    model: Path,
+    file: Path,
+    *,
+    architecture: str = "llama",
+    byte_level: bool = True,
+    general_name: str = "a model",
+    half: bool = False,
+    left_out: tuple[str, ...] = (),
+    **said: int,
+) -> Path:
+    """Write a model as F32, or its matrices as F16, without the tensors `left_out`.
+
+    `said` are further settings, such as `pooling_type=1`.
+    """
     checkpoint = open_checkpoint(model)
     config = checkpoint.config
-    architecture = ARCHITECTURES[FAMILIES[name].model_type]
     writer = gguf.GGUFWriter(file, architecture)
     writer.add_name(general_name)
     _describe(writer, config, architecture)
     for key, value in said.items():
         writer.add_uint32(f"{architecture}.{key}", value)
-    _add_tokenizer(writer, model, config, byte_level=FAMILIES[name].byte_level)
-    _add_tensors(writer, checkpoint, architecture)
+    _add_tokenizer(writer, model, config, byte_level=byte_level)
+    for stored, tensor in _tensors(checkpoint, architecture):
+        if stored not in left_out:
+            written = tensor.half() if half and tensor.dim() > 1 else tensor
+            writer.add_tensor(stored, written.contiguous().numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -88,14 +111,14 @@ def _head_size(config: Mapping[str, Any]) -> int:
 
 def _add_tokenizer(writer: gguf.GGUFWriter, model: Path, config: Mapping[str, Any], *, byte_level: bool) -> None:
     tokenizer = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
-    vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
-    control = {token["content"] for token in tokenizer["added_tokens"]}
+    added = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+    vocabulary: dict[str, int] = {**tokenizer["model"]["vocab"], **added}
     tokens = sorted(vocabulary, key=lambda token: vocabulary[token])
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in tokenizer["model"]["merges"]]
     writer.add_tokenizer_model("gpt2" if byte_level else "llama")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)
-    writer.add_token_types([_kind(token, control, byte_level=byte_level) for token in tokens])
+    writer.add_token_types([_kind(token, set(added), byte_level=byte_level) for token in tokens])
     if byte_level:
         writer.add_token_merges(merges)
     else:
@@ -113,7 +136,8 @@ def _kind(token: str, control: set[str], *, byte_level: bool) -> int:
     return gguf.TokenType.CONTROL if token in control else gguf.TokenType.NORMAL
 
 
-def _add_tensors(writer: gguf.GGUFWriter, checkpoint: Any, architecture: str) -> None:
+def _tensors(checkpoint: Any, architecture: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors under llama.cpp's names; Llama's rows of query and key are interleaved for its rotary embedding."""
     kind = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture)
     names = gguf.get_tensor_name_map(kind, checkpoint.config["num_hidden_layers"])
     heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
@@ -126,4 +150,4 @@ def _add_tensors(writer: gguf.GGUFWriter, checkpoint: Any, architecture: str) ->
             tensor = tensor + 1
         stored = names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert stored is not None, name
-        writer.add_tensor(stored, tensor.contiguous().numpy())
+        yield stored, tensor

