@@ -40,7 +40,7 @@ class Kept(Protocol):
         """What is there of these examples."""
 
     def add(self, batch: Sequence[Verdict]) -> None:
-        """Keep the verdicts of one whole batch, or of what of it was answered."""
+        """Keep what of a batch was answered."""
 
 
 def score_examples(
@@ -134,9 +134,9 @@ def _complete(
             try:
                 ask(judge, [(window[id], contexts[id]) for id in batch], config, judged)
             except InputError:
-                kept.add(_answered(judged))
+                kept.add(judged)
                 raise
-            kept.add(_answered(judged))
+            kept.add(judged)
             known.update({(verdict.id, verdict.rubric): verdict for verdict in judged})
             unanswered.update(verdict.id for verdict in judged if verdict.label == NO_ANSWER)
             yield from batch
@@ -179,10 +179,6 @@ def _judge(
         raise error
 
 
-def _answered(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    return [verdict for verdict in verdicts if verdict.label != NO_ANSWER]
-
-
 def _passes(judge: Judge, verdict: Verdict, config: ScoreConfig) -> bool:
     """Whether an educational value is high enough to ask for the difficulty."""
     if verdict.label == NO_ANSWER:
@@ -210,7 +206,6 @@ def make_verdict(judge: Judge, example: Example, context: Context, question: Que
             f"the judge has no finite probabilities for {rubric.name} of the example {example.id}; set dtype float32, "
             "or check the model's weights"
         )
-    answered = any(probabilities)
     weighted = zip(rubric.values, probabilities, strict=True)
     return Verdict(
         id=example.id,
@@ -221,7 +216,7 @@ def make_verdict(judge: Judge, example: Example, context: Context, question: Que
         labels=rubric.labels,
         values=rubric.values,
         probabilities=probabilities,
-        label=rubric.labels[probabilities.index(max(probabilities))] if answered else NO_ANSWER,
+        label=rubric.labels[probabilities.index(max(probabilities))] if answer.is_answer else NO_ANSWER,
         expected_value=sum(value * probability for value, probability in weighted),
         label_mass=answer.label_mass,
         unseen_mass=answer.unseen_mass,

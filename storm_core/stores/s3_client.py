@@ -163,7 +163,7 @@ def put_if_absent(client: "S3Client", location: S3Location, content: bytes) -> b
     """
     with errors_in_words(client, location):
         try:
-            sent(
+            answer = sent(
                 client,
                 lambda: client.put_object(Bucket=location.bucket, Key=location.key, Body=content, IfNoneMatch="*"),
             )
@@ -173,6 +173,7 @@ def put_if_absent(client: "S3Client", location: S3Location, content: bytes) -> b
             if lacking := lacks_conditional_writes(client, location, error):
                 raise lacking from error
             raise
+        said(answer, "ETag")
     return True
 
 

@@ -85,10 +85,11 @@ class VerdictCache:
         return self._index.find(examples)
 
     def add(self, batch: Sequence[Verdict]) -> None:
-        """Take the verdicts of a whole batch; all of them go into the same part."""
-        self._pending.extend(batch)
-        self._index.add(batch)
-        self._added += len(batch)
+        """Take the verdicts of a batch; all of them that are answers go into the same part."""
+        answered = [verdict for verdict in batch if verdict.label != NO_ANSWER]
+        self._pending.extend(answered)
+        self._index.add(answered)
+        self._added += len(answered)
         if self._pace.is_due() or len(self._pending) >= _MAX_PENDING:
             self._flush()
 

@@ -62,6 +62,10 @@ def text_of(judge, body):
     return body["messages"][0]["content"] if "messages" in body else judge.builder.tokenizer.decode(body["prompt"])
 
 
+# Servers that say 403, as they may of a key too.
+FORBIDDEN = ("OpenRouter: moderation", "OpenRouter: moderation in a 200", "a firewall: a page")
+
+
 def drawn_words(draw):
     return "".join(draw.choice("abcdefghij ") for _ in range(20)).strip() + "!"
 
@@ -106,6 +110,8 @@ def test_what_a_server_says_of_everything_ends_the_run_in_its_words(server, tiny
     message = str(caught.value)
     assert f"*** {' '.join(said.split())}" in message and KEY not in message and "\n" not in message
     assert "must support logprobs" not in message and "base URL of an OpenAI" not in message
+    if quirk.kind == REFUSES:
+        assert ("does OPENAI_API_KEY hold a key" in message) == (name in FORBIDDEN)
     # The first request, and its repetitions; of what is refused, every form about two examples and an empty one.
     assert len(server.requests) == {PASSES: 3, REFUSES: 3 * 3, ENDS: 1}[quirk.kind]
 

@@ -111,7 +111,7 @@ class SilentReading:
         return [unsaid if silent else said for silent in self.silent]
 
 
-def test_example_without_answer_has_no_label_is_counted_and_not_asked_again(tmp_path, tiny_llama, examples):
+def test_example_without_answer_has_no_label_and_is_counted(tmp_path, tiny_llama, examples):
     judge = Judge(
         tokenizer=load_tokenizer(tiny_llama), rubrics=load_rubrics(), digest="d", open_engine=lambda _: Silent()
     )

@@ -140,6 +140,12 @@ def test_page_in_the_place_of_an_answer_is_named(
     assert code == 0 or "answers, but not as an S3 server does" in errors.strip().splitlines()[-1]
 
 
+def test_page_in_the_place_of_what_is_written_once_is_named(proxy: FaultProxy, place: S3Place) -> None:
+    proxy.spoil(answering(200, _PAGE, {"Content-Type": "text/html"})(place), method="PUT", times=ALWAYS)
+    with pytest.raises(StoreError, match="answers, but not as an S3 server does"):
+        open_store(place.uri).ledger.put_first("one", {})
+
+
 def test_file_of_one_range_is_read_from_a_server_without_ranges(
     proxy: FaultProxy, place: S3Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storm: Storm
 ) -> None:

@@ -113,7 +113,7 @@ class Endpoint:
             if failure is None:
                 return reply
             if failure.kind is Kind.REFUSED:
-                raise RefusedError(f"{failure.shown}: {self.shown(failure.words)}")
+                raise RefusedError(f"{failure.shown}: {self.shown(failure.words)}", status=failure.status)
             if failure.kind is Kind.FINAL or last or not self._pause(number, failure.wait_seconds):
                 self._give_up(path, failure, number + 1)
         raise AssertionError("the last try returns or raises")

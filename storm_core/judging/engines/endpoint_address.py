@@ -7,7 +7,7 @@ from storm_core.errors import InputError
 COMPLETIONS = "/completions"
 CHAT_COMPLETIONS = "/chat/completions"
 KEY_VARIABLE = "OPENAI_API_KEY"
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
 
 
 def base_url(address: str) -> str:
@@ -19,12 +19,12 @@ def base_url(address: str) -> str:
     parts = _parts(address)
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
-    port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
-    return f"{parts.scheme}://{shown}{port}{_base_path(parts.path)}"
+    port = "" if parts.port in (None, PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{shown}{port}{base_path(parts.path)}"
 
 
-def _base_path(path: str) -> str:
-    """What a person copies may be the address of a request, with the interface's name."""
+def base_path(path: str) -> str:
+    """The path without slashes at its end and without an interface's name, which the address of a request has."""
     base = path.rstrip("/")
     for interface in (CHAT_COMPLETIONS, COMPLETIONS):
         base = base.removesuffix(interface).rstrip("/")
@@ -39,6 +39,6 @@ def _parts(address: str) -> SplitResult:
         raise InputError(f"endpoint must be an http or https URL: {error}") from None
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InputError(f"endpoint must be a plain URL; a key belongs into {KEY_VARIABLE}, not into the address")
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if parts.scheme not in PORTS or not parts.hostname:
         raise InputError(f"endpoint must be an http or https URL such as http://localhost:8000/v1, got {address!r}")
     return parts

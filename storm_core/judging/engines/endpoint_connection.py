@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from storm_core.errors import InputError
-from storm_core.judging.engines.endpoint_address import CHAT_COMPLETIONS, COMPLETIONS, KEY_VARIABLE
+from storm_core.judging.engines.endpoint_address import KEY_VARIABLE, base_path
 from storm_core.judging.engines.endpoint_proxy import Proxy, find_proxy
 
 if TYPE_CHECKING:
@@ -151,11 +151,9 @@ def _refuse_moves(response: "httpx2.Response") -> None:
     if keeps_body and there[:2] == urlsplit(asked)[:2]:
         return
     host = there.netloc.rpartition("@")[2]
-    path = there.path
-    for interface in (CHAT_COMPLETIONS, COMPLETIONS):
-        path = path.removesuffix(interface)
     response.close()
-    raise MovedError(f"answers {response.status_code} and sends on to {there.scheme}://{host}{path}")
+    to = f"{there.scheme}://{host}{base_path(there.path)}"
+    raise MovedError(f"answers {response.status_code} and sends on to {to}")
 
 
 def _read_bounded(response: Any) -> None:

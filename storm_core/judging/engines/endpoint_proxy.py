@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from storm_core.errors import InputError
+from storm_core.judging.engines.endpoint_address import PORTS
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 
@@ -92,7 +93,7 @@ def _is_own(host: str) -> bool:
 
 def _is_excepted(parts: SplitResult, exceptions: str) -> bool:
     host = parts.hostname or ""
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    port = parts.port or PORTS.get(parts.scheme)
     entries = [entry.strip().lower().rpartition("://")[2] for entry in exceptions.replace(" ", ",").split(",")]
     return any(entry == "*" or _names(entry, host, port) for entry in entries if entry)
 

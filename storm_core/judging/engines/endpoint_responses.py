@@ -38,7 +38,15 @@ class NonsenseError(Exception):
 
 
 class RefusedError(Exception):
-    """The endpoint does not answer this request: not in this form, or not about this text."""
+    """The endpoint does not answer this request: not in this form, or not about this text.
+
+    Attributes:
+        status: of HTTP, where that, or the error within an answer, says so.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def read_answer(
@@ -66,7 +74,7 @@ def read_answer(
             fewer tokens than were sent.
     """
     answer = _parse(content)
-    _check_read(tokens_read(content), prompt_tokens)
+    _check_read(_tokens_read(answer), prompt_tokens)
     reported = _first_token(answer, with_ids=prompt_tokens is not None)
     if not reported:
         thought = _thought(answer)
@@ -89,7 +97,11 @@ def is_thought(text: str) -> bool:
 
 def tokens_read(content: bytes) -> int | None:
     """How many tokens the server says it read; None where it does not say."""
-    usage = _parse(content).get("usage")
+    return _tokens_read(_parse(content))
+
+
+def _tokens_read(answer: Mapping[str, Any]) -> int | None:
+    usage = answer.get("usage")
     read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     return read if isinstance(read, int) and read > 0 else None
 
@@ -105,8 +117,7 @@ def _check_read(read: int | None, sent: int | None) -> None:
 
 def _unanswered(labels: Mapping[int, str], text: str) -> Answer:
     """A thought: what it has for labels at its start is not the judge's answer."""
-    nothing = (0.0,) * len(labels)
-    return Answer(probabilities=nothing, label_mass=0.0, unseen_mass=1.0, instead=text[:_SHOWN_CHARACTERS])
+    return replace(make_answer([None] * len(labels), 1.0), instead=text[:_SHOWN_CHARACTERS])
 
 
 def _parse(content: bytes) -> dict[str, Any]:

@@ -10,8 +10,10 @@ How exact the numbers are depends on the server. vLLM reports the label tokens t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from storm_core.errors import InputError
+from storm_core.judging.engines.answers import make_answer
 from storm_core.judging.engines.config import JudgeConfig
 from storm_core.judging.engines.endpoint import Endpoint
 from storm_core.judging.engines.endpoint_prompt_size import SPECIMEN, Gauge, Size
@@ -26,7 +28,6 @@ from storm_core.records import Message
 _CONTEXTS_TRIED = 3
 # So often is asked again what was taken before.
 _TRIES_OF_TAKEN = 3
-_FORBIDDEN = "403: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ class OpenAIEngine:
         if error:
             raise StoppedError(str(error), answers) from error
         self._check_unanswered(taken, question, [answer for answer in answers if answer])
-        refused = Answer(probabilities=(0.0,) * len(question.label_ids), label_mass=0.0, unseen_mass=1.0)
+        refused = make_answer([None] * len(question.label_ids), 1.0)
         return [answer or refused for answer in answers]
 
     def _find_taken(self, contexts: Sequence[Context], question: Question) -> "Taken":
@@ -100,17 +101,18 @@ class OpenAIEngine:
         """
         dialects = DIALECTS[self._config.endpoint_prompts]
         shortest = sorted(contexts, key=lambda context: len(context.ids))[:_CONTEXTS_TRIED]
-        reasons: list[str] = []
+        refusals: list[RefusedError] = []
         for context in (*shortest, self._specimen()):
             for dialect in dialects:
                 answer = self._try(context, question, dialect)
                 if not isinstance(answer, RefusedError):
                     gauge = self._find_gauge(question, dialect) if self._config.endpoint_prompts == "text" else None
                     return Taken(context=context, question=question, dialect=dialect, gauge=gauge)
-                reasons.append(str(answer))
-        said = list(dict.fromkeys(reasons[-len(dialects) :]))
+                refusals.append(answer)
+        last = refusals[-len(dialects) :]
+        said = list(dict.fromkeys(map(str, last)))
         advice = f"endpoint_prompts is {self._config.endpoint_prompts!r}, does the server take that?"
-        if all(reason.startswith(_FORBIDDEN) for reason in said):
+        if all(refusal.status == HTTPStatus.FORBIDDEN for refusal in last):
             advice = self._endpoint.key_advice()
         raise InputError(
             f"{self._endpoint.address} refuses every request for log-probabilities, of an empty example too, with "
