@@ -49,15 +49,15 @@ forward() {
     ! answers "$3" || fail "port $3 of this machine is taken; set $4 to a free one"
     set -m # a group of its own, to end it with the kubectl that it started
     while :; do
-        on_cluster port-forward --namespace kubeflow --address 127.0.0.1 "service/$1" "$3:$2" >/dev/null 2>>"$log" || true
+        on_cluster port-forward --namespace kubeflow --address 127.0.0.1 "service/$1" "$3:$2" || true
         sleep 1
-    done &
+    done >/dev/null 2>>"$log" &
     forwards+=($!)
     set +m
 }
 
 answers() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+    { true 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null
 }
 
 wait_for_answers() {
@@ -72,8 +72,9 @@ wait_for_answers() {
 
 end_forwards() {
     local group
+    # First, as bash may lose a program that it starts while killed jobs end ("wait_for: No record of process").
+    rm -f "$log"
     for group in ${forwards[@]+"${forwards[@]}"}; do
         kill -- "-$group" 2>/dev/null || true
     done
-    rm -f "$log"
 }

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import yaml
@@ -19,10 +20,16 @@ from tests.s3_clients import administrator
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def finished(workspace: Path) -> CompletedProcess[str]:
+    """The recipe, run to its end with a store on this disk."""
+    process = run(workspace)
+    assert process.returncode == 0, process.stderr
+    return process
+
+
 @pytest.mark.slow
-def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path) -> None:
-    finished = run(workspace)
-    assert finished.returncode == 0, finished.stderr
+def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path, finished: CompletedProcess[str]) -> None:
     directory = workspace / "runs" / "tiny"
     results = json.loads((directory / "results.json").read_text())
     assert results
@@ -63,19 +70,19 @@ def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path) ->
     check_registered(client, nested["merge"].data.tags["storm.output.merged_model.digest"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.usefixtures("finished")
 def test_artifacts_in_a_bucket_are_those_of_a_local_store(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local = workspace / "runs" / "tiny" / "artifacts"
-    assert local.is_dir(), "the test above ran first"
     with S3Server(tmp_path / "server") as server:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("STORM_CACHE", str(tmp_path / "cache"))
         administrator(server).create_bucket(Bucket="storm")
-        finished = run(workspace, "runs-s3", STORM_STORE="s3://storm/tiny")
-        assert finished.returncode == 0, finished.stderr
+        process = run(workspace, "runs-s3", STORM_STORE="s3://storm/tiny")
+        assert process.returncode == 0, process.stderr
         here, there = artifacts(local.as_uri()), artifacts("s3://storm/tiny")
         for kind in ("model", "examples", "verdicts", "selection", "scan", "training", "evaluation", "decision"):
             assert there[kind] == here[kind], kind
@@ -116,9 +123,9 @@ def check_registered(client: MlflowClient, merged_digest: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("finished")
 def test_plan_of_what_was_done_reuses_all_but_what_runs_every_time(workspace: Path) -> None:
     local = workspace / "runs" / "tiny" / "artifacts"
-    assert local.is_dir(), "the first test ran first"
     tasks = plan(load_recipe(workspace / "tiny.yaml"), open_store(local.as_uri()))
     assert {task.name for task in tasks if task.work != REUSED} == {"register", "report"}
     assert {task.name for task in tasks if task.verb == "score"} == {"score 0", "score 1"}
@@ -126,18 +133,19 @@ def test_plan_of_what_was_done_reuses_all_but_what_runs_every_time(workspace: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("finished")
 def test_tasks_that_a_recipe_names_are_computed_afresh(workspace: Path) -> None:
     recipe = workspace / "tiny.yaml"
     as_it_was = recipe.read_text()
     recipe.write_text(f"{as_it_was}rerun: [merge, evaluate-merged]\n")
     try:
-        finished = run(workspace)
+        process = run(workspace)
     finally:
         recipe.write_text(as_it_was)
-    assert finished.returncode == 0, finished.stderr
-    computed = set(re.findall(r"^(?:.* )?(\S+): done in ", finished.stderr, re.M))
+    assert process.returncode == 0, process.stderr
+    computed = set(re.findall(r"^(?:.* )?(\S+): done in ", process.stderr, re.M))
     assert computed == {"merge", "evaluate-merged", "register"}
-    assert "evaluate-tuned: nothing changed, reused an earlier result" in finished.stderr
+    assert "evaluate-tuned: nothing changed, reused an earlier result" in process.stderr
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def test_suite_that_is_chosen_fails_where_nothing_says_where_kfp_is() -> None:
 def test_suite_is_not_chosen_by_others() -> None:
     assert test_on_kubeflow_pipelines.pytestmark.name == "kfp"
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
-    assert settings["addopts"].endswith("-m 'not docker and not cluster and not kfp'")
+    assert " and not kfp and " in settings["addopts"]
     assert "\nCLUSTER_TESTS ?= cluster\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
