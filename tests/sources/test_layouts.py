@@ -75,11 +75,11 @@ def test_every_layout_gives_the_same_conversation(layout: str) -> None:
     assert meta == {}
 
 
-@pytest.mark.parametrize("empty", [None, [], "", "[]", "null"])
+@pytest.mark.parametrize("empty", [None, [], "", "[]", " {} ", "null"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_column_that_holds_nothing_hides_no_other(layout: str, empty: Any) -> None:
     columns = ("messages", "conversations", "chosen", "completion", "tools", "functions", "history")
-    row = {**dict.fromkeys(columns, empty if empty != "[]" else []), **LAYOUTS[layout]}
+    row = {**dict.fromkeys(columns, empty), **LAYOUTS[layout]}
     assert conversation_of(row)[0] == conversation_of(LAYOUTS[layout])[0]
 
 
@@ -197,6 +197,30 @@ def test_xlams_calls_and_no_calls() -> None:
         conversation_of(row)[0][-1].content == '<tool_call>{"tool_name": "get_tide", "tool_arguments": {}}</tool_call>'
     )
     assert conversation_of({**row, "answers": "[]"})[0][-1].content == "[]"
+
+
+@pytest.mark.parametrize("empty", [None, [], "[]", "{}"])
+def test_tools_behind_an_empty_column_are_on_offer(empty: Any) -> None:
+    row = {"messages": TALK, "functions": [TOOL]}
+    assert conversation_of({**row, "tools": empty})[1] == conversation_of(row)[1] == {"tools": ["get_tide"]}
+
+
+@pytest.mark.parametrize("answer", ["[]", "{}"])
+def test_empty_list_or_object_is_an_answer_where_no_other_is(answer: str) -> None:
+    rows: list[Row] = [
+        {"prompt": QUESTION, "completion": answer},
+        {"prompt": QUESTION, "chosen": answer},
+        {"instruction": QUESTION, "output": answer, "response": ""},
+        {"question": QUESTION, "answer": answer},
+    ]
+    for row in rows:
+        assert [one.content for one in conversation_of(row)[0]] == [QUESTION, answer]
+
+
+def test_mark_of_a_function_in_prose_leaves_the_calls_beside_it() -> None:
+    text = 'I write <function= as Llama would.\n<tool_call>{"name": "get_tide", "arguments": {}}</tool_call>'
+    row = {"messages": turns(("user", QUESTION), ("assistant", text)), "tools": [TOOL]}
+    assert '{"tool_name": "get_tide", "tool_arguments": {}}' in conversation_of(row)[0][-1].content
 
 
 def test_context_is_part_of_the_question_and_both_system_messages_stay() -> None:

@@ -53,7 +53,7 @@ def read_tools(value: Any) -> list[Mapping[str, Any]]:
     Raises:
         InputError: it is something else, or a function has no name.
     """
-    if not value or (isinstance(value, str) and value.strip() in _NOTHING):
+    if is_nothing(value):
         return []
     tools = parse_literal(value, "tools") if isinstance(value, str) else _checked(value, "tools")
     if isinstance(tools, Mapping):
@@ -61,6 +61,11 @@ def read_tools(value: Any) -> list[Mapping[str, Any]]:
     if not isinstance(tools, list):
         raise InputError("tools is not a list of functions")
     return [_read_tool(tool) for tool in tools]
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a column of lists or objects holds nothing, or says so in text."""
+    return value.strip() in _NOTHING if isinstance(value, str) else not value
 
 
 def parse_literal(text: str, name: str) -> Any:

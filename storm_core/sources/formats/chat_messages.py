@@ -9,7 +9,7 @@ from storm_core.errors import InputError
 from storm_core.records import Message
 from storm_core.sources.files.data_files import read_rows
 from storm_core.sources.files.rows import Rejected, Row
-from storm_core.sources.formats.call_spellings import parse_literal, read_calls, read_tools
+from storm_core.sources.formats.call_spellings import is_nothing, parse_literal, read_calls, read_tools
 from storm_core.sources.formats.contents import text_of
 from storm_core.sources.formats.learning import learned_part
 from storm_core.sources.formats.tool_conversations import normalise
@@ -77,17 +77,22 @@ def conversation_of(row: Mapping[str, Any], shape: str | None = None) -> tuple[t
 
 
 def _shape_of(row: Mapping[str, Any]) -> str:
-    for shape, column in SHAPES.items():
-        if _holds(row.get(column)) or (shape == "instruction" and row.get(column) is not None):
-            return shape
-    if _first(row, _QUESTIONS) is not None and _first(row, _ANSWERS) is not None:
-        return "instruction"
+    for is_empty in _EMPTY:
+        for shape, column in SHAPES.items():
+            if not is_empty(row.get(column)) or (shape == "instruction" and row.get(column) is not None):
+                return shape
+        if _first(row, _QUESTIONS) is not None and _first(row, _ANSWERS) is not None:
+            return "instruction"
     raise InputError(f"no messages: none of {', '.join(SHAPES.values())}")
 
 
-def _holds(value: Any) -> bool:
-    """Whether a column holds anything; of one that is empty another one may have the conversation."""
-    return bool(value) and not (isinstance(value, str) and value.strip() in ("", "null", "None"))
+def _is_blank(value: Any) -> bool:
+    return value.strip() in ("", "null", "None") if isinstance(value, str) else not value
+
+
+# Of a column that is empty another one may have what is looked for; an empty list or object in text is an answer where
+# no other is there.
+_EMPTY = (is_nothing, _is_blank)
 
 
 def _turns(row: Mapping[str, Any], shape: str) -> list[Turn]:
@@ -112,7 +117,7 @@ def _instruction(row: Mapping[str, Any]) -> list[Turn]:
 
 def _history(value: Any) -> list[Turn]:
     """The turns of Alpaca's `history`, pairs of what was asked and answered before."""
-    if not _holds(value):
+    if is_nothing(value):
         return []
     pairs = parse_literal(value, "history") if isinstance(value, str) else value
     if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
@@ -188,4 +193,5 @@ def _with_system(row: Mapping[str, Any], turns: list[Turn]) -> list[Turn]:
 def _first(row: Mapping[str, Any], columns: tuple[str, ...]) -> Any:
     """The first of the columns that holds anything, or else the first that is there."""
     found = [row[column] for column in columns if row.get(column) is not None]
-    return next((value for value in found if _holds(value)), found[0] if found else None)
+    held = (value for is_empty in _EMPTY for value in found if not is_empty(value))
+    return next(held, found[0] if found else None)

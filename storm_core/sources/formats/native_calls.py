@@ -41,8 +41,7 @@ def read_native_calls(text: str, offered: Set[str]) -> tuple[str, Calls] | None:
         before, found, after = answer.partition(mark)
         if found:
             return before.strip(), read(after)
-    if "<function=" in answer:
-        calls = tuple(_arguments(*found.groups()) for found in _LLAMAS_FUNCTION.finditer(answer))
+    if calls := tuple(_arguments(*found.groups()) for found in _LLAMAS_FUNCTION.finditer(answer)):
         return _LLAMAS_FUNCTION.sub("", answer).strip(), calls
     bare = read_bare_calls(answer) or _several(answer) or _pythonic(answer)
     return ("", bare) if bare and all(call.name in offered for call in bare) else None

@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+# What Hermes and Qwen put around a call.
+CALL_TAGS = {"<tool_call>": "</tool_call>"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Block:

@@ -15,13 +15,12 @@ from storm_core.records import Message
 from storm_core.sources.formats import glaive
 from storm_core.sources.formats.call_spellings import read_calls
 from storm_core.sources.formats.native_calls import read_native_calls
-from storm_core.sources.formats.tagged_blocks import Block, find_blocks, replace_blocks
+from storm_core.sources.formats.tagged_blocks import CALL_TAGS, Block, find_blocks, replace_blocks
 from storm_core.sources.formats.tool_definitions import read_tool_definitions
 from storm_core.sources.formats.turns import Turn
 from storm_core.toolcalls.calls import ToolCall, render_tool_call
 from storm_core.toolcalls.prompts import system_prompt
 
-_CALL_TAGS = {"<tool_call>": "</tool_call>"}
 _GLAIVE_TAGS = {glaive.CALL_TAG: glaive.END_MARK}
 _RESPONSE_TAGS = {"<tool_response>": "</tool_response>", "[TOOL_RESULTS]": "[/TOOL_RESULTS]"}
 
@@ -49,7 +48,7 @@ def normalise(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tupl
 def _call_tags(offered: Set[str], system: str) -> dict[str, str]:
     """The tags, with their closings, whose blocks are calls in this conversation."""
     if offered:
-        return {**_CALL_TAGS, **_GLAIVE_TAGS}
+        return {**CALL_TAGS, **_GLAIVE_TAGS}
     # Without functions `<tool_call>` is what a text speaks of; and an offer that stays as it stands, because it cannot
     # be read, keeps the calls that go with it.
     return {} if glaive.OFFER in system else _GLAIVE_TAGS

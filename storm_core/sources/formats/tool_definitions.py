@@ -7,7 +7,7 @@ from typing import Any
 from storm_core.errors import InputError
 from storm_core.sources.formats import glaive
 from storm_core.sources.formats.call_spellings import parse_literal, read_tools
-from storm_core.sources.formats.tagged_blocks import Block, find_blocks
+from storm_core.sources.formats.tagged_blocks import CALL_TAGS, Block, find_blocks
 from storm_core.toolcalls.prompts import system_prompt
 
 Tools = Sequence[Mapping[str, Any]]
@@ -15,7 +15,6 @@ Tools = Sequence[Mapping[str, Any]]
 # How Hermes' own system prompt begins, and the recipe's: instructions on a format, replaced by the recipe's.
 _FORMAT_INSTRUCTIONS = "You are a function calling AI model."
 _TOOLS_TAGS = {"<tools>": "</tools>", "[AVAILABLE_TOOLS]": "[/AVAILABLE_TOOLS]"}
-_CALL_TAGS = {"<tool_call>": "</tool_call>"}
 # How Qwen's prompts begin what they say of functions.
 _HEADING = re.compile(r"^# Tools[ \t]*$", re.MULTILINE)
 
@@ -64,7 +63,7 @@ def _without_offer(system: str, block: Block) -> str:
     headings = list(_HEADING.finditer(before))
     if headings:
         before = before[: headings[-1].start()]
-    examples = [one for one in find_blocks(after, _CALL_TAGS) if not _readable_tools(one.content)]
+    examples = [one for one in find_blocks(after, CALL_TAGS) if not _readable_tools(one.content)]
     if examples:
         after = after[examples[-1].end :]
         lead = before.rstrip().rpartition("\n")
