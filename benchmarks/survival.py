@@ -1,6 +1,7 @@
 """What it costs to write down what a kill would lose: its share of the time to train, to score and to evaluate.
 
     python benchmarks/survival.py --model runs/smollm2 [--smoke]
+    python benchmarks/survival.py --model runs/smollm2 --stages train --epochs 4
 
 Each stage runs once, with a SeaweedFS server on this machine as its store. The writes are timed within the run, the
 saving of the trainer included, and set beside the whole of it: two runs would differ by more than the writes take.
@@ -78,7 +79,7 @@ def main() -> None:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         inputs = make_inputs(options.model, options.data, count, work)
         print("| stage | seconds | writes | MB | seconds of writes | share |\n|---|---|---|---|---|---|")
-        for stage, config in stages():
+        for stage, config in stages(options.epochs):
             if stage.verb in options.stages:
                 measure(stage, config, {name: inputs[name] for name in stage.inputs if name in inputs}, work)
     print(f"\n{count} examples; at most {MAX_SHARE:.0%} is meant")
@@ -91,12 +92,13 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--examples", type=int, default=FULL_EXAMPLES, help=f"how many (default {FULL_EXAMPLES})")
     verbs = ("train", "score", "evaluate")
     parser.add_argument("--stages", nargs="+", choices=verbs, default=verbs, help="which stages (default: all)")
+    parser.add_argument("--epochs", type=float, default=1.0, help="of the training (default 1)")
     parser.add_argument("--smoke", action="store_true", help=f"{SMOKE_EXAMPLES} examples")
     return parser.parse_args()
 
 
-def stages() -> list[tuple[Stage, StageConfig]]:
-    training = TrainConfig(epochs=1.0, batch_size=BATCH_SIZE, max_length=MAX_LENGTH, evaluations=1)
+def stages(epochs: float) -> list[tuple[Stage, StageConfig]]:
+    training = TrainConfig(epochs=epochs, batch_size=BATCH_SIZE, max_length=MAX_LENGTH, evaluations=1)
     return [
         (TRAIN, training),
         (SCORE, ScoreConfig(max_length=MAX_LENGTH, min_educational_value=1.0, batch_size=BATCH_SIZE)),
