@@ -21,7 +21,10 @@ from tests.checkpoints.logits import read
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/models.md"
 BFCL = ROOT / ".data/bfcl_eval/data"
-VERBS = ("fetch", "score", "scan", "train", "merge", "quantize", "evaluate")
+VERBS = ("fetch", "score", "scan", "train", "merge", "quantize", "evaluate", "gate", "register")
+ROLES = ("base", "sibling", "tuned", "merged", "quantized")
+# One of each kind of template and tokenizer; the others are for the night.
+BY_DAY = ("Llama 3.1", "Gemma 2")
 # With STORM_WRITE_TABLE=1 the table in the document is written, not compared.
 WRITES = os.environ.get("STORM_WRITE_TABLE") == "1"
 SUITE = {
@@ -78,15 +81,21 @@ def _conversation(number: int) -> Example:
     return make_example("chat", turns)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FAMILIES)
-def test_family_passes_through_every_stage_with_the_logits_of_its_source(name: str, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in BY_DAY else pytest.mark.nightly) for name in FAMILIES],
+)
+def test_family_passes_through_every_stage_with_the_logits_of_its_source(
+    name: str, data: Path, tmp_path: Path, registry: Path
+) -> None:
     source, other = make_family(name, tmp_path / "source"), make_family(name, tmp_path / "other", seed=1)
     outcome = dict(_through_the_stages(source, other, data, tmp_path))
     assert outcome == dict.fromkeys(VERBS, 0)
     assert read(tmp_path / "fetched") == read(source)
     for made in ("tuned", "merged", "quantized"):
         assert open_checkpoint(tmp_path / made).config["model_type"] == FAMILIES[name].model_type
+    registration = json.loads((tmp_path / "registration/registration.json").read_text(encoding="utf-8"))
+    assert [version["role"] for version in registration["versions"]] == ["merged", "quantized"]
     assert name in _documented()
 
 
@@ -104,8 +113,20 @@ def _through_the_stages(source: Path, other: Path, data: Path, out: Path) -> Ite
     yield "merge", main(["merge", *both, f"--merged-model={out / 'merged'}"])
     merged = f"--model={out / 'merged'}"
     yield "quantize", main(["quantize", merged, f"--quantized-model={out / 'quantized'}"])
-    suite = [f"--data={data}", f"--evaluation={out / 'evaluation'}", "--suite=suite.yaml"]
-    yield "evaluate", main(["evaluate", f"--model={out / 'quantized'}", *suite])
+    models = dict(zip(ROLES, (out / "fetched", other, out / "tuned", out / "merged", out / "quantized"), strict=True))
+    suite = [f"--data={data}", "--suite=suite.yaml"]
+    yield (
+        "evaluate",
+        max(
+            main(["evaluate", f"--model={model}", f"--evaluation={out / role}-evaluation", *suite])
+            for role, model in models.items()
+        ),
+    )
+    evaluations = {role: f"--{role}-evaluation={out / role}-evaluation" for role in ROLES}
+    yield "gate", main(["gate", *evaluations.values(), f"--decision={out / 'decision'}"])
+    registered = [f"--merged-model={out / 'merged'}", f"--quantized-model={out / 'quantized'}"]
+    measured = [evaluations["merged"], evaluations["quantized"], f"--decision={out / 'decision'}"]
+    yield "register", main(["register", *registered, *measured, f"--registration={out / 'registration'}"])
 
 
 @pytest.mark.parametrize(("name", "model_type"), REFUSED.items())
