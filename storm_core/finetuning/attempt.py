@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from storm_core import processes
+from storm_core.devices import resolve_device
 from storm_core.finetuning.batches import BatchTensors
 from storm_core.finetuning.checkpoint_writer import CheckpointWriter
 from storm_core.finetuning.config import TrainConfig
@@ -141,11 +143,19 @@ class Attempt:
         return processes.is_main() and (by_step or self._pace.is_due())
 
     def _keep(self, course: Course) -> None:
-        # What costs the training time is the copying; the writing goes on beside it.
+        """Begin a checkpoint; what it costs decides when the next one is due.
+
+        Beside a GPU that is the copying alone: the writing goes on while the GPU computes. On a CPU the writing takes the
+        processors from the training, so all of it counts.
+        """
         began = self._pace.now()
-        self.writer.keep(course, self.learner)
+        if resolve_device().type == "cpu":
+            self.writer.keep(course, self.learner, partial(self._pace.wrote, began))
+            self._pace.restart()
+        else:
+            self.writer.keep(course, self.learner)
+            self._pace.wrote(since=began)
         self._kept_step = course.done
-        self._pace.wrote(since=began)
 
     def _leave(self, course: Course) -> NoReturn:
         """Keep what was trained, unless it is kept already, and end the process."""

@@ -41,19 +41,20 @@ class CheckpointWriter:
         self._background = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[None] | None = None
 
-    def keep(self, course: Course, learner: Learner) -> None:
-        """Begin to write the checkpoint of where `course` stands."""
+    def keep(self, course: Course, learner: Learner, then: Then = lambda: None) -> None:
+        """Begin to write the checkpoint of where `course` stands; `then` follows in the main process."""
         trained = trained_parameters(learner.model)
         tensors = {**weights_of(trained), **moments_of(trained, learner.optimizer)}
         best = course.best
 
-        def drop_older() -> None:
+        def finish() -> None:
             self._newest.drop_before(step)
             if best is not None:
                 self._best.drop_before(best)
+            then()
 
         step = course.done
-        self._begin(self._newest, tensors, step, course.as_json(), drop_older)
+        self._begin(self._newest, tensors, step, course.as_json(), finish)
 
     def keep_best(self, course: Course, learner: Learner) -> None:
         """Begin to write the weights as they are now, the best so far."""
