@@ -145,8 +145,8 @@ class Attempt:
     def _keep(self, course: Course) -> None:
         """Begin a checkpoint; what it costs decides when the next one is due.
 
-        Beside a GPU that is the copying alone: the writing goes on while the GPU computes. On a CPU the writing takes the
-        processors from the training, so all of it counts.
+        Beside a GPU that is the copying alone: the writing goes on while the GPU computes. On a CPU the writing takes
+        the processors from the training, so all of it counts.
         """
         began = self._pace.now()
         if resolve_device().type == "cpu":

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,8 @@ import pytest
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from storm_core.execution import Outcome, execute
-from storm_core.finetuning import attempt
 from storm_core.finetuning.config import TRAIN, TrainConfig
 from storm_core.finetuning.learner import Learner
-from storm_core.finetuning.training_checkpoints import TrainingCheckpoints
 
 # Five updates an epoch.
 OPTIONS: dict[str, Any] = {
@@ -275,23 +272,6 @@ def test_no_checkpoint_is_written_before_its_time(
     assert kept == []
     train("by step", checkpoint_steps=4)
     assert kept == [4, 8]
-
-
-def test_on_a_cpu_all_of_a_write_counts_for_when_the_next_is_due(
-    train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    completed: list[int] = []
-
-    def slowly(self: TrainingCheckpoints, step: int, *_: Any) -> None:
-        time.sleep(0.2)
-        completed.append(step)
-
-    monkeypatch.setattr(TrainingCheckpoints, "complete", slowly)
-    for name in ("_FIRST_SECONDS", "_SHORTEST_SECONDS"):
-        monkeypatch.setattr(attempt, name, 0.0)
-    train("out")
-    # Due at once, and again at the next update, until the first is whole: after that in fifty times 0.2 s.
-    assert 1 <= len(completed) <= 2
 
 
 def test_run_goes_on_from_what_one_with_checkpoints_at_other_steps_left(
