@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import typing
+from collections.abc import Callable
 from typing import Any
 
 from storm_core.errors import InputError
@@ -20,21 +21,23 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    check: Callable[[Any], object] | None = None,
     decides: bool = True,
 ) -> Any:
     """A dataclass field for one option. Without `default` the option is required.
 
     `minimum` and `maximum` are inclusive. `choices` lists the allowed values, or elements where the option is a tuple.
+    `check` raises an InputError that names the option where a value of the right type is not allowed.
     Runs that differ only in options which decide nothing stand for each other: those say how a result comes about.
     """
-    metadata = {"help": help, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices}
-    metadata["decides"] = decides
+    metadata: dict[str, Any] = {"help": help, "unit": unit, "minimum": minimum, "maximum": maximum, "choices": choices}
+    metadata |= {"check": check, "decides": decides}
     return dataclasses.field(default=default, metadata=metadata, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """Base of every stage's config: checks each option's type, range and choices when it is made."""
+    """Base of every stage's config: checks each option's type, range, choices and own rule when it is made."""
 
     def __post_init__(self) -> None:
         types = typing.get_type_hints(type(self))
@@ -43,6 +46,8 @@ class StageConfig:
             _check_type(field.name, types[field.name], value)
             _check_range(field, value)
             _check_choices(field, value)
+            if check := field.metadata.get("check"):
+                check(value)
 
 
 def deciding_options(config: StageConfig) -> dict[str, Any]:

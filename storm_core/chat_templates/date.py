@@ -16,6 +16,7 @@ def date_option() -> Any:
     return option(
         "what chat templates that ask for today's date are told, as YYYY-MM-DD: the same on every day, in every stage",
         DEFAULT_DATE,
+        check=read_date,
     )
 
 

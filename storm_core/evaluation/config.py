@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from storm_core.chat_templates.date import date_option, read_date
+from storm_core.chat_templates.date import date_option
 from storm_core.config import StageConfig, option
 from storm_core.stage import Input, Output, Stage
 
@@ -18,10 +18,6 @@ class EvaluateConfig(StageConfig):
         choices=("auto", "bfloat16", "float32"),
     )
     template_date: str = date_option()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        read_date(self.template_date)
 
 
 EVALUATE = Stage(

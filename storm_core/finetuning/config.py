@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from storm_core.chat_templates.date import date_option, read_date
+from storm_core.chat_templates.date import date_option
 from storm_core.config import StageConfig, option
 from storm_core.errors import InputError
 from storm_core.stage import Input, Output, Stage
@@ -108,7 +108,6 @@ class TrainConfig(StageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        read_date(self.template_date)
         if self.compile and self.kernels != "torch":
             raise InputError("compile makes kernels of its own, from torch's; set compile=false or kernels=torch")
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from storm_core.chat_templates.date import date_option, read_date
+from storm_core.chat_templates.date import date_option
 from storm_core.config import StageConfig, option
 
 
@@ -55,10 +55,6 @@ class JudgeConfig(StageConfig):
     endpoint_retries: int = option(
         "with engine openai: how often a request that failed in a way that may pass is sent again", 8, minimum=0
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        read_date(self.template_date)
 
     @property
     def examples_at_once(self) -> int:
