@@ -67,11 +67,10 @@ class AnswerTokens:
         return self._spellings(found)
 
     @cached_property
-    def control(self) -> dict[str, int]:
-        """Spelling and id of what ends and starts turns: special tokens, and others that the template uses so."""
+    def control(self) -> tuple[str, ...]:
+        """Spellings of what ends and starts turns: special tokens, and others that the template uses so."""
         special = {token for token, entry in self._tokenizer.added_tokens_decoder.items() if entry.special}
-        spellings = self._spellings(special | self._between_turns())
-        return {spelling: token for token, spelling in spellings.items()}
+        return tuple(self._spellings(special | self._between_turns()).values())
 
     def _between_turns(self) -> set[int]:
         try:
