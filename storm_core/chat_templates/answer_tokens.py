@@ -1,13 +1,16 @@
 """A rendered conversation as token ids, and which of them are an answer and the token that ends it."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from storm_core.chat_templates.chat_template import Answer, ChatTemplate, Conversation
 from storm_core.chat_templates.rendering import CHAT_TEMPLATE, UNSTABLE_PREFIX, MisfitError
 from storm_core.errors import InputError
+from storm_core.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,16 +58,9 @@ class AnswerTokens:
     @cached_property
     def ends(self) -> dict[int, str]:
         """The tokens with which the template ends answers, each with its spelling; empty where it has none."""
-        found: set[int] = set()
-        try:
-            conversation = self._template.specimen
-            tokens, _ = self._encode(conversation)
-        except MisfitError:
-            return {}
-        for answer in conversation.answers:
-            end = self._end(conversation.text, answer, tokens)
-            found |= set() if end is None else {tokens.ids[end]}
-        return self._spellings(found)
+        conversation, tokens = self._specimen
+        places = [self._end(conversation.text, answer, tokens) for answer in conversation.answers]
+        return self._spellings({tokens.ids[place] for place in places if place is not None})
 
     @cached_property
     def control(self) -> tuple[str, ...]:
@@ -73,17 +69,29 @@ class AnswerTokens:
         return tuple(self._spellings(special | self._between_turns()).values())
 
     def _between_turns(self) -> set[int]:
-        try:
-            conversation = self._template.specimen
-            tokens, _ = self._encode(conversation)
-        except MisfitError:
-            return set()
+        conversation, tokens = self._specimen
         gaps = [(answer.end, answer.limit) for answer in conversation.answers]
         return {
             token
             for token, (start, end) in zip(tokens.ids, tokens.offsets, strict=True)
             if token in self._added and any(low <= start and end <= high for low, high in gaps)
         }
+
+    @cached_property
+    def _specimen(self) -> tuple[Conversation, Tokens]:
+        """A conversation with two answers; without any where the template does not fit it."""
+        try:
+            conversation = self._template.conversation(_SPECIMEN)
+            tokens, _ = self._encode(conversation)
+        except MisfitError:
+            return Conversation(text="", answers=()), Tokens(ids=[], offsets=[])
+        return conversation, tokens
+
+    @cached_property
+    def _closing(self) -> str:
+        """What the template writes behind every answer, the last and others, without white space around it."""
+        conversation, _ = self._specimen
+        return _common_start([conversation.text[answer.end :] for answer in conversation.answers]).strip()
 
     def _spellings(self, tokens: set[int]) -> dict[int, str]:
         names = self._tokenizer.added_tokens_decoder
@@ -129,13 +137,25 @@ class AnswerTokens:
 
         Where it writes none behind every answer, it is the one that follows at once.
         """
-        closing = self._template.closing
         gap = len(text[answer.end :]) - len(text[answer.end :].lstrip())
         behind = answer.end + gap
-        high = behind + len(closing) if text.startswith(closing, behind) else behind
+        high = behind + len(self._closing) if text.startswith(self._closing, behind) else behind
         after = range(*(bisect_left(tokens.offsets, (place, 0)) for place in (answer.end, answer.limit)))
         closes = [place for place in after if tokens.offsets[place][1] <= high and tokens.ids[place] in self._added]
         if closes:
             return closes[-1]
         first = next((place for place in after if text[slice(*tokens.offsets[place])].strip()), None)
         return first if first is not None and tokens.ids[first] in self._added else None
+
+
+_SPECIMEN = (
+    Message(role="user", content="Is it raining?"),
+    Message(role="assistant", content="Not yet."),
+    Message(role="user", content="And tomorrow?"),
+    Message(role="assistant", content="Probably."),
+)
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
+    return "".join(characters[0] for characters in alike)

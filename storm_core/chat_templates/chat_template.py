@@ -5,8 +5,7 @@ All that judges, trains and evaluates asks here, so that it gives a model the sa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import takewhile
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from storm_core.chat_templates.contents import Span, locate
@@ -86,21 +85,6 @@ class ChatTemplate:
         after = content[len(content.rstrip()) :]
         return conversation.text[:end] + (after if conversation.text.startswith(after, end) else "")
 
-    @cached_property
-    def closing(self) -> str:
-        """What the template writes behind every answer, the last and others, without white space around it."""
-        try:
-            whole = self.specimen
-        except MisfitError:
-            return ""
-        behind = [whole.text[answer.end :] for answer in whole.answers]
-        return _common_start(behind).strip()
-
-    @cached_property
-    def specimen(self) -> Conversation:
-        """A conversation with two answers."""
-        return self.conversation(_SPECIMEN)
-
     def takes(self, messages: Sequence[Message]) -> bool:
         """Whether the template shows the messages in the roles that they have."""
         try:
@@ -139,19 +123,6 @@ class ChatTemplate:
             "what the chat template writes before an answer is not what it asks for one with, which ends with "
             f"{prompt[-_SHOWN_CHARACTERS:]!r}",
         )
-
-
-_SPECIMEN = (
-    Message(role="user", content="Is it raining?"),
-    Message(role="assistant", content="Not yet."),
-    Message(role="user", content="And tomorrow?"),
-    Message(role="assistant", content="Probably."),
-)
-
-
-def _common_start(texts: Sequence[str]) -> str:
-    alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
-    return "".join(characters[0] for characters in alike)
 
 
 def _first_that_fits(make: Callable[[Turns], _Found], messages: Sequence[Message]) -> _Found:
