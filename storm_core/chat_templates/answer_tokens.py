@@ -104,11 +104,25 @@ class AnswerTokens:
         """Token ids, and the place of each answer's first."""
         cuts = [answer.start for answer in conversation.answers]
         whole = self._read(conversation.text)
-        prompts = (self._tokenizer(conversation.text[:cut], add_special_tokens=False)["input_ids"] for cut in cuts)
-        starts = [len(ids) for ids in prompts if whole.ids[: len(ids)] == ids]
-        if len(starts) == len(cuts):
-            return whole, starts
+        starts = [self._place(conversation.text, cut, whole) for cut in cuts]
+        if None not in starts:
+            return whole, [start for start in starts if start is not None]
         return self._encode_in_pieces(conversation.text, cuts, whole)
+
+    def _place(self, text: str, cut: int, whole: Tokens) -> int | None:
+        """How many tokens of the whole text the text up to `cut` makes; None where it makes others.
+
+        An added token parts the text for the tokenizer: only what follows the last one is read again. All of it is
+        read where that makes others, or where there is none.
+        """
+        behind = bisect_left(whole.offsets, (cut, 0))
+        added = next((place for place in reversed(range(behind)) if whole.ids[place] in self._added), 0)
+        for place in dict.fromkeys((added, 0)):
+            start = whole.offsets[place][0] if place else 0
+            ids = self._tokenizer(text[start:cut], add_special_tokens=False)["input_ids"]
+            if whole.ids[place : place + len(ids)] == ids:
+                return place + len(ids)
+        return None
 
     def _encode_in_pieces(self, text: str, cuts: list[int], whole: Tokens) -> tuple[Tokens, list[int]]:
         """Each answer as the model would write it: after the tokens of what comes before."""
