@@ -24,6 +24,9 @@ class Tokens:
     offsets: list[tuple[int, int]]
 
 
+Specimen = tuple[Conversation, Tokens]
+
+
 class AnswerTokens:
     """Turns conversations into token ids for one tokenizer; none is added to what the template wrote, no BOS either."""
 
@@ -46,21 +49,25 @@ class AnswerTokens:
     def tokenize(self, conversation: Conversation) -> tuple[list[int], list[range]]:
         """The token ids, and the places of each answer's, from where the model takes over to the token that ends it.
 
+        Where the template leaves it to the next turn to end an answer, the last one has that token behind it.
+
         Raises:
             MisfitError: an answer's first token stands for what comes before it too, or no token ends an answer.
         """
         tokens, starts = self._encode(conversation)
+        ids = tokens.ids
         ends = [self._end(conversation.text, answer, tokens) for answer in conversation.answers]
+        if ends[-1:] == [None] and self._unwritten is not None and _ends_all(conversation):
+            ends[-1], ids = len(ids), [*ids, self._unwritten]
         if None in ends:
             raise MisfitError(CHAT_TEMPLATE, "the chat template ends an answer with no token of its own")
-        return tokens.ids, [range(start, end + 1) for start, end in zip(starts, ends, strict=True) if end is not None]
+        return ids, [range(start, end + 1) for start, end in zip(starts, ends, strict=True) if end is not None]
 
     @cached_property
     def ends(self) -> dict[int, str]:
         """The tokens with which the template ends answers, each with its spelling; empty where it has none."""
-        conversation, tokens = self._specimen
-        places = [self._end(conversation.text, answer, tokens) for answer in conversation.answers]
-        return self._spellings({tokens.ids[place] for place in places if place is not None})
+        found = {*self._ends_of(self._specimen), *self._ends_of(self._read_specimen(_WITH_TOOL))}
+        return self._spellings({end for end in found if end is not None})
 
     @cached_property
     def control(self) -> tuple[str, ...]:
@@ -78,14 +85,31 @@ class AnswerTokens:
         }
 
     @cached_property
-    def _specimen(self) -> tuple[Conversation, Tokens]:
+    def _specimen(self) -> Specimen:
+        return self._read_specimen(_SPECIMEN)
+
+    def _read_specimen(self, messages: Sequence[Message]) -> Specimen:
         """A conversation with two answers; without any where the template does not fit it."""
         try:
-            conversation = self._template.conversation(_SPECIMEN)
+            conversation = self._template.conversation(messages)
             tokens, _ = self._encode(conversation)
         except MisfitError:
             return Conversation(text="", answers=()), Tokens(ids=[], offsets=[])
         return conversation, tokens
+
+    def _ends_of(self, specimen: Specimen) -> list[int | None]:
+        """The token that ends each answer."""
+        conversation, tokens = specimen
+        places = [self._end(conversation.text, answer, tokens) for answer in conversation.answers]
+        return [None if place is None else tokens.ids[place] for place in places]
+
+    @cached_property
+    def _unwritten(self) -> int | None:
+        """The token that ends an answer only where a user turn follows, as GLM's does: that turn's own first."""
+        match self._ends_of(self._specimen):
+            case [int(end), None]:
+                return end
+        return None
 
     @cached_property
     def _closing(self) -> str:
@@ -168,6 +192,13 @@ _SPECIMEN = (
     Message(role="user", content="And tomorrow?"),
     Message(role="assistant", content="Probably."),
 )
+
+_WITH_TOOL = (*_SPECIMEN[:2], Message(role="tool", content="It is dry."), _SPECIMEN[3])
+
+
+def _ends_all(conversation: Conversation) -> bool:
+    """Whether nothing follows the last answer."""
+    return not conversation.text[conversation.answers[-1].end :].strip()
 
 
 def _common_start(texts: Sequence[str]) -> str:
