@@ -17,9 +17,9 @@ UNSTABLE_PREFIX = "unstable_prefix"
 
 
 class MisfitError(Exception):
-    """The template does not fit the conversation: `reason` is one of the above, the message says what it is."""
+    """A conversation that cannot be used: `reason` is what it is counted under, the message says what else is known."""
 
-    def __init__(self, reason: str, words: str) -> None:
+    def __init__(self, reason: str, words: str = "") -> None:
         super().__init__(words)
         self.reason = reason
 

@@ -31,14 +31,6 @@ REASONS = {
 }
 
 
-class UnusableExampleError(Exception):
-    """This example cannot be trained on; the message is the reason it is counted under, `words` what else is known."""
-
-    def __init__(self, reason: str, words: str = "") -> None:
-        super().__init__(reason)
-        self.words = words
-
-
 # Arrays are compared element by element, so examples are not compared at all.
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenizedExample:
@@ -59,10 +51,10 @@ class Dropped:
     counts: Counter[str] = field(default_factory=Counter)
     words: dict[str, str] = field(default_factory=dict)
 
-    def count(self, error: UnusableExampleError) -> None:
+    def count(self, error: MisfitError) -> None:
         """One more is left out."""
-        self.counts[str(error)] += 1
-        self.words.setdefault(str(error), error.words)
+        self.counts[error.reason] += 1
+        self.words.setdefault(error.reason, str(error))
 
 
 class ExampleTokenizer:
@@ -80,17 +72,14 @@ class ExampleTokenizer:
         line break, say) is never the model's to write, and has no label.
 
         Raises:
-            UnusableExampleError: a message spells a control token; the template refuses the messages or leaves out the
+            MisfitError: a message spells a control token; the template refuses the messages or leaves out the
                 text of one; what comes before an answer is rendered otherwise when the answer follows; or the template
                 ends an answer with no token.
         """
         # Text that the tokenizer would read as a turn's end or start.
         if any(spelling in message.content for message in example.messages for spelling in self._tokens.control):
-            raise UnusableExampleError(CONTROL_TOKENS)
-        try:
-            input_ids, answers = self._tokens.tokenize(self._template.conversation(example.messages))
-        except MisfitError as error:
-            raise UnusableExampleError(error.reason, str(error)) from error
+            raise MisfitError(CONTROL_TOKENS)
+        input_ids, answers = self._tokens.tokenize(self._template.conversation(example.messages))
         labels = [IGNORED] * len(input_ids)
         for answer in answers:
             labels[answer.start : answer.stop] = input_ids[answer.start : answer.stop]
@@ -113,8 +102,8 @@ def tokenize_examples(
         try:
             one = made.tokenize(example)
             if len(one.input_ids) > max_length:
-                raise UnusableExampleError(TOO_LONG)
-        except UnusableExampleError as error:
+                raise MisfitError(TOO_LONG)
+        except MisfitError as error:
             dropped.count(error)
         else:
             yield one

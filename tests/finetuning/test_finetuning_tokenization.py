@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storm_core.chat_templates.rendering import MisfitError
 from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.finetuning.tokenization import (
     IGNORED,
     Dropped,
     TokenizedExample,
-    UnusableExampleError,
     describe_dropped,
     tokenize,
     tokenize_examples,
@@ -74,6 +74,13 @@ def learned(example: TokenizedExample, tokenizer: Any) -> list[str]:
     return [tokenizer.decode(run) for run in runs]
 
 
+def refusal(example: Example, tokenizer: Any) -> str:
+    """Why the example cannot be used."""
+    with pytest.raises(MisfitError) as refused:
+        tokenize(example, tokenizer)
+    return refused.value.reason
+
+
 def test_answer_and_its_end_are_learned_and_nothing_else(tokenizer: Any) -> None:
     example = tokenize(conversation("How easy?", "Very easy.", system="Rate it."), tokenizer)
     assert learned(example, tokenizer) == ["Very easy.<|im_end|>"]
@@ -122,8 +129,8 @@ def test_thought_is_learned_where_it_is_and_an_empty_one_is_the_prompts(tokenize
     assert learned(example, tokenizer) == ["1<|im_end|>", "2<|im_end|>"]
     example = tokenize(conversation("One?", "1", "Two?", "<think>Hm.</think>2"), tokenizer)
     assert learned(example, tokenizer) == ["1<|im_end|>", "<think>\nHm.\n</think>\n\n2<|im_end|>"]
-    with pytest.raises(UnusableExampleError, match="left_out"):
-        tokenize(conversation("One?", "<think>Hm.</think>1", "Two?", "2"), tokenizer)
+    forgotten = conversation("One?", "<think>Hm.</think>1", "Two?", "2")
+    assert refusal(forgotten, tokenizer) == "left_out_by_chat_template"
 
 
 def test_turns_that_end_with_tokens_not_called_special_end_answers_too(tokenizer: Any) -> None:
@@ -135,8 +142,7 @@ def test_turns_that_end_with_tokens_not_called_special_end_answers_too(tokenizer
     example = tokenize(conversation("One?", "<tool_call>1</tool_call>", "Two?", "2"), tokenizer)
     assert learned(example, tokenizer) == ["<tool_call>1</tool_call><|stop|>", "2<|stop|>"]
     for spelled in ("<|stop|>", "<|turn|>"):
-        with pytest.raises(UnusableExampleError, match="control_tokens"):
-            tokenize(conversation("One?", f"1 {spelled} 2"), tokenizer)
+        assert refusal(conversation("One?", f"1 {spelled} 2"), tokenizer) == "control_tokens"
 
 
 @pytest.mark.parametrize("rule", ["{{ raise_exception('no system turn') }}", "{% continue %}"])
@@ -180,8 +186,7 @@ def test_text_that_spells_a_control_token_is_refused(place: str, control: str, t
     contents = {"user": "q", "assistant": "a", "system": "s"}
     contents[place] = f"before {control} after"
     example = conversation(contents["user"], contents["assistant"], system=contents["system"])
-    with pytest.raises(UnusableExampleError, match="control_tokens"):
-        tokenize(example, tokenizer)
+    assert refusal(example, tokenizer) == "control_tokens"
 
 
 @pytest.mark.parametrize(
@@ -195,8 +200,7 @@ def test_text_that_spells_a_control_token_is_refused(place: str, control: str, t
 )
 def test_template_that_hides_where_an_answer_lies_is_refused(template: str, reason: str, tokenizer: Any) -> None:
     tokenizer.chat_template = template
-    with pytest.raises(UnusableExampleError, match=reason):
-        tokenize(conversation("One?", "1", "Two?", "2", system="s"), tokenizer)
+    assert refusal(conversation("One?", "1", "Two?", "2", system="s"), tokenizer) == reason
 
 
 def test_every_example_is_kept_or_counted_by_reason(tokenizer: Any) -> None:
