@@ -1,5 +1,6 @@
 """The `train` stage: a model, a selection and a scan in; the fine-tuned model and the course of its training out."""
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from storm_core import processes
 from storm_core.chat_templates.answer_tokens import AnswerTokens
@@ -45,6 +46,7 @@ from storm_core.finetuning.tokenization import (
     CONTROL_TOKENS,
     TOO_LONG,
     Dropped,
+    ExampleTokenizer,
     TokenizedExample,
     describe_dropped,
     padding_token,
@@ -59,6 +61,7 @@ from storm_core.stage import Inputs, Results
 from storm_core.workspace import Workspace
 
 SPLITS = ("train", "validation")
+_ADVICE = {TOO_LONG: "raise max_length", CONTROL_TOKENS: "select others"}
 
 
 def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], workspace: Workspace) -> Results:
@@ -69,46 +72,107 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     Checkpoints are partial results of the run: an attempt that was killed or told to stop is continued.
     """
     check_processes(config)
-    if config.compile:
-        check_compiler()
-    source = inputs["model"].path
-    checkpoint = open_checkpoint(source)
-    check_trainable(checkpoint)
-    if config.kernels == "liger":
-        check_liger(str(checkpoint.config["model_type"]))
+    checkpoint = _open(config, inputs["model"].path)
     yaml_file = find_yaml(inputs["scan"])
     patterns = read_patterns(yaml_file)
-    tokenizer = load_tokenizer(source)
+    tokenizer = load_tokenizer(checkpoint.path)
     template = ChatTemplate(tokenizer, config.template_date)
+    tokens = AnswerTokens(tokenizer, template)
     tell_readings(template)
-    # Scratch files, as large as a checkpoint, go where the model will: there must be room for it anyway.
-    # A file system over a network keeps a file that is removed and still mapped, hidden in its directory.
-    with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"], ignore_cleanup_errors=True) as scratch:
-        examples = {
-            split: _tokenized(f"{split}.parquet", inputs, tokenizer, config, workspace, Path(scratch))
-            for split in SPLITS
-        }
+    examples = _read_splits(config, inputs, outputs, workspace, template, tokens)
     held_out = read_held_out(inputs.get("held_out"), tokenizer, config.max_length)
-    if config.packing:
-        check_packing(checkpoint, max(int(examples[split].kept.lengths.max()) for split in SPLITS))
-    plan = plan_updates(examples["train"].kept.lengths.tolist(), config)
-    _check_updates(len(plan), config)
+    plan = _plan(config, checkpoint, examples)
 
     model = _model(config, checkpoint, patterns, yaml_file)
     learner = Learner(model, examples["train"].kept, padding_token(tokenizer), config, checkpoint)
-    with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"]) as scratch:
-        course = train(learner, plan, examples["validation"].kept, held_out, config, workspace.of_run(), Path(scratch))
+    with _scratch(outputs) as scratch:
+        course = train(learner, plan, examples["validation"].kept, held_out, config, workspace.of_run(), scratch)
     if not processes.is_main():
         hand_over_weights(model, checkpoint)
         return Results()
     write_weights(model, checkpoint, outputs["tuned_model"])
-    write_turn_ends(outputs["tuned_model"], AnswerTokens(tokenizer, template).ends)
+    write_turn_ends(outputs["tuned_model"], tokens.ends)
     freezing = _prove(checkpoint, outputs["tuned_model"], trained_names(model))
-    write_course(course, plan, examples["train"].kept, outputs["training"])
-    _write_json(outputs["training"] / "freezing.json", freezing)
-    _write_json(outputs["training"] / "examples.json", {split: _count(examples[split]) for split in SPLITS})
-    metrics = _metrics(examples, course, freezing, course.kept_step(config.weights_kept))
-    return Results(metrics={**metrics, "tokens_trained": _tokens(plan[: course.done], examples["train"])})
+    _write(outputs["training"], course, plan, examples, freezing)
+    kept_step = course.kept_step(config.weights_kept)
+    return Results(metrics=_metrics(examples, course, plan[: course.done], freezing, kept_step))
+
+
+def _open(config: TrainConfig, path: Path) -> Checkpoint:
+    """The model to train, which the options must fit."""
+    if config.compile:
+        check_compiler()
+    checkpoint = open_checkpoint(path)
+    check_trainable(checkpoint)
+    if config.kernels == "liger":
+        check_liger(str(checkpoint.config["model_type"]))
+    return checkpoint
+
+
+def _read_splits(
+    config: TrainConfig,
+    inputs: Inputs,
+    outputs: Mapping[str, Path],
+    workspace: Workspace,
+    template: ChatTemplate,
+    tokens: AnswerTokens,
+) -> dict[str, TokenizedExamples]:
+    """The examples of each split, as trainings before have left them or made now."""
+    tokenizer = ExampleTokenizer(template, tokens)
+    date = config.template_date if template.tells_date else None
+    examples = {}
+    with _scratch(outputs) as scratch:
+        for split in SPLITS:
+            name = f"{split}.parquet"
+            make = partial(_read, inputs["selection"].file(name), tokenizer, config.max_length)
+            shared = workspace.shared(tokens_identity(inputs, name, config.max_length, date))
+            examples[split] = tokenized_once(make, shared, scratch)
+            if examples[split].dropped.counts:
+                report(f"{name}: {describe_dropped(examples[split].dropped, len(examples[split].kept))}")
+    return examples
+
+
+@contextlib.contextmanager
+def _scratch(outputs: Mapping[str, Path]) -> Iterator[Path]:
+    """A directory for scratch files, as large as a checkpoint, where the model will be: there must be room anyway."""
+    # A file system over a network keeps a file that is removed and still mapped, hidden in its directory.
+    with tempfile.TemporaryDirectory(prefix=".", dir=outputs["tuned_model"], ignore_cleanup_errors=True) as scratch:
+        yield Path(scratch)
+
+
+def _read(file: Path, tokenizer: ExampleTokenizer, max_length: int, dropped: Dropped) -> Iterator[TokenizedExample]:
+    rows = progress(
+        read_examples(file), total=count_examples(file), description=f"tokenize {file.stem}", unit="examples"
+    )
+    example = None
+    for example in tokenize_examples(rows, tokenizer, max_length, dropped):
+        yield example
+    if example is None:
+        raise InputError(f"no example of {file} can be used: {describe_dropped(dropped, 0)}; {_advice(dropped)}")
+
+
+def _advice(dropped: Dropped) -> str:
+    """What to do about the reason that most examples are left out for."""
+    if not dropped.counts:
+        return "select more"
+    ((reason, _),) = dropped.counts.most_common(1)
+    return _ADVICE.get(reason, "train a model with another chat template")
+
+
+def _plan(config: TrainConfig, checkpoint: Checkpoint, examples: Mapping[str, TokenizedExamples]) -> list[list[Batch]]:
+    """The batches of each update.
+
+    Raises:
+        InputError: the model's attention takes no packs, or the only update would have a learning rate of 0.
+    """
+    if config.packing:
+        check_packing(checkpoint, max(int(examples[split].kept.lengths.max()) for split in SPLITS))
+    plan = plan_updates(examples["train"].kept.lengths.tolist(), config)
+    if len(plan) == 1 and config.warmup_ratio > 0:
+        raise InputError(
+            "training has a single update, whose learning rate the warm-up makes 0; give more epochs or warmup_ratio=0"
+        )
+    return plan
 
 
 def _model(config: TrainConfig, checkpoint: Checkpoint, patterns: list[str], yaml_file: Path) -> PreTrainedModel:
@@ -122,55 +186,22 @@ def _model(config: TrainConfig, checkpoint: Checkpoint, patterns: list[str], yam
     return model
 
 
-def _tokenized(
-    name: str,
-    inputs: Inputs,
-    tokenizer: PreTrainedTokenizerBase,
-    config: TrainConfig,
-    workspace: Workspace,
-    scratch: Path,
-) -> TokenizedExamples:
-    """The examples of one file of the selection, as trainings before have left them or made now."""
-    make = partial(_read, inputs["selection"].file(name), tokenizer, config)
-    identity = tokens_identity(inputs, name, config.max_length)
-    if ChatTemplate(tokenizer, config.template_date).tells_date:
-        identity["date"] = config.template_date
-    examples = tokenized_once(make, workspace.shared(identity), scratch)
-    if examples.dropped.counts and processes.is_main():
-        report(f"{name}: {describe_dropped(examples.dropped, len(examples.kept))}")
-    return examples
-
-
-def _read(
-    file: Path, tokenizer: PreTrainedTokenizerBase, config: TrainConfig, dropped: Dropped
-) -> Iterator[TokenizedExample]:
-    rows = progress(
-        read_examples(file), total=count_examples(file), description=f"tokenize {file.stem}", unit="examples"
-    )
-    example = None
-    for example in tokenize_examples(rows, tokenizer, config.max_length, dropped, config.template_date):
-        yield example
-    if example is None:
-        raise InputError(f"no example of {file} can be used: {describe_dropped(dropped, 0)}; {_advice(dropped)}")
-
-
-def _advice(dropped: Dropped) -> str:
-    """What to do about the reason that most examples are left out for."""
-    ((reason, _),) = dropped.counts.most_common(1) or [("", 0)]
-    advice = {TOO_LONG: "raise max_length", CONTROL_TOKENS: "select others"}
-    return advice.get(reason, "train a model with another chat template") if reason else "select more"
-
-
-def _check_updates(updates: int, config: TrainConfig) -> None:
-    if updates == 1 and config.warmup_ratio > 0:
-        raise InputError(
-            "training has a single update, whose learning rate the warm-up makes 0; give more epochs or warmup_ratio=0"
-        )
-
-
 def _prove(before: Checkpoint, directory: Path, trained: set[str]) -> dict[str, Any]:
     after = open_checkpoint(directory)
     return prove_freezing(hash_tensors(before), hash_tensors(after), trained, before.tensors)
+
+
+def _write(
+    directory: Path,
+    course: Course,
+    plan: Sequence[Sequence[Batch]],
+    examples: Mapping[str, TokenizedExamples],
+    freezing: Mapping[str, Any],
+) -> None:
+    """Write what is known of the training beside the model."""
+    write_course(course, plan, examples["train"].kept, directory)
+    _write_json(directory / "freezing.json", freezing)
+    _write_json(directory / "examples.json", {split: _count(examples[split]) for split in SPLITS})
 
 
 def _write_json(file: Path, content: Any) -> None:
@@ -195,11 +226,17 @@ def _tokens(updates: Sequence[Sequence[Batch]], examples: TokenizedExamples) -> 
 
 
 def _metrics(
-    examples: Mapping[str, TokenizedExamples], course: Course, freezing: Mapping[str, Any], kept_step: int
+    examples: Mapping[str, TokenizedExamples],
+    course: Course,
+    updates: Sequence[Sequence[Batch]],
+    freezing: Mapping[str, Any],
+    kept_step: int,
 ) -> dict[str, float]:
+    """What the training comes to after `updates`, with the weights of `kept_step`."""
     trained = freezing["trained"]["parameters"]
     metrics = {
         "updates": course.done,
+        "tokens_trained": _tokens(updates, examples["train"]),
         "train_loss": course.train[-1]["loss"],
         "validation_loss_before": course.validation[0]["loss"],
         "validation_loss_after": next(

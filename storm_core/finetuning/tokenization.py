@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from storm_core.chat_templates.answer_tokens import AnswerTokens
 from storm_core.chat_templates.chat_template import ChatTemplate
-from storm_core.chat_templates.date import DEFAULT_DATE
 from storm_core.chat_templates.rendering import CHAT_TEMPLATE, LEFT_OUT, UNSTABLE_PREFIX, MisfitError
 from storm_core.records import Example
 
@@ -58,11 +57,11 @@ class Dropped:
 
 
 class ExampleTokenizer:
-    """Makes token ids and labels of examples, for one tokenizer and date."""
+    """Makes token ids and labels of examples, by one chat template and its tokens."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", date: str = DEFAULT_DATE) -> None:
-        self._template = ChatTemplate(tokenizer, date)
-        self._tokens = AnswerTokens(tokenizer, self._template)
+    def __init__(self, template: ChatTemplate, tokens: AnswerTokens) -> None:
+        self._template = template
+        self._tokens = tokens
 
     def tokenize(self, example: Example) -> TokenizedExample:
         """Token IDs of the chat template's text, with labels on each answer and on the token that ends it.
@@ -87,20 +86,15 @@ class ExampleTokenizer:
 
 
 def tokenize_examples(
-    examples: Iterable[Example],
-    tokenizer: "PreTrainedTokenizerBase",
-    max_length: int,
-    dropped: Dropped,
-    date: str = DEFAULT_DATE,
+    examples: Iterable[Example], tokenizer: ExampleTokenizer, max_length: int, dropped: Dropped
 ) -> Iterator[TokenizedExample]:
     """Every example that can be used, tokenised, one after the other; `dropped` counts the others by reason.
 
     Examples over `max_length` are left out whole: cut off, they would teach answers without an end.
     """
-    made = ExampleTokenizer(tokenizer, date)
     for example in examples:
         try:
-            one = made.tokenize(example)
+            one = tokenizer.tokenize(example)
             if len(one.input_ids) > max_length:
                 raise MisfitError(TOO_LONG)
         except MisfitError as error:
@@ -121,7 +115,8 @@ def describe_dropped(dropped: Dropped, kept: int) -> str:
 
 def tokenize(example: Example, tokenizer: "PreTrainedTokenizerBase") -> TokenizedExample:
     """One example by itself; see `ExampleTokenizer`, which reads the chat template once for many."""
-    return ExampleTokenizer(tokenizer).tokenize(example)
+    template = ChatTemplate(tokenizer)
+    return ExampleTokenizer(template, AnswerTokens(tokenizer, template)).tokenize(example)
 
 
 def padding_token(tokenizer: "PreTrainedTokenizerBase") -> int:

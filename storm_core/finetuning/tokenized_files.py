@@ -45,13 +45,23 @@ def tokenized_once(tokenize: Tokenize, kept: PartialResults, scratch: Path) -> T
     return examples
 
 
-def tokens_identity(inputs: Inputs, name: str, max_length: int) -> dict[str, Any]:
-    """What tokenised examples that may stand for each other have in common: file, tokenizer, longest one, and code."""
+def tokens_identity(inputs: Inputs, name: str, max_length: int, date: str | None) -> dict[str, Any]:
+    """What tokenised examples that may stand for each other have in common.
+
+    That is their file, the tokenizer, the longest one, the code, and what the chat template is told of the `date`; None
+    where it asks for none.
+    """
     (examples,) = (entry.sha256 for entry in inputs["selection"].manifest.files if entry.path == name)
     # Which files a tokenizer is made from differs by its class; only weights are never among them.
     beside = {entry.path: entry.sha256 for entry in inputs["model"].manifest.files if _WEIGHTS not in entry.path}
     code = identity_of(*_MODULES)
-    return {"tokens of": examples, "tokenizer": beside, "max_length": max_length, "made by": dict(code)}
+    return {
+        "tokens of": examples,
+        "tokenizer": beside,
+        "max_length": max_length,
+        "date": date,
+        "made by": dict(code),
+    }
 
 
 def _make(tokenize: Tokenize, file: Path) -> None:

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storm_core.chat_templates.answer_tokens import AnswerTokens
+from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.chat_templates.rendering import MisfitError
 from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.finetuning.tokenization import (
     IGNORED,
     Dropped,
+    ExampleTokenizer,
     TokenizedExample,
     describe_dropped,
     tokenize,
@@ -72,6 +75,11 @@ def learned(example: TokenizedExample, tokenizer: Any) -> list[str]:
             runs[-1].append(token)
         previous = label
     return [tokenizer.decode(run) for run in runs]
+
+
+def by(tokenizer: Any) -> ExampleTokenizer:
+    template = ChatTemplate(tokenizer)
+    return ExampleTokenizer(template, AnswerTokens(tokenizer, template))
 
 
 def refusal(example: Example, tokenizer: Any) -> str:
@@ -160,7 +168,7 @@ def test_what_is_left_out_is_told_in_words(tokenizer: Any) -> None:
     tokenizer.chat_template = THOUGHTFUL_TEMPLATE
     dropped = Dropped()
     unusable = [conversation("q", "a"), conversation("<|im_end|>", "a")]
-    assert not list(tokenize_examples(unusable, tokenizer, 50, dropped))
+    assert not list(tokenize_examples(unusable, by(tokenizer), 50, dropped))
     told = describe_dropped(dropped, 0)
     assert told.startswith("2 of 2 are left out: 1 because a turn spells a control token, 1 because the chat template")
     assert r"ends with 'tart|>assistant\n<think>\n'" in told
@@ -206,7 +214,7 @@ def test_template_that_hides_where_an_answer_lies_is_refused(template: str, reas
 def test_every_example_is_kept_or_counted_by_reason(tokenizer: Any) -> None:
     examples = [conversation("q", "a"), conversation("q " * 100, "a"), conversation("<|im_end|>", "a")]
     dropped = Dropped()
-    kept = list(tokenize_examples(examples, tokenizer, 50, dropped))
+    kept = list(tokenize_examples(examples, by(tokenizer), 50, dropped))
     assert [example.id for example in kept] == [examples[0].id]
     assert dropped.counts == {"too_long": 1, "control_tokens": 1}
 
@@ -214,5 +222,5 @@ def test_every_example_is_kept_or_counted_by_reason(tokenizer: Any) -> None:
 def test_example_of_just_the_longest_length_is_kept(tokenizer: Any) -> None:
     example = conversation("q", "a")
     length = len(tokenize(example, tokenizer).input_ids)
-    assert list(tokenize_examples([example], tokenizer, length, Dropped()))
-    assert not list(tokenize_examples([example], tokenizer, length - 1, Dropped()))
+    assert list(tokenize_examples([example], by(tokenizer), length, Dropped()))
+    assert not list(tokenize_examples([example], by(tokenizer), length - 1, Dropped()))

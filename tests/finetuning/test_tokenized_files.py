@@ -1,6 +1,8 @@
 """Tokenised examples are made once, and are the same when they are read."""
 
+import itertools
 import json
+import shutil
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -164,7 +166,44 @@ def test_trainings_with_other_options_share_what_one_tokenised(
         train(max_length=1000)
 
 
-def test_examples_of_another_tokenizer_are_other_examples(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("beginning", "shares"), [("", True), ("{{ strftime_now('%Y') }}", False)])
+def test_trainings_with_other_dates_share_only_what_tells_no_date(
+    beginning: str,
+    shares: bool,
+    tiny_llama: Path,
+    selection: Path,
+    tiny_scan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = shutil.copytree(tiny_llama, tmp_path / "model", ignore=shutil.ignore_patterns("manifest.json"))
+    template = model / "chat_template.jinja"
+    template.write_text(beginning + template.read_text())
+
+    def read(date: str) -> None:
+        config = TrainConfig(template_date=date, epochs=0.5, warmup_ratio=0.0, dtype="float32")
+        execute(
+            TRAIN,
+            config,
+            inputs={"model": [str(model)], "selection": [str(selection)], "scan": [str(tiny_scan)]},
+            outputs={name: tmp_path / date / name for name in TRAIN.outputs},
+            value_files={},
+        )
+
+    monkeypatch.setenv("STORM_STORE", (tmp_path / "store").as_uri())
+    monkeypatch.setattr("storm_core.finetuning.stage.train", leave)
+    with pytest.raises(SystemExit):
+        read("2024-07-26")
+    monkeypatch.setattr("storm_core.finetuning.stage.tokenize_examples", never)
+    with pytest.raises(SystemExit if shares else pytest.fail.Exception):
+        read("2025-07-26")
+
+
+def leave(*_: Any) -> None:
+    raise SystemExit
+
+
+def test_examples_of_another_file_tokenizer_length_or_date_are_other_examples(tmp_path: Path) -> None:
     def inputs(name: str, **files: str) -> Inputs:
         artifacts = {}
         for place, content in {"selection/train.parquet": "rows", "model/model.safetensors": "old", **files}.items():
@@ -174,12 +213,17 @@ def test_examples_of_another_tokenizer_are_other_examples(tmp_path: Path) -> Non
             artifacts[kind] = [open_directory(tmp_path / name / kind)]
         return Inputs(artifacts)
 
-    tokenizer = {"model/tokenizer.json": "a"}
-    first = tokens_identity(inputs("first", **tokenizer), "train.parquet", 8)
-    tuned = inputs("tuned", **tokenizer, **{"model/model.safetensors": "new"})
-    assert tokens_identity(tuned, "train.parquet", 8) == first
-    assert tokens_identity(tuned, "train.parquet", 9) != first
-    assert tokens_identity(inputs("other", **{"model/tokenizer.json": "b"}), "train.parquet", 8) != first
-    assert (
-        tokens_identity(inputs("rows", **tokenizer, **{"selection/train.parquet": "more"}), "train.parquet", 8) != first
-    )
+    def identity(name: str, max_length: int = 8, date: str | None = None, **files: str) -> dict[str, Any]:
+        files = {"model/tokenizer.json": "a", **files}
+        return tokens_identity(inputs(name, **files), "train.parquet", max_length, date)
+
+    first = identity("first")
+    assert identity("tuned", **{"model/model.safetensors": "new"}) == first
+    others = [
+        identity("longer", max_length=9),
+        identity("tokenizer", **{"model/tokenizer.json": "b"}),
+        identity("rows", **{"selection/train.parquet": "more"}),
+        identity("dated", date="2024-07-26"),
+        identity("later", date="2024-07-27"),
+    ]
+    assert all(one != other for one, other in itertools.combinations([first, *others], 2))
