@@ -13,6 +13,7 @@ from storm_core.checkpoints.gguf import convert_gguf
 from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.checkpoints.older_versions import write_for_older_versions
 from storm_core.checkpoints.settings_files import read_settings
+from storm_core.checkpoints.turn_ends import write_turn_ends
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
@@ -38,6 +39,7 @@ def run(config: FetchConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
         write_for_older_versions(directory)
     else:
         _copy_model(source.path, directory)
+    write_turn_ends(directory)
     for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
         _tidy(directory / name)
     for file in directory.iterdir():

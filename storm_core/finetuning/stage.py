@@ -18,6 +18,7 @@ from storm_core.chat_templates.telling import tell_readings
 from storm_core.checkpoints.architecture import check_tensors
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.checkpoints.stop_tokens import add_stop_tokens
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.finetuning.attempt import train
@@ -53,7 +54,6 @@ from storm_core.finetuning.tokenization import (
     tokenize_examples,
 )
 from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
-from storm_core.finetuning.turn_ends import write_turn_ends
 from storm_core.finetuning.weights import check_packing, check_trainable, hand_over_weights, write_weights
 from storm_core.progress import progress, report
 from storm_core.records import count_examples, read_examples
@@ -91,7 +91,7 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
         hand_over_weights(model, checkpoint)
         return Results()
     write_weights(model, checkpoint, outputs["tuned_model"])
-    write_turn_ends(outputs["tuned_model"], tokens.ends)
+    add_stop_tokens(outputs["tuned_model"], tokens.ends)
     freezing = _prove(checkpoint, outputs["tuned_model"], trained_names(model))
     _write(outputs["training"], course, plan, examples, freezing)
     kept_step = course.kept_step(config.weights_kept)

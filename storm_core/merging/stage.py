@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from storm_core.checkpoints.stop_tokens import add_stop_tokens, read_stop_tokens
 from storm_core.errors import InputError
 from storm_core.merging.compatibility import check_mergeable
 from storm_core.merging.config import MergeConfig
@@ -17,6 +18,8 @@ from storm_core.stage import Inputs, Results
 def run(config: MergeConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Results:
     """Write the merged checkpoint, with the tokenizer, chat template and config of `base_model`.
 
+    It stops at the tokens at which either model stops.
+
     Raises:
         InputError: the checkpoints do not fit each other, or a tensor of theirs cannot be merged.
     """
@@ -25,6 +28,8 @@ def run(config: MergeConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     check_mergeable(base, other)
     arcs: list[Arc] = []
     write_checkpoint(outputs["merged_model"], _merge(base, other, config.t, arcs), source=base.path)
+    # Its weights lie between those of both, and so do the ends of its answers.
+    add_stop_tokens(outputs["merged_model"], read_stop_tokens(other.path))
     return Results(metrics=_metrics(arcs))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from storm_core.checkpoints.turn_ends import write_turn_ends
 from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.quantization.compressed_tensors import fp8_dynamic_config
@@ -46,6 +47,7 @@ def run(config: QuantizeConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
         source=checkpoint.path,
         config_changes={"quantization_config": fp8_dynamic_config(config.ignore)},
     )
+    write_turn_ends(outputs["quantized_model"])
     return Results(metrics=_metrics(tally))
 
 

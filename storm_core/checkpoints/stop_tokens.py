@@ -1,0 +1,42 @@
+"""The tokens at which a model stops, as its `generation_config.json` tells them to whoever serves it."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from storm_core.checkpoints.settings_files import read_settings
+
+_FILE = "generation_config.json"
+
+
+def read_stop_tokens(directory: Path) -> list[int]:
+    """The token ids at which the model in `directory` stops: by its generation config, or where that has none its own.
+
+    Raises:
+        InputError: one of the files is not a config.
+    """
+    # Without such a file, or where it names none, models stop at that of their config.
+    files = (directory / _FILE, directory / "config.json")
+    return next(filter(None, (_ids(read_settings(file).get("eos_token_id")) for file in files)), [])
+
+
+def add_stop_tokens(directory: Path, tokens: Iterable[int]) -> list[int]:
+    """Have the model in `directory` stop at `tokens` too; returns those that it did not stop at before.
+
+    Nothing is written where there are none.
+
+    Raises:
+        InputError: one of the files is not a config.
+    """
+    known = read_stop_tokens(directory)
+    missing = [token for token in tokens if token not in known]
+    if missing:
+        file = directory / _FILE
+        settings = {**read_settings(file), "eos_token_id": [*known, *missing]}
+        file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    return missing
+
+
+def _ids(value: Any) -> list[int]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)]
