@@ -7,14 +7,15 @@ tools in the system message (Hermes, Qwen); Glaive's, which offers the functions
 `<functioncall>` or, in its extended version, in an answer that is a list of calls; and what `native_calls` knows.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storm_core.errors import InputError
 from storm_core.records import Message
 from storm_core.sources.formats import glaive
 from storm_core.sources.formats.call_spellings import read_calls
-from storm_core.sources.formats.native_calls import read_native_calls
+from storm_core.sources.formats.native_calls import Tools, read_native_calls
+from storm_core.sources.formats.parameter_tags import ends_with_call
 from storm_core.sources.formats.tagged_blocks import CALL_TAGS, Block, find_blocks, replace_blocks
 from storm_core.sources.formats.tool_definitions import read_tool_definitions
 from storm_core.sources.formats.turns import Turn
@@ -35,7 +36,7 @@ def normalise(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tupl
     tools, rest_of_system = read_tool_definitions(system or "", tools)
     if glaive.is_glaives(turns):
         turns = [glaive.without_end_mark(turn) for turn in turns]
-    offered = {tool["name"] for tool in tools}
+    offered = {str(tool["name"]): tool for tool in tools}
     call_tags = _call_tags(offered, system or "")
     messages = [_to_message(turn, offered, call_tags) for turn in turns]
     if not tools:
@@ -45,7 +46,7 @@ def normalise(turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]]) -> tupl
     return (Message(role="system", content=content), *rest), {"tools": [tool["name"] for tool in tools]}
 
 
-def _call_tags(offered: Set[str], system: str) -> dict[str, str]:
+def _call_tags(offered: Tools, system: str) -> dict[str, str]:
     """The tags, with their closings, whose blocks are calls in this conversation."""
     if offered:
         return {**CALL_TAGS, **_GLAIVE_TAGS}
@@ -54,13 +55,15 @@ def _call_tags(offered: Set[str], system: str) -> dict[str, str]:
     return {} if glaive.OFFER in system else _GLAIVE_TAGS
 
 
-def _to_message(turn: Turn, offered: Set[str], call_tags: Mapping[str, str]) -> Message:
-    """The turn as a message; `offered` are the names of the functions on offer."""
+def _to_message(turn: Turn, offered: Tools, call_tags: Mapping[str, str]) -> Message:
+    """The turn as a message; `offered` are the functions on offer by name."""
     if turn.role == "tool" or (offered and turn.role == "user" and _is_response(turn.text)):
         return Message(role="tool", content=_unwrapped(turn.text))
     if turn.role != "assistant":
         return Message(role=turn.role, content=turn.text)
     text, calls = turn.text, turn.calls
+    if not offered and ends_with_call(text):
+        raise InputError("an answer ends with a call, and no functions on offer can be read; give them as `tools`")
     native = read_native_calls(text, offered) if offered else None
     if native:
         text, calls = native[0], (*native[1], *calls)

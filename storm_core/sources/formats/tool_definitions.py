@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storm_core.errors import InputError
-from storm_core.sources.formats import glaive
+from storm_core.sources.formats import glaive, json_offer
 from storm_core.sources.formats.call_spellings import parse_literal, read_tools
 from storm_core.sources.formats.tagged_blocks import CALL_TAGS, Block, find_blocks
 from storm_core.toolcalls.prompts import system_prompt
@@ -25,10 +25,14 @@ def read_tool_definitions(system: str, tools: Tools) -> tuple[Tools, str]:
     Args:
         system: the system message; empty where there is none.
         tools: the functions that stand apart from the messages. Those in the system message are added: as the recipe's
-            prompt offers them, in `<tools>` or, where no others are there, as Glaive does.
+            prompt offers them, in `<tools>`, as ToolACE does or, where no others are there, as Glaive does.
+
+    Raises:
+        InputError: an offer as ToolACE has it cannot be read.
     """
     nothing: tuple[Tools, str] = [], _without_instructions(system)
     offer = _in_recipes_prompt(system) or _in_tags(system)
+    offer = offer or json_offer.read_tool_definitions(system)
     found, rest = offer or (None if tools else glaive.read_tool_definitions(system)) or nothing
     names = {tool["name"] for tool in tools}
     return [*tools, *(tool for tool in found if tool["name"] not in names)], rest
