@@ -5,7 +5,7 @@ import json
 import shutil
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -213,16 +213,18 @@ def test_examples_of_another_file_tokenizer_length_or_date_are_other_examples(tm
             artifacts[kind] = [open_directory(tmp_path / name / kind)]
         return Inputs(artifacts)
 
-    def identity(name: str, max_length: int = 8, date: str | None = None, **files: str) -> dict[str, Any]:
-        files = {"model/tokenizer.json": "a", **files}
+    def identity(
+        name: str, changed: Mapping[str, str] | None = None, *, max_length: int = 8, date: str | None = None
+    ) -> dict[str, Any]:
+        files = {"model/tokenizer.json": "a", **(changed or {})}
         return tokens_identity(inputs(name, **files), "train.parquet", max_length, date)
 
     first = identity("first")
-    assert identity("tuned", **{"model/model.safetensors": "new"}) == first
+    assert identity("tuned", {"model/model.safetensors": "new"}) == first
     others = [
         identity("longer", max_length=9),
-        identity("tokenizer", **{"model/tokenizer.json": "b"}),
-        identity("rows", **{"selection/train.parquet": "more"}),
+        identity("tokenizer", {"model/tokenizer.json": "b"}),
+        identity("rows", {"selection/train.parquet": "more"}),
         identity("dated", date="2024-07-26"),
         identity("later", date="2024-07-27"),
     ]
