@@ -16,6 +16,7 @@ from pathlib import Path
 import docker
 from botocore.exceptions import ClientError
 
+from pipelines.database import database_uri
 from pipelines.s3_server import S3Server, end_with_parent
 from storm_core.errors import InputError
 from storm_core.stores.s3_client import make_client
@@ -85,8 +86,8 @@ def mlflow_server(directory: Path, gateway: str) -> Iterator[str]:
     """
     address = f"{gateway}:{MLFLOW_PORT}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", gateway, "--port", str(MLFLOW_PORT)]
-    command += ["--workers", "1", "--allowed-hosts", address, "--backend-store-uri", f"sqlite:///{directory}/mlflow.db"]
-    command += ["--artifacts-destination", str(directory / "mlflow-artifacts")]
+    command += ["--workers", "1", "--allowed-hosts", address, "--backend-store-uri", database_uri(directory)]
+    command += ["--artifacts-destination", (directory / "mlflow-artifacts").as_uri()]
     with (directory / "logs" / "mlflow-server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=end_with_parent)  # noqa: PLW1509
         try:
