@@ -119,7 +119,7 @@ class Writer(task_handler_interface.ITaskHandler):
 
 
 @dsl.container_component  # type: ignore[untyped-decorator]
-def writing(text: str, written: dsl.Output[dsl.Artifact]):  # type: ignore[no-untyped-def]
+def writing(text: str, written: dsl.Output[dsl.Artifact]):
     return dsl.ContainerSpec(image="none", command=["write", text, written.path, "{{$}}"])
 
 
