@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pipelines.local import run_in_subprocesses
 from pipelines.storm import storm_pipeline
 from storm_core.errors import InputError
+from storm_core.own_servers import spare_own_servers
 from storm_core.stores.locations import FileLocation
 from storm_core.stores.references import STORE_VARIABLE
 from storm_core.stores.uris import parse_uri
@@ -66,6 +67,7 @@ def in_containers(directory: Path, *, alone: bool) -> Iterator[Engine]:
     has_own_store = STORE_VARIABLE not in os.environ
     with contextlib.ExitStack() as stack:
         network = stack.enter_context(services.network(closed=has_own_store and alone))
+        spare_own_servers(network.gateway)
         served = ""
         if has_own_store:
             data = directory / "s3"

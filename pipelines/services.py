@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from botocore.exceptions import ClientError
 from pipelines.database import database_uri
 from pipelines.s3_server import S3Server, end_with_parent
 from storm_core.errors import InputError
+from storm_core.own_servers import open_directly
 from storm_core.stores.s3_client import make_client
 
 LABEL = "io.storm.run"
@@ -101,7 +101,7 @@ def mlflow_server(directory: Path, gateway: str) -> Iterator[str]:
 def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310 (an address of our own)
+        with contextlib.suppress(OSError), open_directly(url):
             return
         time.sleep(0.5)
     raise InputError(f"the MLflow server does not answer at {url}; its log is logs/mlflow-server.log of the run")
