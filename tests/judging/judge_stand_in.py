@@ -157,8 +157,12 @@ class StandIn(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def answer(self, body: dict[str, Any]) -> bytes:
-        choice = self.choice(body) or logprobs(TOP, body)
-        read = self.count(body)
+        """What it says to a request that nothing is wrong with."""
+        return self.written(self.choice(body) or logprobs(TOP, body), self.count(body))
+
+    @staticmethod
+    def written(choice: dict[str, Any], read: int | None = None) -> bytes:
+        """A response with one choice; `read` is how many tokens of the prompt it says that it read."""
         usage = {"usage": {"prompt_tokens": read, "completion_tokens": 1}} if read is not None else {}
         return json.dumps({"choices": [{"finish_reason": "length", **choice}], **usage}).encode()
 
