@@ -65,7 +65,7 @@ test-postgresql: setup .postgresql/.installed ## register on MLflow with Postgre
 TRANSFORMERS_4 = 4.43 4.57
 
 test-transformers4: $(TRANSFORMERS_4:%=.transformers4/%/.installed) ## check that older versions of transformers read what is written
-	STORM_TRANSFORMERS_4=$(CURDIR)/.transformers4 $(BIN)/python -m pytest tests/checkpoints/transformers4_lane.py
+	STORM_TRANSFORMERS_4="$$PWD/.transformers4" $(BIN)/python -m pytest tests/checkpoints/transformers4_lane.py
 
 images: ## build the container images that the recipe's stages run in; IMAGES=all adds vLLM's
 	$(PYTHON) images/build.py --docker "$(DOCKER)" $(IMAGES)
@@ -90,7 +90,7 @@ lint: setup ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint images/Dockerfile
-	$(BIN)/actionlint -shellcheck $(CURDIR)/$(BIN)/shellcheck
+	$(BIN)/actionlint -shellcheck "$$PWD/$(BIN)/shellcheck"
 	$(BIN)/shellcheck --external-sources $(SHELL_SCRIPTS)
 
 lint-manifests: .venv-manifests/.installed ## check manifests/ by kubernetes-validate and checkov, without a cluster

@@ -45,6 +45,7 @@ from storm_core.sources.config import PREPARE, PrepareConfig  # noqa: E402
 from storm_core.stage import Stage  # noqa: E402
 from storm_core.stores.references import open_reference  # noqa: E402
 from storm_core.stores.s3_partial_results import S3PartialResults  # noqa: E402
+from storm_core.yaml_documents import read_yaml  # noqa: E402
 
 BUCKET = "benchmark"
 VALIDATION_EXAMPLES = 8
@@ -124,7 +125,7 @@ def make_inputs(model: Path, data: Path, count: int, work: Path) -> dict[str, li
 
 def make_suite(data: Path, count: int, target: Path) -> None:
     """The demo's suite and its questions, with at most so many of each benchmark."""
-    suite = yaml.safe_load(files("storm_core.evaluation.suites").joinpath("smoke.yaml").read_text(encoding="utf-8"))
+    suite = read_yaml(files("storm_core.evaluation.suites").joinpath("smoke.yaml").read_bytes(), "smoke.yaml")
     for benchmark in suite["benchmarks"]:
         questions = benchmark.get("questions", benchmark)
         questions["samples"] = min(questions["samples"], count)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.flags import make_parser
 from pipelines.secrets import SECRETS
 from storm_core.errors import InputError, StoreError
+from storm_core.own_servers import spare_own_servers
 from storm_core.stopping import EXIT_CODE, stop_in_order
 from storm_core.telemetry import disable_telemetry
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     disable_telemetry()
+    spare_own_servers()
     parsed = _parser().parse_args(arguments)
     name = f"python -m pipelines {parsed.command}"
     try:

@@ -32,11 +32,14 @@ PASSED = (
     "HF_HUB_OFFLINE",
     "HF_TOKEN",
     "MLFLOW_EXPERIMENT_ID",
+    "NO_PROXY",
     "OMP_NUM_THREADS",
     "OPENAI_API_KEY",
     PARENT_RUN_VARIABLE,
     STORE_VARIABLE,
     "TOKENIZERS_PARALLELISM",
+    # Docker's client adds the proxies of its own configuration to a container's variables.
+    "no_proxy",
 )
 PASSED_PREFIXES = ("AWS_", "STORM_LOG_")
 # MLflow prints two lines with addresses at the end of each run, and one for each version that it waits for.

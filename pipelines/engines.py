@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,10 +14,17 @@ from urllib.parse import urlsplit
 from pipelines.local import run_in_subprocesses
 from pipelines.storm import storm_pipeline
 from storm_core.errors import InputError
+from storm_core.own_servers import spare_own_servers
+from storm_core.stores.locations import FileLocation
 from storm_core.stores.references import STORE_VARIABLE
+from storm_core.stores.uris import parse_uri
 
 SUBPROCESS, DOCKER = "subprocess", "docker"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# What kfp.local replaces wherever it reads it, in a path too: placeholders, and the place of a workspace.
+_REPLACED = ("{{$", "/kfp-workspace")
+# Docker's mounts of KFP's directory end a path at a colon.
+_NOT_IN_PATHS = {SUBPROCESS: _REPLACED, DOCKER: (*_REPLACED, ":")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,20 +32,21 @@ class Engine:
     """An engine that is ready: `run` takes run arguments and returns the pipeline's outputs.
 
     Attributes:
-        models: where a person finds the models afterwards.
+        models: where a person finds the models afterwards: a directory, or words.
     """
 
     run: Callable[[dict[str, Any]], dict[str, Any]]
-    models: str
+    models: Path | str
 
 
 @contextlib.contextmanager
 def in_subprocesses(directory: Path, *, alone: bool) -> Iterator[Engine]:
     """The engine without containers, for the run in `directory`, whether or not it is `alone`."""
-    store = os.environ.setdefault(STORE_VARIABLE, (directory / "artifacts").as_uri())
+    store = os.environ.setdefault(STORE_VARIABLE, own_store(directory))
+    location = parse_uri(store)
     yield Engine(
         run=partial(run_in_subprocesses, storm_pipeline(), pipeline_root=directory / "kfp"),
-        models=f"{store.removeprefix('file://')}/model",
+        models=location.path / "model" if isinstance(location, FileLocation) else f"{location.uri}/model",
     )
 
 
@@ -55,14 +64,16 @@ def in_containers(directory: Path, *, alone: bool) -> Iterator[Engine]:
     """
     from pipelines import docker, services  # noqa: PLC0415 (only this engine needs Docker's library)
 
-    own_store = STORE_VARIABLE not in os.environ
+    has_own_store = STORE_VARIABLE not in os.environ
     with contextlib.ExitStack() as stack:
-        network = stack.enter_context(services.network(closed=own_store and alone))
+        network = stack.enter_context(services.network(closed=has_own_store and alone))
+        spare_own_servers(network.gateway)
         served = ""
-        if own_store:
+        if has_own_store:
             data = directory / "s3"
             os.environ[STORE_VARIABLE] = stack.enter_context(services.s3_store(data, network.gateway))
-            served = f", when served: {sys.executable} -m pipelines.s3_server --directory {data}"
+            command = [sys.executable, "-m", "pipelines.s3_server", "--directory", str(data)]
+            served = f", when served: {shlex.join(command)}"
         tracking_uri = stack.enter_context(services.mlflow_server(directory, network.gateway))
         run = partial(
             docker.run_in_containers,
@@ -76,6 +87,26 @@ def in_containers(directory: Path, *, alone: bool) -> Iterator[Engine]:
 
 
 ENGINES = {SUBPROCESS: in_subprocesses, DOCKER: in_containers}
+
+
+def own_store(directory: Path) -> str:
+    """The URI of the store that a run in `directory` has where none is named."""
+    return FileLocation(path=directory / "artifacts").uri
+
+
+def check_directory(directory: Path, engine: str) -> None:
+    """Refuse a directory of a run by whose name one of those who are told it would be misled.
+
+    Raises:
+        InputError: no store can lie there, or KFP or Docker takes a part of its path for something else.
+    """
+    for text in _NOT_IN_PATHS[engine]:
+        if text in str(directory):
+            raise InputError(f"no run can be in {str(directory)!r}: KFP would misread {text!r}; rename that folder")
+    try:
+        parse_uri(own_store(directory))
+    except InputError as error:
+        raise InputError(f"no run can be in {str(directory)!r}, nor its store: {error}; rename that folder") from error
 
 
 def check_store(engine: str) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.signatures import REQUIRED
 from pipelines.arguments import REFERENCES, option_arguments, run_arguments
 from storm_core.config import StageConfig
@@ -14,6 +12,7 @@ from storm_core.errors import InputError
 from storm_core.registry.config import REGISTER, check_registered_model_name
 from storm_core.run_arguments import argument_of
 from storm_core.stages import RERUN, STAGES, load_stage
+from storm_core.yaml_documents import read_yaml
 
 _REGISTERED_MODEL_NAME = argument_of(REGISTER.verb, "registered_model_name")
 
@@ -39,11 +38,9 @@ def load_recipe(path: Path, registered_model_name: str | None = None) -> dict[st
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recipe = read_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):
         raise InputError(f"{path} must hold run arguments, one `name: value` a line")
     return recipe

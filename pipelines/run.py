@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -16,7 +17,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Param
 
-from pipelines.engines import ENGINES, SUBPROCESS, Engine, check_store
+from pipelines.database import database_uri
+from pipelines.engines import ENGINES, SUBPROCESS, Engine, check_directory, check_store
 from pipelines.local import LOG_DIRECTORY_VARIABLE
 from pipelines.recipes import load_recipe
 from storm_core.errors import InputError
@@ -43,6 +45,7 @@ def run_recipe(
     arguments = load_recipe(recipe_path, registered_model_name)
     check_store(engine)
     directory = (runs_directory / recipe_path.stem).resolve()
+    check_directory(directory, engine)
     directory.mkdir(parents=True, exist_ok=True)
     with _only_run_in(directory):
         _run(recipe_path, arguments, directory, engine)
@@ -98,7 +101,7 @@ def _make_directories(directory: Path) -> None:
 
 def _start_parent_run(directory: Path, recipe_path: Path, arguments: dict[str, Any]) -> tuple[MlflowClient, str]:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    uri = f"sqlite:///{directory / 'mlflow.db'}"
+    uri = database_uri(directory)
     os.environ["MLFLOW_TRACKING_URI"] = uri
     client = MlflowClient(tracking_uri=uri)
     name = recipe_path.stem
@@ -145,9 +148,14 @@ def _say_where_to_look(directory: Path, engine: Engine, seconds: float) -> None:
     print(f"  report      {shown / 'report.html'}")
     print(f"  judge       {shown / 'judge.html'}")
     print(f"  numbers     {shown / 'results.json'}")
-    print(f"  models      {engine.models.replace(f'{Path.cwd()}/', '')}")
-    program = f"MLFLOW_DISABLE_TELEMETRY=true {Path(sys.executable).parent / 'mlflow'}"
-    print(f"  MLflow      {program} ui --backend-store-uri sqlite:///{directory}/mlflow.db")
+    print(f"  models      {_relative(engine.models) if isinstance(engine.models, Path) else engine.models}")
+    print(f"  MLflow      {_mlflow_command(directory)}")
+
+
+def _mlflow_command(directory: Path) -> str:
+    program = Path(sys.executable).parent / "mlflow"
+    command = shlex.join([str(program), "ui", f"--backend-store-uri={database_uri(directory)}"])
+    return f"MLFLOW_DISABLE_TELEMETRY=true {command}"
 
 
 def _relative(path: Path) -> Path:

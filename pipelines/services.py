@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ from pathlib import Path
 import docker
 from botocore.exceptions import ClientError
 
+from pipelines.database import database_uri
 from pipelines.s3_server import S3Server, end_with_parent
 from storm_core.errors import InputError
+from storm_core.own_servers import open_directly
 from storm_core.stores.s3_client import make_client
 
 LABEL = "io.storm.run"
@@ -85,8 +86,8 @@ def mlflow_server(directory: Path, gateway: str) -> Iterator[str]:
     """
     address = f"{gateway}:{MLFLOW_PORT}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", gateway, "--port", str(MLFLOW_PORT)]
-    command += ["--workers", "1", "--allowed-hosts", address, "--backend-store-uri", f"sqlite:///{directory}/mlflow.db"]
-    command += ["--artifacts-destination", str(directory / "mlflow-artifacts")]
+    command += ["--workers", "1", "--allowed-hosts", address, "--backend-store-uri", database_uri(directory)]
+    command += ["--artifacts-destination", (directory / "mlflow-artifacts").as_uri()]
     with (directory / "logs" / "mlflow-server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=end_with_parent)  # noqa: PLW1509
         try:
@@ -100,7 +101,7 @@ def mlflow_server(directory: Path, gateway: str) -> Iterator[str]:
 def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310 (an address of our own)
+        with contextlib.suppress(OSError), open_directly(url):
             return
         time.sleep(0.5)
     raise InputError(f"the MLflow server does not answer at {url}; its log is logs/mlflow-server.log of the run")

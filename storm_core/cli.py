@@ -23,6 +23,7 @@ from storm_core.heartbeat import activity, heartbeat
 from storm_core.introduction import introduce
 from storm_core.line_stream import whole_lines
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
+from storm_core.own_servers import spare_own_servers
 from storm_core.process_group import is_first_to_fail
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
@@ -45,6 +46,7 @@ _MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line says; returns the exit code: 0, or 1 where the input or the store cannot work."""
     disable_telemetry()
+    spare_own_servers()
     limit_threads()
     parser = build_parser()
     parsed = vars(parser.parse_args(arguments))

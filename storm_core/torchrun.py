@@ -24,9 +24,17 @@ def torchrun(flags: Sequence[str], arguments: Sequence[str]) -> "ProcessFailure 
 
     ours = ["--max-restarts=0", f"--shutdown-timeout={_SHUTDOWN_SECONDS}", "-m", "storm_core.cli"]
     try:
-        run.main([*flags, *ours, *arguments])
+        run.main([*flags, *ours, *escaped(arguments)])
     except SignalException:
         raise SystemExit(EXIT_CODE) from None
     except ChildFailedError as error:
         return error.get_first_failure()[1]
     return None
+
+
+def escaped(arguments: Sequence[str]) -> list[str]:
+    """The arguments as torchrun and a container's `args` hand them on unchanged: each `$` twice.
+
+    torchrun fills in `${local_rank}` by `string.Template`, Kubernetes `$(NAME)`; both make one `$` of two.
+    """
+    return [argument.replace("$", "$$") for argument in arguments]

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from pipelines.profiles.document import read_document
 from pipelines.profiles.fields import Profile
 from pipelines.profiles.kinds import read_fields
 from storm_core.errors import InputError
+from storm_core.yaml_documents import read_yaml
 
 # What the recipe's demo took; where no profile is named.
 DEFAULT = "laptop-kind"
@@ -20,7 +20,10 @@ def load_profile(name: str) -> Profile:
         InputError: there is none, or a field of it is unknown, missing or wrong.
     """
     path = _path(name)
-    document = read_document(path)
+    try:
+        document = read_yaml(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read the profile {path}: {error.strerror}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path} must hold the fields of a profile, one `name: value` a line")
     try:

@@ -1,5 +1,6 @@
 """From a recipe to a run on Kubeflow Pipelines: looked at, brought there, started, and waited for."""
 
+import shlex
 import sys
 import tempfile
 import time
@@ -198,7 +199,7 @@ def watch(server: Server, run_id: str) -> tuple[int, str]:
 def _watch_command(server: Server, run_id: str) -> str:
     flags = {"--host": server.host, "--namespace": server.namespace}
     given = [part for flag, value in flags.items() if value for part in (flag, value)]
-    return " ".join(["python -m pipelines watch", *given, run_id])
+    return shlex.join(["python", "-m", "pipelines", "watch", *given, run_id])
 
 
 def schedule(started: Started, cron: str) -> None:

@@ -8,6 +8,7 @@ from storm_core.cluster.name import job_name
 from storm_core.cluster.nodes import TrainingNodes
 from storm_core.cluster.own_pod import OwnPod
 from storm_core.cluster.request import JobRequest
+from storm_core.torchrun import escaped
 
 KEY_ANNOTATION = "storm-kubeflow/run-key"
 # The only replicated job of our TrainingRuntime, and its only container.
@@ -53,7 +54,7 @@ def _trainer(request: JobRequest, nodes: TrainingNodes, own: OwnPod) -> dict[str
         "numNodes": nodes.count,
         "numProcPerNode": nodes.processes,
         "command": list(COMMAND),
-        "args": list(request.command),
+        "args": escaped(request.command),
         "env": variables,
     }
     if image := nodes.image or own.image:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from storm_core.errors import InputError
+from storm_core.yaml_documents import read_yaml_texts
 
 
 def multiple_choice(
@@ -36,10 +35,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
     """
     if not path.is_file():
         raise InputError(f"no file {path}; the suite's paths are relative to the data")
-    try:
-        corpus = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    corpus = read_yaml_texts(path.read_bytes(), str(path))
     conversations = corpus.get("conversations") if isinstance(corpus, dict) else None
     if not isinstance(conversations, list):
         raise InputError(f"{path} has no list of conversations; is it a chatterbot-corpus file?")

@@ -8,11 +8,10 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.evaluation.fields import build
+from storm_core.yaml_documents import read_yaml
 
 _NAME = re.compile(r"[a-z0-9_]+")
 # Those of `storm_core.devices`; who only reads a suite need not load that, and PyTorch with it.
@@ -141,10 +140,7 @@ def parse_suite(name: str, content: bytes, where: str) -> Suite:
     Raises:
         InputError: names the setting and what is wrong with it.
     """
-    try:
-        raw = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    raw = read_yaml(content, where)
     if not isinstance(raw, dict) or set(raw) != {"dtype", "seeds", "benchmarks"}:
         found = ", ".join(sorted(map(str, raw))) if isinstance(raw, dict) else type(raw).__name__
         raise InputError(f"{where} must have the keys dtype, seeds and benchmarks, not {found}")

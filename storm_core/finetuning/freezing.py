@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from storm_core.artifacts import Artifact
 from storm_core.checkpoints.checkpoint import Checkpoint, TensorInfo
-from storm_core.errors import InputError, first_line
+from storm_core.errors import InputError
 from storm_core.progress import progress
+from storm_core.yaml_documents import read_yaml
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,10 +44,7 @@ def read_patterns(path: Path) -> list[str]:
     Raises:
         InputError: the file has no such list of strings, or the list is empty.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {first_line(error)}") from error
+    content = read_yaml(path.read_bytes(), str(path))
     patterns = content.get(_KEY) if isinstance(content, dict) else None
     if not patterns:
         raise InputError(f"{path} unfreezes nothing; list the parameters to train under {_KEY}")

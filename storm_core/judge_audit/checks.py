@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
-import yaml
+from storm_core.yaml_documents import read_yaml
 
 GOOD, FAIR, POOR, UNKNOWN = "good", "fair", "poor", "unknown"
 TRUSTED, CARE, NO_TRUST = "can be trusted", "use with care", "do not trust"
@@ -23,7 +23,7 @@ class Threshold:
 
 def load_thresholds() -> dict[str, Threshold]:
     """The threshold of each check, by its name, in the order of `checks.yaml`."""
-    content = yaml.safe_load(files(__package__).joinpath("checks.yaml").read_bytes())
+    content = read_yaml(files(__package__).joinpath("checks.yaml").read_bytes(), "checks.yaml")
     return {name: Threshold(**fields) for name, fields in content.items()}
 
 

@@ -13,6 +13,7 @@ from storm_core.execution import execute
 from storm_core.library.model import Model
 from storm_core.library.options import Options
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest
+from storm_core.own_servers import spare_own_servers
 from storm_core.stage import Stage
 from storm_core.telemetry import disable_telemetry
 
@@ -42,6 +43,7 @@ class Runner(Generic[Options]):
             StoreError: the store cannot be used.
         """
         disable_telemetry()
+        spare_own_servers()
         (written,) = self._stage.outputs
         config = self._config(*positional, **options)
         given = {name: [reference_to(value)] for name, value in inputs.items() if value is not None}

@@ -5,10 +5,9 @@ from dataclasses import dataclass, fields
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from storm_core.promotion.config import GateConfig
 from storm_core.promotion.evaluations import ROLES
+from storm_core.yaml_documents import read_yaml
 
 _SCORES = ("mean", "each_benchmark")
 _REQUIREMENTS = ("above", "not_below")
@@ -46,7 +45,7 @@ def parse_rules(content: bytes) -> RuleBook:
     Raises:
         ValueError: a rule names an unknown model, kind of score, requirement or option.
     """
-    rules = tuple(_rule(raw) for raw in yaml.safe_load(content)["rules"])
+    rules = tuple(_rule(raw) for raw in read_yaml(content, "rules.yaml")["rules"])
     return RuleBook(rules=rules, sha256=hashlib.sha256(content).hexdigest())
 
 

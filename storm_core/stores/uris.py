@@ -7,7 +7,7 @@ location.
 
 import re
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from storm_core.errors import InputError
 from storm_core.stores.locations import FileLocation, HubLocation, Location, S3Location
@@ -34,7 +34,9 @@ def parse_uri(uri: str) -> Location:
         raise InputError(f"a URI of {len(uri)} characters, starting {start}, is too long; {_MAX_LENGTH} at most")
     for character in uri:
         if character in _REFUSED or _CONTROL.fullmatch(character):
-            raise InputError(f"{_shown(uri)} holds {character!r}, which no store URI may; write the plain path")
+            escaped = uri.startswith("file://") and character in "?#;"
+            advice = f"write it as {quote(character)}" if escaped else "write the plain path"
+            raise InputError(f"{_shown(uri)} holds {character!r}, which no store URI may; {advice}")
     scheme, separator, rest = uri.partition("://")
     if separator and scheme == "file":
         return _parse_file(uri, rest)
@@ -48,8 +50,9 @@ def parse_uri(uri: str) -> Location:
 def _parse_file(uri: str, rest: str) -> FileLocation:
     if not rest.startswith("/") or rest.startswith("//"):
         raise InputError(f"{_shown(uri)} must be file:/// and an absolute path, without a host")
+    # An escaped % is a % and no escape again: the path is resolved once, and written by `FileLocation.uri`.
     for escape in _ESCAPE.findall(rest):
-        if not re.fullmatch("[0-9a-fA-F]{2}", escape) or int(escape, 16) in b"\0\\/.%":
+        if not re.fullmatch("[0-9a-fA-F]{2}", escape) or int(escape, 16) in b"\0\\/.":
             raise InputError(f"{_shown(uri)} holds the escape '%{escape}'; write that character plainly or not at all")
     try:
         path = unquote_to_bytes(rest).decode()

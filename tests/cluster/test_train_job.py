@@ -70,6 +70,12 @@ def test_name_is_that_of_the_run_and_fits_a_host_name() -> None:
     assert len(f"{name}-node-0-1000") <= 63
 
 
+def test_a_dollar_in_the_command_is_none_of_kubernetes_variables() -> None:
+    request = JobRequest(key=KEY, command=["train", "--model", "/a/$(HOME)/$$"], environment={})
+    args = train_job(request, TrainingNodes(count=2), OwnPod())["spec"]["trainer"]["args"]
+    assert args == ["train", "--model", "/a/$$(HOME)/$$$$"]
+
+
 def test_secrets_are_named_and_fields_of_the_pod_resolved() -> None:
     own = taken_from(POD, {"STORM_KFP_RUN_ID": "run-1", "AWS_ACCESS_KEY_ID": "do not show"})
     text = json.dumps(made(TrainingNodes(count=2), own))

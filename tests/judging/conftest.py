@@ -1,6 +1,7 @@
 """Parts for the tests of judging, selection and the audit: a judge in float32, examples, and verdicts made by hand."""
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,36 @@ import pytest
 import torch
 
 from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.judging.engines import endpoint as endpoint_module
 from storm_core.judging.engines.transformers_engine import TransformersEngine
 from storm_core.judging.judge import Judge
 from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.records import Example, Message, make_example
 from storm_core.verdicts.schema import Verdict
+from tests.judging.judge_stand_in import KEY, StandIn, stand_in
 
 # A fixed number of threads: the order of additions, and so the last digit, depends on it.
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def quick_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key, and no time lost between one request and its repetition."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(endpoint_module, "_SECONDS_BETWEEN_TRIES", 0.01)
+    monkeypatch.setattr(endpoint_module, "_FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def server(quick_endpoint: None) -> Iterator[StandIn]:
+    with stand_in() as server:
+        yield server
+
+
+@pytest.fixture
+def draw(request: pytest.FixtureRequest) -> random.Random:
+    """A random source of each test's own, the same in each run."""
+    return random.Random(request.node.name)  # noqa: S311 (made up, not secret)
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,23 @@
 import http.server
 import json
 import math
+import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from storm_core.artifacts import seal
+from storm_core.execution import Outcome, execute
+from storm_core.judging.config import SCORE, ScoreConfig
+from storm_core.judging.engines.interface import Engine
+from storm_core.judging.engines.openai_engine import open_openai_engine
+from storm_core.judging.judge import Judge
+from storm_core.records import Example, Message, make_example, write_examples
+
+KEY = "sk-very-secret-1234"
 
 PASSES, REFUSES, ENDS = "passes", "refuses", "ends"
 # Labels, and what tokenizers may have as their first tokens.
@@ -145,8 +157,12 @@ class StandIn(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def answer(self, body: dict[str, Any]) -> bytes:
-        choice = self.choice(body) or logprobs(TOP, body)
-        read = self.count(body)
+        """What it says to a request that nothing is wrong with."""
+        return self.written(self.choice(body) or logprobs(TOP, body), self.count(body))
+
+    @staticmethod
+    def written(choice: dict[str, Any], read: int | None = None) -> bytes:
+        """A response with one choice; `read` is how many tokens of the prompt it says that it read."""
         usage = {"usage": {"prompt_tokens": read, "completion_tokens": 1}} if read is not None else {}
         return json.dumps({"choices": [{"finish_reason": "length", **choice}], **usage}).encode()
 
@@ -156,7 +172,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append({**body, "authorization": self.headers["Authorization"], "path": self.path})
+        headers = {name: self.headers[name] for name in ("authorization", "accept-encoding")}
+        self.server.requests.append({**body, **headers, "path": self.path})
         status, content = self.server.instead(body) or (200, self.server.answer(body))
         self.send_response(status)
         for name, value in {**self.server.headers, "Content-Length": str(len(content))}.items():
@@ -179,3 +196,58 @@ def stand_in() -> Iterator[StandIn]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def config_for(server: Any, **options: Any) -> ScoreConfig:
+    """Options of `score` for a server with a `url`."""
+    return ScoreConfig(
+        **{"engine": "openai", "endpoint": server.url, "endpoint_retries": 2, "endpoint_concurrency": 3} | options
+    )
+
+
+@contextmanager
+def engine_for(server: Any, judge: Judge, **options: Any) -> Iterator[Engine]:
+    """The engine that asks the server."""
+    engine = open_openai_engine(config_for(server, **options), judge.builder)
+    yield engine
+    engine.close()
+
+
+def score(server: Any, model: Path, examples: Path, output: Path, **options: Any) -> Outcome:
+    """What `storm score` gives."""
+    given = {"min_educational_value": 1.0, "endpoint_concurrency": 2, "keep_seconds": 0.0} | options
+    return execute(
+        SCORE,
+        config_for(server, **given),
+        inputs={"model": [str(model)], "examples": [str(examples)]},
+        outputs={"verdicts": output},
+        value_files={},
+    )
+
+
+def prepared_in(directory: Path, examples: Sequence[Example]) -> Path:
+    """What `prepare` would write of these examples."""
+    (directory / "examples").mkdir()
+    write_examples(directory / "examples" / "shard-00000.parquet", examples)
+    seal(directory / "examples", "examples", producer={}, inputs={}, metrics={})
+    return directory / "examples"
+
+
+def drawn_examples(draw: random.Random, count: int = 6, longest: int = 40) -> tuple[list[str], list[Example]]:
+    """Examples of different lengths, each with a word that none of the others has."""
+    words = [f"word{number}x" for number in draw.sample(range(1000, 9999), count)]
+    texts = [f"{word} " + "fox and hound " * draw.randrange(1, longest) for word in words]
+    return words, [
+        make_example("chat", [Message(role="user", content="Go on"), Message(role="assistant", content=text)])
+        for text in texts
+    ]
+
+
+def contexts_of(judge: Judge, examples: Sequence[Example], length: int = 512) -> list[Any]:
+    """What the engine reads of each example."""
+    return [judge.builder.context(example.messages, length) for example in examples]
+
+
+def text_of(judge: Judge, body: Mapping[str, Any]) -> Any:
+    """The text of a request, which is for a chat or has token ids."""
+    return body["messages"][0]["content"] if "messages" in body else judge.builder.tokenizer.decode(body["prompt"])

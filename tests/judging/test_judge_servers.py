@@ -1,65 +1,30 @@
 """Judges behind the servers that people have: every habit of the table, at every kind of request."""
 
 import json
-import random
-from contextlib import contextmanager
 
 import pytest
 
 from storm_core.artifacts import open_directory, seal
 from storm_core.errors import InputError
-from storm_core.execution import execute
-from storm_core.judging.config import SCORE, ScoreConfig
-from storm_core.judging.engines import endpoint as endpoint_module
 from storm_core.judging.engines.interface import StoppedError
-from storm_core.judging.engines.openai_engine import open_openai_engine
-from storm_core.records import Message, make_example, write_examples
 from storm_core.verdicts.settings import SETTINGS_NAME, refuse_mixed
-from tests.judging.judge_stand_in import ENDS, PASSES, QUIRKS, REFUSES, THOUGHTS, logprobs, stand_in
+from tests.judging.judge_stand_in import (
+    ENDS,
+    KEY,
+    PASSES,
+    QUIRKS,
+    REFUSES,
+    THOUGHTS,
+    contexts_of,
+    drawn_examples,
+    engine_for,
+    logprobs,
+    prepared_in,
+    score,
+    text_of,
+)
 
-KEY = "sk-very-secret-1234"
 PROMPTS = ("tokens", "text")
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(endpoint_module, "_SECONDS_BETWEEN_TRIES", 0.01)
-    monkeypatch.setattr(endpoint_module, "_FIRST_PAUSE_SECONDS", 0.01)
-    with stand_in() as server:
-        yield server
-
-
-@pytest.fixture
-def draw(request):
-    """A random source of each test's own, the same in each run."""
-    return random.Random(request.node.name)  # noqa: S311 (made up, not secret)
-
-
-@contextmanager
-def engine_for(server, judge, **options):
-    settings = {"engine": "openai", "endpoint": server.url, "endpoint_retries": 2, "endpoint_concurrency": 3}
-    engine = open_openai_engine(ScoreConfig(**settings | options), judge.builder)
-    yield engine
-    engine.close()
-
-
-def drawn_examples(draw, count=6, longest=40):
-    """Examples of different lengths, each with a word that none of the others has."""
-    words = [f"word{number}x" for number in draw.sample(range(1000, 9999), count)]
-    texts = [f"{word} " + "fox and hound " * draw.randrange(1, longest) for word in words]
-    return words, [
-        make_example("chat", [Message(role="user", content="Go on"), Message(role="assistant", content=text)])
-        for text in texts
-    ]
-
-
-def contexts_of(judge, examples, length=512):
-    return [judge.builder.context(example.messages, length) for example in examples]
-
-
-def text_of(judge, body):
-    return body["messages"][0]["content"] if "messages" in body else judge.builder.tokenizer.decode(body["prompt"])
 
 
 # Servers that say 403, as they may of a key too.
@@ -171,24 +136,6 @@ def test_a_text_that_the_server_cut_has_no_answer(server, tiny_judge, draw, coun
             assert not answer.is_answer, f"it read {window} of {read}"
 
 
-def prepared(tmp_path, examples):
-    (tmp_path / "examples").mkdir()
-    write_examples(tmp_path / "examples" / "shard-00000.parquet", examples)
-    seal(tmp_path / "examples", "examples", producer={}, inputs={}, metrics={})
-    return tmp_path / "examples"
-
-
-def score(server, tiny_llama, examples, output, **options):
-    settings = {"engine": "openai", "endpoint": server.url, "endpoint_retries": 1, "endpoint_concurrency": 2}
-    return execute(
-        SCORE,
-        ScoreConfig(**settings | {"min_educational_value": 1.0, "keep_seconds": 0.0} | options),
-        inputs={"model": [str(tiny_llama)], "examples": [str(examples)]},
-        outputs={"verdicts": output},
-        value_files={},
-    )
-
-
 @pytest.mark.parametrize("failing", ["educational_value", "difficulty"])
 def test_what_was_answered_before_a_server_failed_for_good_is_kept(
     server, tiny_judge, tiny_llama, draw, tmp_path, failing
@@ -203,7 +150,7 @@ def test_what_was_answered_before_a_server_failed_for_good_is_kept(
         return quirk.reply("out of memory") if words[victim] in text and asked in text else None
 
     server.instead = instead
-    directory = prepared(tmp_path, examples)
+    directory = prepared_in(tmp_path, examples)
     with pytest.raises(StoppedError, match="still answers 500: out of memory"):
         score(server, tiny_llama, directory, tmp_path / "out" / "verdicts")
     kept = {text_of(tiny_judge, body) for body in server.requests if not instead(body)}
@@ -222,7 +169,7 @@ def test_no_answer_at_all_is_asked_again(server, tiny_judge, tiny_llama, draw, t
     victim = draw.randrange(len(words))
     silent = THOUGHTS["Qwen3, R1"] if silence == "thought" else no_label
     server.choice = lambda body: silent(body) if words[victim] in text_of(tiny_judge, body) else None
-    directory = prepared(tmp_path, examples)
+    directory = prepared_in(tmp_path, examples)
     first = score(server, tiny_llama, directory, tmp_path / "out" / "verdicts")
     assert first.metrics["educational_value_unanswered"] == 1
     said = capsys.readouterr().err
@@ -238,25 +185,6 @@ def no_label(body):
     return logprobs({"Sure": 0.6, "Well": 0.2}, body)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("same", [True, False])
-def test_nothing_is_sent_on_to_another_address(server, tiny_judge, draw, status, same):
-    _, examples = drawn_examples(draw, 2)
-    with stand_in() as other:
-        there = server if same else other
-        place = f"{there.url.removesuffix('/v1')}/there/v1/completions?token=secret"
-        server.headers = {"Location": place}
-        server.instead = lambda body: None if server.requests[-1]["path"].startswith("/there") else (status, b"moved")
-        with engine_for(server, tiny_judge) as engine:
-            reading = engine.read(contexts_of(tiny_judge, examples))
-            if same and status in (307, 308):
-                assert all(answer.is_answer for answer in reading.ask(tiny_judge.educational_value))
-                return
-            with pytest.raises(InputError, match=f"answers {status} and sends on to {place.partition('/comp')[0]},"):
-                reading.ask(tiny_judge.educational_value)
-        assert other.requests == [] and len(server.requests) == 1
-
-
 def test_a_wait_that_is_too_long_ends_the_run_and_says_so(server, tiny_judge, draw):
     server.headers = {"Retry-After": "86400"}
     server.instead = lambda body: (429, json.dumps({"error": {"message": "daily limit"}}).encode())
@@ -269,18 +197,9 @@ def test_a_wait_that_is_too_long_ends_the_run_and_says_so(server, tiny_judge, dr
     assert len(server.requests) == 1
 
 
-def test_a_key_that_is_missing_is_said(server, tiny_judge, draw, monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY")
-    server.instead = lambda body: (401, b'{"error": {"message": "No API key was given"}}')
-    _, examples = drawn_examples(draw, 2)
-    message = "answers 401: No API key was given; OPENAI_API_KEY is not set"
-    with engine_for(server, tiny_judge) as engine, pytest.raises(InputError, match=message):
-        engine.read(contexts_of(tiny_judge, examples)).ask(tiny_judge.educational_value)
-
-
 def test_shards_from_two_addresses_are_refused_with_what_differs(server, tiny_llama, draw, tmp_path):
     _, examples = drawn_examples(draw, 2)
-    directory = prepared(tmp_path, examples)
+    directory = prepared_in(tmp_path, examples)
     spellings = [server.url, f"{server.url}/", server.url.replace("127.0.0.1", "localhost")]
     for place, url in enumerate(spellings):
         score(server, tiny_llama, directory, tmp_path / "out" / str(place), endpoint=url)
@@ -294,7 +213,7 @@ def test_shards_from_two_addresses_are_refused_with_what_differs(server, tiny_ll
 
 def test_verdicts_that_do_not_say_where_the_judge_was_are_comparable(server, tiny_llama, draw, tmp_path):
     _, examples = drawn_examples(draw, 2)
-    score(server, tiny_llama, prepared(tmp_path, examples), tmp_path / "out" / "new")
+    score(server, tiny_llama, prepared_in(tmp_path, examples), tmp_path / "out" / "new")
     new = open_directory(tmp_path / "out" / "new")
     settings = json.loads(new.file(SETTINGS_NAME).read_text())
     (tmp_path / "old").mkdir()
@@ -302,37 +221,3 @@ def test_verdicts_that_do_not_say_where_the_judge_was_are_comparable(server, tin
     (tmp_path / "old" / SETTINGS_NAME).write_text(json.dumps(old))
     seal(tmp_path / "old", "verdicts", producer={}, inputs={}, metrics={})
     refuse_mixed([new, open_directory(tmp_path / "old")], settings)
-
-
-@pytest.fixture
-def no_proxies(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.mark.usefixtures("no_proxies")
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "socks://127.0.0.1:9/", "http://127.0.0.1:9"])
-def test_a_server_on_this_machine_is_asked_without_the_proxy(server, tiny_judge, draw, monkeypatch, proxy):
-    monkeypatch.setenv("ALL_PROXY", proxy)
-    _, examples = drawn_examples(draw, 2)
-    with engine_for(server, tiny_judge) as engine:
-        assert all(
-            a.is_answer for a in engine.read(contexts_of(tiny_judge, examples)).ask(tiny_judge.educational_value)
-        )
-
-
-@pytest.mark.usefixtures("no_proxies")
-def test_another_server_is_asked_through_the_proxy_which_an_error_names(server, tiny_judge, draw, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/v1").replace("//", "//me:secret@"))
-    _, examples = drawn_examples(draw, 2)
-    contexts = contexts_of(tiny_judge, examples)
-    with engine_for(server, tiny_judge, endpoint="http://judge.invalid/v1") as engine:
-        assert all(answer.is_answer for answer in engine.read(contexts).ask(tiny_judge.educational_value))
-    assert {body["path"] for body in server.requests} == {"http://judge.invalid/v1/completions"}
-    monkeypatch.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:9")
-    options = {"endpoint": "http://judge.invalid/v1", "endpoint_retries": 0}
-    message = "cannot be reached through the proxy http://127.0.0.1:9 of HTTP_PROXY: "
-    with engine_for(server, tiny_judge, **options) as engine, pytest.raises(InputError, match=message) as caught:
-        engine.read(contexts).ask(tiny_judge.educational_value)
-    assert "secret" not in str(caught.value)

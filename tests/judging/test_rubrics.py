@@ -49,9 +49,9 @@ def test_good_rubric_is_read():
         ({"values": [1, "2"]}, "needs a finite number"),
         ({"values": [1, float("nan")]}, "needs a finite number"),
         ({"values": [1, True]}, "needs a finite number"),
-        ({"values": [1, 10**400]}, "needs a finite number"),
-        ({"labels": ["a", "\ud800"]}, r"taste\.yaml: labels holds text that is not Unicode, '\\ud800'"),
-        ({"question": "Which \ud800?"}, r"taste\.yaml: question holds text that is not Unicode"),
+        ({"values": [1, 10**400]}, "that number is too long"),
+        ({"labels": ["a", "\ud800"]}, r"taste\.yaml is not YAML: .* invalid Unicode"),
+        ({"question": "Which \ud800?"}, r"taste\.yaml is not YAML: .* invalid Unicode"),
     ],
 )
 def test_rubric_that_cannot_work_is_refused(changes, message):
@@ -104,8 +104,8 @@ def test_framing_of_a_user_shows_in_the_hash_of_every_rubric(tmp_path):
         ({"turn": "{role}: {content:{x}}"}, "once each"),
         ({"turn": "{role:>999999999}: {content}"}, "once each"),
         ({"turn": "{role}: {content:.3}"}, "once each"),
-        ({"tail": "\ud800"}, "framing.yaml: tail holds text that is not Unicode"),
-        ({"roles": {**FRAMING["roles"], "user": "\udfff"}}, "framing.yaml: roles holds text that is not Unicode"),
+        ({"tail": "\ud800"}, "framing.yaml is not YAML"),
+        ({"roles": {**FRAMING["roles"], "user": "\udfff"}}, "framing.yaml is not YAML"),
         ({"roles": {"user": "U"}}, "it must name system, user, assistant, tool"),
         ({"roles": ["user"]}, "it must name"),
         ({"head": 3}, "head must be a string"),

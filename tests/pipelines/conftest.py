@@ -42,10 +42,14 @@ def first_lines(source: Path, target: Path, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, other_tiny_llama: Path) -> Path:
+    """Of a folder with a plain name."""
+    return make_workspace(tmp_path_factory.mktemp("workspace"), tiny_llama, other_tiny_llama)
+
+
+def make_workspace(workspace: Path, *models: Path) -> Path:
     """A recipe on tiny models and little data, `tiny.yaml`, all of it readable for any user."""
-    workspace = tmp_path_factory.mktemp("workspace")
     workspace.chmod(0o755)
-    base, sibling = (readable_copy(model, workspace / model.name) for model in (tiny_llama, other_tiny_llama))
+    base, sibling = (readable_copy(model, workspace / model.name) for model in models)
     data = workspace / "data"
     for category in ("simple_python", "live_simple"):
         for folder in (".", "possible_answer"):

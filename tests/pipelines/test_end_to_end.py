@@ -35,7 +35,7 @@ def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path, fi
     assert results
     assert "<svg" in (directory / "report.html").read_text()
     assert "Can this judge be trusted?" in (directory / "judge.html").read_text()
-    for told in ("report.html", "judge.html", "results.json", "mlflow ui --backend-store-uri sqlite:///"):
+    for told in ("report.html", "judge.html", "results.json", "mlflow ui --backend-store-uri=sqlite:///"):
         assert told in finished.stdout
     client = MlflowClient(f"sqlite:///{directory}/mlflow.db")
     experiment = client.get_experiment_by_name("tiny")

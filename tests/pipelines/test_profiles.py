@@ -175,7 +175,7 @@ def test_mappings_and_lists_of_a_verb_add_to_the_default_and_values_replace_it()
         ("default: {scratch: 1Gi}\ndefault: {}", "default is given twice, in line 1 and in line 2"),
         ("default:\n  retries: 1\n  timeout_hours: 1\n  retries: 2", "retries is given twice, in line 2 and in line 4"),
         ("default: [", "is not YAML"),
-        ("store: 2026-13-45", "is not YAML"),
+        ("store: !!timestamp 2026-13-45", "is not YAML"),
         (f"shards_at_once: {'9' * 5000}", "line 1: that number is too long"),
         ("[" * 3000, "is nested too deeply"),
         ("default: &a\n  labels: *a", "default.labels.labels must be"),

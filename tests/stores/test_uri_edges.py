@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 EDGES = {
     "pipelines/compilation.py",  # the flag --store
+    "pipelines/engines.py",  # STORM_STORE, before a run begins
     "storm_core/sources/references.py",  # an option of `prepare`
     "pipelines/submission/references.py",  # the references of a recipe
     "storm_core/stores/garbage_collection.py",  # results that are remembered

@@ -51,9 +51,7 @@ def parse_or_refuse(text: str) -> Location | None:
 def test_any_text_is_refused_or_names_one_plain_place(text: str) -> None:
     location = parse_or_refuse(text)
     if isinstance(location, FileLocation):
-        assert location.path.is_absolute()
-        assert_plain(location.path.as_posix().lstrip("/"))
-        assert os.path.normpath(location.path) == str(location.path)
+        assert_plain_file(location)
     if isinstance(location, S3Location):
         assert "/" not in location.bucket
         assert "@" not in location.bucket
@@ -87,9 +85,18 @@ def assert_plain(path: str) -> None:
     assert unquote(quote(path)) == path
 
 
+def assert_plain_file(location: FileLocation) -> None:
+    """An absolute path that climbs nowhere and is the same after any number of times as a URI."""
+    assert location.path.is_absolute()
+    assert os.path.normpath(location.path) == str(location.path)
+    assert not any(character in "\\\0" or ord(character) < 0x20 for character in str(location.path))
+    assert parse_uri(location.uri) == location
+
+
 @fuzzed
 @given(suffix=uri_texts)
 @example("%5c")
+@example("%252e%252e/%252e%252e/%252f..")
 @example("a/%2e%2e/%2e%2e/b")
 @example("..%2f..")
 def test_what_is_appended_to_a_store_stays_below_it(suffix: str) -> None:
@@ -97,7 +104,7 @@ def test_what_is_appended_to_a_store_stays_below_it(suffix: str) -> None:
     if inside_file is not None:
         assert isinstance(inside_file, FileLocation)
         assert Path(os.path.normpath(inside_file.path)).is_relative_to("/srv/store")
-        assert_plain(inside_file.path.as_posix().lstrip("/"))
+        assert_plain_file(inside_file)
     inside_bucket = parse_or_refuse(f"s3://bucket/prefix/{suffix}")
     if inside_bucket is not None:
         assert isinstance(inside_bucket, S3Location)

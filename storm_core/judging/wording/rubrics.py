@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import ROLES
 from storm_core.verdicts.schema import DIFFICULTY, EDUCATIONAL_VALUE
+from storm_core.yaml_documents import read_yaml
 
 _FRAMING = "framing"
 REWORDINGS = "rewordings"
@@ -180,20 +179,11 @@ def parse_fields(content: bytes, name: str, wanted: set[str]) -> dict[str, Any]:
     """The fields of the YAML file `name`, which must be those wanted.
 
     Raises:
-        InputError: it is not YAML, has other fields, or holds text that cannot be encoded.
+        InputError: it is not YAML, or has other fields.
     """
-    try:
-        fields = yaml.safe_load(content)
-        # Python refuses to write out a number of thousands of digits, which the message about a wrong field would do.
-        repr(fields)
-    except RecursionError as error:
-        raise InputError(f"{name}.yaml nests its lists or mappings too deeply; is it a rubric?") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{name}.yaml is not YAML: {' '.join(str(error).split())}") from error
+    fields: Any = read_yaml(content, f"{name}.yaml")
     if not isinstance(fields, dict) or set(fields) != wanted:
         raise InputError(f"{name}.yaml must hold exactly the fields {', '.join(sorted(wanted))}")
-    for field, value in fields.items():
-        _check_encodable(f"{name}.yaml: {field}", value)
     return fields
 
 
@@ -224,21 +214,5 @@ def _check_turn(turn: str) -> None:
         raise InputError(f"framing.yaml: turn must show {{role}} and {{content}} once each, got {turn!r}")
 
 
-def _check_encodable(where: str, value: Any) -> None:
-    """Refuse half a surrogate pair, which UTF-8 cannot hold, in a string or the strings that `value` holds."""
-    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    for text in held:
-        if not isinstance(text, str):
-            continue
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"{where} holds text that is not Unicode, {text!r}; write another character") from error
-
-
 def _is_number(value: Any) -> bool:
-    """Whether it is a finite number, also as a float: `10**400` is none."""
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,6 +9,7 @@ from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import Message
 from storm_core.sources.files.rows import Rejected, Row, files_under
+from storm_core.yaml_documents import compose_yaml
 
 
 def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
@@ -30,11 +31,7 @@ def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
 
 def _compose(file: Path) -> dict[str, yaml.Node]:
     """The top mapping of a file. Nodes, not values: they keep their line, and their text as written (`Yes`, `1963`)."""
-    try:
-        with file.open("rb") as stream:
-            root = yaml.compose(stream, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    root = compose_yaml(file.read_bytes(), str(file))
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{file} does not hold a mapping with conversations; is it a ChatterBot corpus file?")
     if not all(isinstance(key, yaml.ScalarNode) for key, _ in root.value):
