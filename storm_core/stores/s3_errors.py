@@ -10,16 +10,21 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    SSLError,
 )
 from botocore.parsers import ResponseParserError
 
 from storm_core.errors import StoreError
+from storm_core.redaction import without_secrets
 from storm_core.stores.locations import S3Location
+from storm_core.stores.rights import MissingRightError
+from storm_core.stores.s3_codes import code_of, message_of, status_of
+from storm_core.stores.s3_rights import denied_in_words, is_denied
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken")
+_UNKNOWN_USER = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken")
 _MISSING = ("NoSuchKey", "NotFound", "404")
 _TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What to do about a code whose own message does not say it.
@@ -27,7 +32,13 @@ _REMEDIES = {
     "ExpiredToken": "its credentials are over; get new ones and set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
     "AWS_SESSION_TOKEN",
     "RequestTimeTooSkewed": "the clock of this machine or that of the server is wrong; set it right",
+    "SecondLevelDomainForbidden": "it takes a bucket as part of the host's name; set addressing_style = virtual in the "
+    "section s3 of ~/.aws/config",
+    "InvalidObjectState": "the object is archived; restore it first",
 }
+_CERTIFICATES = (
+    "; AWS_CA_BUNDLE, or ca_bundle in ~/.aws/config, names a file with the certificates of who signed the server's"
+)
 
 
 class NotS3Error(Exception):
@@ -36,11 +47,17 @@ class NotS3Error(Exception):
 
 @contextlib.contextmanager
 def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
-    """Turn what boto3 raises about `location` into a `StoreError` that says what to do."""
-    endpoint = client.meta.endpoint_url
+    """Turn what boto3 raises about `location` into a `StoreError` that says what to do.
+
+    It is a `MissingRightError` where the server knows the user, who may not do this.
+    """
+    endpoint = endpoint_of(client)
     try:
         yield
     except ClientError as error:
+        if is_denied(error):
+            words = f"{endpoint} denies access to {location.uri} {denied_in_words(error)}"
+            raise MissingRightError(words) from error
         raise StoreError(_explain(error, location, endpoint)) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise StoreError(
@@ -48,7 +65,7 @@ def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
             "this machine a role"
         ) from error
     except (BotoCoreError, NoRegionError) as error:
-        reason = " ".join(str(error).split())
+        reason = without_secrets(" ".join(str(error).split())) + (_CERTIFICATES if isinstance(error, SSLError) else "")
         raise StoreError(f"{location.uri}: the S3 server at {endpoint} cannot be used: {reason}") from error
     except (NotS3Error, ResponseParserError) as error:
         reason = f"no {error}" if isinstance(error, NotS3Error) else "no XML of S3"
@@ -56,6 +73,11 @@ def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
             f"{location.uri}: {endpoint} answers, but not as an S3 server does ({reason}); does AWS_ENDPOINT_URL name "
             "the S3 server, and no page or proxy before it?"
         ) from error
+
+
+def endpoint_of(client: "S3Client") -> str:
+    """The address that the client asks, without a user."""
+    return without_secrets(client.meta.endpoint_url)
 
 
 def said(answer: Mapping[str, Any], name: str) -> Any:
@@ -79,23 +101,13 @@ def is_taken(error: ClientError) -> bool:
     return code_of(error) in _TAKEN
 
 
-def code_of(error: ClientError) -> str:
-    """The S3 error code, or the HTTP status where the answer had no body."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def status_of(error: ClientError) -> int:
-    """The HTTP status; 0 where there was none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
 def lacks_conditional_writes(client: "S3Client", location: S3Location, error: ClientError) -> StoreError | None:
     """What to say where the error means that the server knows no `If-None-Match`; None where it means anything else."""
-    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    message = message_of(error).lower()
     if status_of(error) != 501 and not (status_of(error) == 400 and "none-match" in message):
         return None
     return StoreError(
-        f"{location.uri}: the S3 server at {client.meta.endpoint_url} has no conditional writes (If-None-Match), by "
+        f"{location.uri}: the S3 server at {endpoint_of(client)} has no conditional writes (If-None-Match), by "
         "which processes that share a store agree; use a release of it, or a server, that has them (SeaweedFS, MinIO, "
         "Ceph and Amazon do), or a store on a file system (file:///...)"
     )
@@ -105,17 +117,17 @@ def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:
     code = code_of(error)
     if code == "NoSuchBucket":
         return f"there is no bucket {location.bucket!r} at {endpoint}; create it, or correct the URI {location.uri}"
-    if code in _DENIED:
+    if code in _UNKNOWN_USER:
         return (
-            f"{endpoint} denies access to {location.uri} ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
-            "the rights of that user on the bucket"
+            f"{endpoint} denies access to {location.uri} ({code}): it does not know this user; check "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile of AWS_PROFILE"
         )
     if 300 <= status_of(error) < 400:
         return _redirected(error, location, endpoint)
     if code in _REMEDIES:
         return f"{location.uri}: {endpoint} refuses the request ({code}): {_REMEDIES[code]}"
     operation = error.operation_name
-    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
+    message = message_of(error)
     retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
     tried = f" after {retries + 1} attempts" if retries else ""
     return f"{location.uri}: {operation} failed{tried}: {code}{': ' if message else ''}{message} (server {endpoint})"

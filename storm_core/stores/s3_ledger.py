@@ -8,8 +8,9 @@ from storm_core.progress import report
 from storm_core.stores.layout import ledger_location
 from storm_core.stores.ledger import SUFFIX, Note, note_location, parse, serialised
 from storm_core.stores.locations import S3Location
+from storm_core.stores.rights import Tidying
 from storm_core.stores.s3_client import delete_object, put_if_absent, put_object, read_object
-from storm_core.stores.s3_errors import errors_in_words, said
+from storm_core.stores.s3_errors import endpoint_of, errors_in_words, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -20,9 +21,10 @@ _MAX_BYTES = 1 << 20
 class S3Ledger:
     """The ledger of a store in a bucket."""
 
-    def __init__(self, client: "S3Client", store: S3Location) -> None:
+    def __init__(self, client: "S3Client", store: S3Location, tidying: Tidying) -> None:
         self._client = client
         self._store = store
+        self._tidying = tidying
         self._is_checked = False
 
     def read(self, key: str) -> Note | None:
@@ -53,7 +55,7 @@ class S3Ledger:
         # Twice: a note may be removed right after it was written.
         if all(put_if_absent(self._client, location, content) for _ in range(2)):
             report(
-                f"the S3 server at {self._client.meta.endpoint_url} ignores If-None-Match: processes that share "
+                f"the S3 server at {endpoint_of(self._client)} ignores If-None-Match: processes that share "
                 f"{self._store.uri} may do the same work twice; update the server, or let one process at a time use it",
                 "warning",
             )
@@ -61,6 +63,10 @@ class S3Ledger:
     def delete(self, key: str) -> None:
         """Remove the note, if it is there."""
         delete_object(self._client, note_location(self._store, key))
+
+    def tidy(self, key: str) -> bool:
+        """Remove a note that nobody needs any more; False where this user may not, and then it stays."""
+        return self._tidying.tidied(lambda: self.delete(key))
 
     def ages(self, prefix: str) -> dict[str, float]:
         """Seconds since each note below the key `prefix` was written, by key."""

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from storm_core.mlflow_client import TRACKING_URI_VARIABLE
+from storm_core.redaction import without_secrets
 from storm_core.stores.leases import held
 from storm_core.stores.ledger import Ledger, Note
-from storm_core.tracking.destination import TRACKING_URI_VARIABLE, Destination
+from storm_core.tracking.destination import Destination
 from storm_core.tracking.entries import Entries, Outbox
-from storm_core.tracking.failures import without_secrets
 from storm_core.tracking.opening import open_run
 from storm_core.tracking.sending import send, send_to_parent
 from storm_core.tracking.work import Work
@@ -22,6 +23,8 @@ PREFIX = "unlogged"
 # A note is at most a megabyte; a point takes less than 120 bytes.
 _POINTS_PER_NOTE = 5000
 _LEASE = "mlflow/unlogged"
+# What a note says that could not be removed once it was logged.
+_LOGGED: Note = {"logged": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +63,15 @@ def log_unlogged(ledger: Ledger, say: Callable[[str], None]) -> None:
     with held(ledger, _LEASE):
         keys = sorted(ledger.ages(PREFIX))
         for prefix in sorted({key.rpartition("/")[0] for key in keys}):
-            notes = [ledger.read(key) for key in keys if key.startswith(f"{prefix}/")]
-            unlogged = _joined([note for note in notes if note is not None])
+            found = {key: ledger.read(key) for key in keys if key.startswith(f"{prefix}/")}
+            notes = {key: note for key, note in found.items() if note not in (None, _LOGGED)}
+            if not notes:
+                continue
+            unlogged = _joined(list(notes.values()))
             _log(unlogged, ledger)
-            for key in keys:
-                if key.startswith(f"{prefix}/"):
-                    ledger.delete(key)
+            for key in notes:
+                if not ledger.tidy(key):
+                    ledger.put(key, _LOGGED)
             say(f"logged to MLflow what {unlogged.work.task} had kept")
 
 
