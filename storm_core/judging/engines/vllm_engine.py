@@ -10,6 +10,7 @@ The numbers are exact: `logprob_token_ids` makes vLLM report the labels' tokens 
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from storm_core.checkpoints.checkpoint import open_checkpoint
-from storm_core.checkpoints.settings_files import read_model_config
+from storm_core.checkpoints.loading_directory import is_plain, linked_alone
+from storm_core.checkpoints.wrapper_names import check_unwrapped
 from storm_core.errors import InputError
 from storm_core.judging.engines.answers import make_answer
 from storm_core.judging.engines.interface import Answer
@@ -97,24 +99,27 @@ def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, bat
         raise InputError(
             f"engine vllm needs the package {error.name}; install storm-kubeflow[vllm], or set engine transformers"
         ) from error
-    open_checkpoint(path)
-    config = read_model_config(path)
+    checkpoint = open_checkpoint(path)
+    check_unwrapped(str(path), [info.stored_as for info in checkpoint.tensors.values()])
+    config = checkpoint.config
     limit = config.get("max_position_embeddings")
     # One token more, the generated one.
     length = min(longest_prompt + 1, limit or longest_prompt + 1)
     on_gpu = torch.cuda.is_available()
-    llm = LLM(
-        model=str(path),
-        trust_remote_code=False,
-        load_format="safetensors",
-        dtype=str(dtype).removeprefix("torch."),
-        max_model_len=length,
-        max_num_seqs=batch_size,
-        enable_prefix_caching=True,
-        **({} if on_gpu else _cpu_options(config, dtype, tokens=batch_size * length)),
-        logprobs_mode="raw_logprobs",
-        seed=0,
-    )
+    # vLLM finds what it compiled before by where the model lies, so its own directory is given if it can be.
+    with nullcontext(path) if is_plain(checkpoint) else linked_alone(checkpoint) as directory:
+        llm = LLM(
+            model=str(directory),
+            trust_remote_code=False,
+            load_format="safetensors",
+            dtype=str(dtype).removeprefix("torch."),
+            max_model_len=length,
+            max_num_seqs=batch_size,
+            enable_prefix_caching=True,
+            **({} if on_gpu else _cpu_options(config, dtype, tokens=batch_size * length)),
+            logprobs_mode="raw_logprobs",
+            seed=0,
+        )
     return VllmEngine(llm, length - 1, _cache_tokens(llm, batch_size))
 
 
