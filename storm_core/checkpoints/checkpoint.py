@@ -23,7 +23,13 @@ from storm_core.checkpoints.settings_files import read_model_config, read_whole_
 from storm_core.checkpoints.shapes import HEAD
 from storm_core.checkpoints.text_part import has_text_part, text_name
 from storm_core.checkpoints.tied_head import has_tied_copy
-from storm_core.checkpoints.weight_files import INDEX_NAME, SINGLE_NAME, WeightFiles, find_weight_files
+from storm_core.checkpoints.weight_files import (
+    INDEX_NAME,
+    SINGLE_NAME,
+    WeightFiles,
+    check_no_adapter,
+    find_weight_files,
+)
 from storm_core.checkpoints.wrapper_names import model_name
 from storm_core.errors import InputError
 from storm_core.progress import report
@@ -85,6 +91,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         InputError: no config.json, code from a hub in the config, no safetensors or those of two models, a file that
             cannot be read, a model that some stage does not take, or one that is not whole.
     """
+    check_no_adapter(path)
     config = read_model_config(path)
     found = find_weight_files(path, config)
     if found.passed_by:

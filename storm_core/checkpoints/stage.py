@@ -55,8 +55,6 @@ def _gguf_file(source: Artifact) -> Path | None:
 
 def _copy_model(source: Path, directory: Path) -> None:
     """Copy weights tensor by tensor, and tokenizer and configs, in the precision they have."""
-    if (source / "adapter_config.json").is_file():
-        raise InputError(f"{source} is a LoRA adapter; merge it into its base model first")
     ggufs = sorted(source.glob("*.gguf"))
     if ggufs and not (source / "config.json").is_file():
         raise InputError(f"{source} holds GGUF files; name the one to convert, as in {ggufs[0]}")

