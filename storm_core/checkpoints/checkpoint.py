@@ -3,7 +3,6 @@
 Memory holds one tensor while reading and one shard while writing, whatever the size of the model.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,7 @@ from torch import Tensor
 from storm_core.checkpoints.acceptance import check_taken
 from storm_core.checkpoints.completeness import check_whole
 from storm_core.checkpoints.older_versions import write_for_older_versions
-from storm_core.checkpoints.settings_files import read_model_config, read_whole_config
+from storm_core.checkpoints.settings_files import read_model_config, read_whole_config, write_settings
 from storm_core.checkpoints.shapes import HEAD
 from storm_core.checkpoints.text_part import has_text_part, text_name
 from storm_core.checkpoints.tied_head import has_tied_copy
@@ -163,8 +162,7 @@ def copy_companions(source: Path, directory: Path, config_changes: Mapping[str, 
         ours = file.name in ("manifest.json", INDEX_NAME, "config.json", *_OF_OTHER_PARTS)
         if file.is_file() and file.suffix in COMPANION_SUFFIXES and not ours:
             shutil.copyfile(file, directory / file.name)
-    config = {**read_model_config(source), **(config_changes or {})}
-    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_settings(directory / "config.json", {**read_model_config(source), **(config_changes or {})})
     write_for_older_versions(directory)
 
 
@@ -216,7 +214,7 @@ def _write_index(directory: Path, shards: Mapping[Path, list[str]], total_bytes:
         shard.rename(directory / name)
         weight_map.update(dict.fromkeys(tensors, name))
     index = {"metadata": {"total_size": total_bytes}, "weight_map": dict(sorted(weight_map.items()))}
-    (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    write_settings(directory / INDEX_NAME, index)
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -1,11 +1,10 @@
 """The tokens that end the trained model's answers, as its `generation_config.json` tells them to whoever serves it."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from storm_core.checkpoints.settings_files import read_settings
+from storm_core.checkpoints.settings_files import read_settings, write_settings
 
 _FILE = "generation_config.json"
 
@@ -23,7 +22,7 @@ def write_turn_ends(directory: Path, ends: Iterable[int]) -> None:
     missing = [end for end in ends if end not in known]
     if missing:
         settings["eos_token_id"] = [*known, *missing]
-        file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        write_settings(file, settings)
 
 
 def _ids(value: Any) -> list[int]:

@@ -53,8 +53,11 @@ def test_model_directory_is_copied_bit_for_bit_without_traces_of_a_machine(model
 
 
 def test_fetching_what_was_fetched_gives_the_same_digest(model: Path, tmp_path: Path) -> None:
+    change_json(model / "config.json", _name_or_path="/home/someone/model", note="größer, 天気")
+    change_json(model / "generation_config.json", _from="größer")
     fetch(model, tmp_path / "once")
     fetch(tmp_path / "once", tmp_path / "twice")
+    assert "größer, 天気" in (tmp_path / "once/config.json").read_text(encoding="utf-8")
     assert open_directory(tmp_path / "once").digest == open_directory(tmp_path / "twice").digest
 
 
