@@ -62,6 +62,9 @@ class Checkpoint:
 
     Left out is what adds nothing: buffers that every version computes from the config, and a head that is tied to the
     embedding, stored once more.
+
+    Attributes:
+        files: those of the model's weights; others in the directory are no part of it.
     """
 
     path: Path
