@@ -29,6 +29,9 @@ def check_whole(path: Path, config: Mapping[str, Any], shapes: Shapes) -> None:
     for name, shape in shapes.items():
         if 0 in shape:
             raise InputError(f"tensor {name} in {path} has shape {list(shape)}: {_EMPTY}")
+    layers = config.get("num_hidden_layers")
+    if isinstance(layers, int) and layers > len(shapes):  # Too many to name, maybe.
+        raise InputError(f"num_hidden_layers in {path}/config.json is {layers}, and there are {len(shapes)} tensors")
     expected = parameters_of(config, f"config.json in {path}")
     if expected is None:
         _check_layers_alike(path, config, shapes)

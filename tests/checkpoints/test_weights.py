@@ -155,7 +155,13 @@ def test_a_size_that_is_none_is_refused_by_name(model: Path, size: str, value: A
         open_checkpoint(model)
 
 
-def test_an_untied_head_that_is_not_there_is_missed_and_a_tied_one_is_not(sources: dict[str, Path]) -> None:
+def test_more_layers_than_tensors_are_refused_at_once(model: Path) -> None:
+    change_config(model, num_hidden_layers=10**12)
+    with pytest.raises(InputError, match=r"num_hidden_layers in .* is 1000000000000, and there are 21 tensors"):
+        open_checkpoint(model)
+
+
+def test_a_tied_head_is_no_tensor_that_is_missed(sources: dict[str, Path]) -> None:
     assert "lm_head.weight" not in open_checkpoint(sources["SmolLM2"]).tensors
 
 
