@@ -138,7 +138,7 @@ def open_judge(path: Path, config: ScoreConfig, answer_tokens: int) -> Judge:
             context = judge.builder.context_length(config.max_length, config.max_length)
             question = max(len(JUSTIFIED.ask(judge, each)) for each in (judge.educational_value, judge.difficulty))
             longest = context + judge.question_tokens + question + answer_tokens
-            return open_vllm_engine(path, dtype, longest_prompt=longest, batch_size=config.batch_size)
+            return open_vllm_engine(open_checkpoint(path), dtype, longest_prompt=longest, batch_size=config.batch_size)
         from storm_core.judging.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
 
         return TransformersEngine(load_model(path, dtype))

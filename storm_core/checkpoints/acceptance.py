@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from storm_core.checkpoints.shapes import EMBEDDING
 from storm_core.errors import InputError
 
 _ATTENTION = ("full_attention", "sliding_attention", "chunked_attention", "attention", "global_attention")
@@ -27,7 +28,6 @@ _MULTIMODAL_TENSOR = re.compile(
 )
 _OF_A_TEXT_MODEL = re.compile(r"^(model\.|lm_head\.)")
 _MATRIX_OF_A_LAYER = re.compile(r"^model\.layers\.\d+\..+\.weight$")
-EMBEDDING = "model.embed_tokens.weight"
 # The quantization that `quantize` writes, which transformers and vLLM read.
 _QUANTIZATION = "compressed-tensors"
 

@@ -3,7 +3,6 @@
 Memory holds one tensor while reading and one shard while writing, whatever the size of the model.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -17,21 +16,30 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from storm_core.checkpoints.acceptance import check_taken
+from storm_core.checkpoints.completeness import check_whole
 from storm_core.checkpoints.older_versions import write_for_older_versions
-from storm_core.checkpoints.settings_files import read_model_config, read_whole_config
+from storm_core.checkpoints.settings_files import read_model_config, read_whole_config, write_settings
+from storm_core.checkpoints.shapes import HEAD
 from storm_core.checkpoints.text_part import has_text_part, text_name
-from storm_core.checkpoints.tied_head import HEAD, has_tied_copy
+from storm_core.checkpoints.tied_head import has_tied_copy
+from storm_core.checkpoints.weight_files import (
+    INDEX_NAME,
+    SINGLE_NAME,
+    WeightFiles,
+    check_no_adapter,
+    find_weight_files,
+)
+from storm_core.checkpoints.wrapper_names import model_name
 from storm_core.errors import InputError
+from storm_core.progress import report
 
-INDEX_NAME = "model.safetensors.index.json"
-SINGLE_NAME = "model.safetensors"
 # Small enough to hold beside one tensor on a laptop, large enough that an 8B model has few files.
 SHARD_BYTES = 2 << 30
 # What older versions stored and every one computes from the config: rotary frequencies and causal masks.
 _COMPUTED = re.compile(r"\.(rotary_emb\.inv_freq|attn\.masked_bias)$")
 # What a multimodal model says of images and sounds, of which no stage writes the parts.
 _OF_OTHER_PARTS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
-_COMPANION_SUFFIXES = (".json", ".jinja", ".txt", ".model")
+COMPANION_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +47,13 @@ class TensorInfo:
     """Where a tensor lies, its shape, and its dtype in safetensors' spelling (`BF16`, `F8_E4M3`, ...).
 
     Attributes:
-        stored_as: its name in the file, where that is another than the model's.
+        stored_as: its name in the file, which may be another than the model's.
     """
 
     file: Path
     shape: tuple[int, ...]
     dtype: str
-    stored_as: str | None = None
+    stored_as: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +62,15 @@ class Checkpoint:
 
     Left out is what adds nothing: buffers that every version computes from the config, and a head that is tied to the
     embedding, stored once more.
+
+    Attributes:
+        files: those of the model's weights; others in the directory are no part of it.
     """
 
     path: Path
     config: Mapping[str, Any]
     tensors: Mapping[str, TensorInfo]
+    files: tuple[Path, ...]
 
     def load(self, name: str) -> Tensor:
         """The tensor `name`, on the CPU, in its stored dtype.
@@ -70,7 +82,7 @@ class Checkpoint:
             raise InputError(f"no tensor {name!r} in {self.path}; is it a LoRA adapter or another architecture?")
         info = self.tensors[name]
         with safe_open(info.file, framework="pt") as file:
-            tensor: Tensor = file.get_tensor(info.stored_as or name)
+            tensor: Tensor = file.get_tensor(info.stored_as)
         return tensor
 
 
@@ -78,28 +90,56 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """Open a model directory without loading its tensors.
 
     Raises:
-        InputError: no config.json, no safetensors, code from a hub in the config, a file that cannot be read, an index
-            that names a missing file or tensor, or a model that some stage does not take.
+        InputError: no config.json, code from a hub in the config, no safetensors or those of two models, a file that
+            cannot be read, a model that some stage does not take, or one that is not whole.
     """
+    check_no_adapter(path)
     config = read_model_config(path)
+    found = find_weight_files(path, config)
+    if found.passed_by:
+        report(f"{path}: {', '.join(found.passed_by)} not read; the weights are {found.files[0].name}{_more(found)}")
+    tensors = _named(path, _stored(found))
+    check_taken(path, config, {name: info.shape for name, info in tensors.items()})
+    if has_tied_copy(path, config, {name: (info.file, info.stored_as) for name, info in tensors.items()}):
+        del tensors[HEAD]
+    check_whole(path, config, {name: info.shape for name, info in tensors.items()})
+    return Checkpoint(path=path, config=config, tensors=tensors, files=found.files)
+
+
+def _more(found: WeightFiles) -> str:
+    return f" and {len(found.files) - 1} more" if len(found.files) > 1 else ""
+
+
+def _stored(found: WeightFiles) -> dict[str, TensorInfo]:
+    """Every tensor of the files, by its name there, each of which is in one file alone."""
     tensors: dict[str, TensorInfo] = {}
-    for file in _weight_files(path):
-        tensors.update(_read_header(file))
+    for file in found.files:
+        for name, info in _read_header(file).items():
+            if name in tensors:
+                raise InputError(f"tensor {name} is in {tensors[name].file} and in {file}; take out one of the two")
+            tensors[name] = info
+    missing = sorted(name for name in found.listed - tensors.keys() if not _COMPUTED.search(name))
+    if missing:
+        where = found.files[0].parent / INDEX_NAME
+        raise InputError(f"{where} lists {missing[0]}, which none of its files has; the checkpoint is incomplete")
+    return tensors
+
+
+def _named(path: Path, stored: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """The tensors by their names in the model: without wrappers' parts, and of a multimodal model the text part's."""
+    is_text_part = has_text_part(read_whole_config(path))
+    tensors: dict[str, TensorInfo] = {}
+    for stored_as, info in stored.items():
+        own = model_name(stored_as)
+        name = text_name(own) if is_text_part else own
+        if name is None or _COMPUTED.search(name):
+            continue
+        if name in tensors:
+            raise InputError(f"{path} has {name} twice, as {tensors[name].stored_as} and as {stored_as}; keep one")
+        tensors[name] = replace(info, stored_as=stored_as)
     if not tensors:
         raise InputError(f"{path} has safetensors files without tensors in them")
-    if has_text_part(read_whole_config(path)):
-        tensors = _text_part(tensors)
-    tensors = {name: info for name, info in tensors.items() if not _COMPUTED.search(name)}
-    check_taken(path, config, {name: info.shape for name, info in tensors.items()})
-    if has_tied_copy(path, config, {name: (info.file, info.stored_as or name) for name, info in tensors.items()}):
-        del tensors[HEAD]
-    return Checkpoint(path=path, config=config, tensors=tensors)
-
-
-def _text_part(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
-    """The tensors of a multimodal model's text part, by the names that they have in a model of text."""
-    named = {text_name(name): replace(info, stored_as=name) for name, info in tensors.items()}
-    return {name: info for name, info in named.items() if name is not None}
+    return tensors
 
 
 def write_checkpoint(
@@ -123,31 +163,10 @@ def copy_companions(source: Path, directory: Path, config_changes: Mapping[str, 
     """Copy tokenizer, chat template and configs of a model directory; `config_changes` go into `config.json`."""
     for file in sorted(source.iterdir()):
         ours = file.name in ("manifest.json", INDEX_NAME, "config.json", *_OF_OTHER_PARTS)
-        if file.is_file() and file.suffix in _COMPANION_SUFFIXES and not ours:
+        if file.is_file() and file.suffix in COMPANION_SUFFIXES and not ours:
             shutil.copyfile(file, directory / file.name)
-    config = {**read_model_config(source), **(config_changes or {})}
-    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_settings(directory / "config.json", {**read_model_config(source), **(config_changes or {})})
     write_for_older_versions(directory)
-
-
-def _weight_files(path: Path) -> list[Path]:
-    index = path / INDEX_NAME
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise InputError(f"{index} is not a safetensors index: {error}") from error
-        for name in names:
-            if Path(name).name != name or not (path / name).is_file():
-                raise InputError(f"{index} lists {name}, which is not in {path}; the checkpoint is incomplete")
-        return [path / name for name in names]
-    # Beside the shards some hub repositories hold the same weights once more, under their authors' own names.
-    files = sorted(file for file in path.glob("*.safetensors") if not file.name.startswith("consolidated"))
-    if any(file.name.startswith("adapter_model") for file in files):
-        raise InputError(f"{path} is a LoRA adapter; merge it into its base model first")
-    if not files:
-        raise InputError(f"no safetensors file in {path}; convert the checkpoint (pickle files are never loaded)")
-    return files
 
 
 def _read_header(file: Path) -> dict[str, TensorInfo]:
@@ -155,7 +174,7 @@ def _read_header(file: Path) -> dict[str, TensorInfo]:
         with safe_open(file, framework="pt") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
             return {
-                name: TensorInfo(file=file, shape=tuple(part.get_shape()), dtype=part.get_dtype())
+                name: TensorInfo(file=file, shape=tuple(part.get_shape()), dtype=part.get_dtype(), stored_as=name)
                 for name, part in slices.items()
             }
     except (SafetensorError, OSError) as error:
@@ -198,7 +217,7 @@ def _write_index(directory: Path, shards: Mapping[Path, list[str]], total_bytes:
         shard.rename(directory / name)
         weight_map.update(dict.fromkeys(tensors, name))
     index = {"metadata": {"total_size": total_bytes}, "weight_map": dict(sorted(weight_map.items()))}
-    (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    write_settings(directory / INDEX_NAME, index)
 
 
 def torch_dtype(name: str) -> torch.dtype:

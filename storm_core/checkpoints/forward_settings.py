@@ -58,15 +58,24 @@ def forward_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     model = str(config.get("model_type"))
     found = {"model_type": model, "num_attention_heads": config.get("num_attention_heads")}
-    if model in _DEFAULTS:
-        found |= {key: config.get(key, default) for key, default in _DEFAULTS[model].items()}
-        found |= _sizes(config, found)
+    known = architecture_settings(config)
+    if known is not None:
+        found |= known
         found["use_bidirectional_attention"] = bool(found.get("use_bidirectional_attention"))
     else:
         found |= {key: value for key, value in config.items() if _decides(key, value)}
     for kind, settings in rotary_settings(config).items():
         found |= {_rotary_name(kind, key): value for key, value in settings.items()}
     return {**found, "sliding windows by layer": windows(config)}
+
+
+def architecture_settings(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The settings besides positions and windows, defaults filled in; None where the architecture is not known here."""
+    defaults = _DEFAULTS.get(str(config.get("model_type")))
+    if defaults is None:
+        return None
+    found = {key: config.get(key, default) for key, default in defaults.items()}
+    return {**found, **_sizes(config, found)}
 
 
 def windows(config: Mapping[str, Any]) -> list[int | None]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from storm_core.checkpoints.gguf_config import read_gguf_config, read_shapes_of_gguf
+from storm_core.checkpoints.gguf_config import gguf_settings
+from storm_core.checkpoints.gguf_description import describe
 from storm_core.checkpoints.gguf_tokenizer import keep_own_tokens
 from storm_core.errors import InputError
 
@@ -25,7 +26,8 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
     with file.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise InputError(f"{file} is not a GGUF file: it does not start with {_MAGIC.decode()}")
-    settings, stored = read_gguf_config(file), read_shapes_of_gguf(file)
+    described = describe(file)
+    settings, stored = gguf_settings(described), described.weights
     # Linked into a directory of its own: transformers prefers a tokenizer.json beside the file to the one inside it.
     with tempfile.TemporaryDirectory() as alone:
         link = Path(alone) / "model.gguf"
@@ -40,7 +42,7 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
         raise InputError(f"{file} lacks {len(missing)} tensors, first {missing[0]!r}; is it one part of a split model?")
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    keep_own_tokens(directory, file)
+    keep_own_tokens(directory, described.tokenizer)
     taken = len(model.state_dict()) - bool(settings["tie_word_embeddings"])
     if len(stored) != taken:
         raise InputError(f"{file} has {len(stored)} tensors, of which its architecture knows {taken}")

@@ -4,18 +4,14 @@ transformers reads some of a file's description and leaves out the rest without 
 sizes. Here every setting of the architecture is understood or the file is refused.
 """
 
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from storm_core.checkpoints.acceptance import check_kind
-from storm_core.checkpoints.gguf_rotary import rotary_of
+from storm_core.checkpoints.gguf_description import Described, describe
+from storm_core.checkpoints.gguf_rotary import check_attention_factor, rotary_of
 from storm_core.errors import InputError, first_line
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader
 
 _MODEL_TYPES = {
     "llama": "llama",
@@ -42,98 +38,35 @@ _OTHERS = (
     *("rope.dimension_count", "rope.freq_base", "rope.freq_base_swa", "rope.scaling.type", "rope.scaling.factor"),
     *("rope.scaling.original_context_length", "rope.scaling.finetuned", "rope.scaling.attn_factor"),
 )
-# What GGUFReader raises at a file that is cut or altered.
-DAMAGED = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    OSError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-)
-ROTARY_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 _GLOBAL_THETA, _THETA = 1e6, 1e4
 # The models of these sizes scale attention by hidden size over heads, which no GGUF file says; llama.cpp knows them by
 # their layers too (Gemma 2 27B and Gemma 3 27B).
 _SCALED_BY_WIDTH = (("gemma2", 46), ("gemma3", 62))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Described:
-    """What a GGUF file says of its model."""
-
-    name: str
-    architecture: str
-    settings: Mapping[str, Any]
-    tokens: Mapping[str, Any]
-    shapes: Mapping[str, tuple[int, ...]]
-    factors: Mapping[str, list[float]]
-
-
 def read_gguf_config(file: Path) -> dict[str, Any]:
-    """The settings of the model in `file`; of its tensors those of rotary factors alone are read.
+    """The settings of the model in `file`, as `gguf_settings`.
 
     Raises:
-        InputError: the file is damaged, of an architecture that is not converted, or says something of its model that
-            is not understood.
+        InputError: the file is damaged; or as `gguf_settings`.
     """
-    described = _describe(file)
+    return gguf_settings(describe(file))
+
+
+def gguf_settings(described: Described) -> dict[str, Any]:
+    """The `config.json` of the model that is described.
+
+    Raises:
+        InputError: it is of an architecture that is not converted, or something that is said of it is not understood.
+    """
     try:
         return _config(described)
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{file} lacks a setting of its model, or has a wrong one: {first_line(error)}") from error
-
-
-def read_shapes_of_gguf(file: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor by its name in the file, rotary factors left out."""
-    return {name: shape for name, shape in _describe(file).shapes.items() if name not in ROTARY_TENSORS}
-
-
-def read_token_settings(file: Path) -> dict[str, Any]:
-    """The settings below `tokenizer.ggml.`, with its list of `tokens`.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    from gguf import GGUFReader
-
-    prefix = "tokenizer.ggml."
-    try:
-        fields = GGUFReader(file).fields
-        return {key.removeprefix(prefix): fields[key].contents() for key in fields if key.startswith(prefix)}
-    except DAMAGED as error:
-        raise InputError(f"{file} cannot be converted: {_plain(error, file)}") from error
-
-
-def _describe(file: Path) -> Described:
-    from gguf import GGUFReader
-
-    try:
-        reader = GGUFReader(file)
-        values = {key: field.contents() for key, field in reader.fields.items() if len(field.types) == 1}
-        return _described(file, reader, values)
-    except DAMAGED as error:
-        raise InputError(f"{file} cannot be converted: {_plain(error, file)}") from error
-
-
-def _described(file: Path, reader: "GGUFReader", values: Mapping[str, Any]) -> Described:
-    architecture = str(values["general.architecture"])
-    prefix = f"{architecture}."
-    return Described(
-        name=str(file),
-        architecture=architecture,
-        settings={key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)},
-        tokens=values,
-        shapes={tensor.name: tuple(int(size) for size in reversed(tensor.shape)) for tensor in reader.tensors},
-        factors={t.name: [float(value) for value in t.data] for t in reader.tensors if t.name in ROTARY_TENSORS},
-    )
-
-
-def _plain(error: Exception, file: Path) -> str:
-    return " ".join(str(error).replace(str(file), file.name).split())
+        raise InputError(
+            f"{described.name} lacks a setting of its model, or has a wrong one: {first_line(error)}"
+        ) from error
 
 
 def _config(described: Described) -> dict[str, Any]:
@@ -148,6 +81,8 @@ def _config(described: Described) -> dict[str, Any]:
     unknown = sorted(settings.keys() - {*_SIZES, *_CAPS, *_OTHERS})
     if unknown:
         raise InputError(f"{described.name} says {architecture}.{unknown[0]}, which is not understood here")
+    if not settings.get("attention.causal", True):
+        raise InputError(f"{described.name} says {architecture}.attention.causal false: it is no causal language model")
     config = {ours: settings[theirs] for theirs, ours in _SIZES.items()}
     heads = config["num_attention_heads"]
     head_size = settings.get("attention.key_length") or _turned(settings) or config["hidden_size"] // heads
@@ -173,6 +108,7 @@ def _rotary(described: Described, config: Mapping[str, Any]) -> dict[str, Any]:
     theta = float(settings.get("rope.freq_base", _GLOBAL_THETA if layerwise else _THETA))
     rope = {key.removeprefix("rope."): value for key, value in settings.items() if key.startswith("rope.")}
     found = rotary_of(described.name, rope, described.factors, theta, turned)
+    check_attention_factor(described.name, rope, found["rope_type"], config["max_position_embeddings"])
     if turned != config["head_dim"]:
         if described.architecture != "phi3":
             raise InputError(f"{described.name} turns {turned} of {config['head_dim']} places of a head")
@@ -206,4 +142,4 @@ def _own(described: Described, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _token_ids(described: Described) -> dict[str, Any]:
-    return {ours: described.tokens.get(f"tokenizer.ggml.{theirs}_token_id") for ours, theirs in _TOKENS.items()}
+    return {ours: described.tokenizer.get(f"{theirs}_token_id") for ours, theirs in _TOKENS.items()}

@@ -17,7 +17,7 @@ def rotary_of(
 ) -> dict[str, Any]:
     """`rope_parameters` of the model; `tensors` are those of factors, `turned` the places of a head that turn.
 
-    `described` are the settings below `rope.`, whose names are taken out of it as they are understood.
+    `described` are the settings below `rope.`.
 
     Raises:
         InputError: a scaling that is not known here; `name` is the file's.
@@ -37,6 +37,24 @@ def rotary_of(
     if kind == "yarn":
         found["original_max_position_embeddings"] = int(described["scaling.original_context_length"])
     return found
+
+
+def check_attention_factor(name: str, described: Mapping[str, Any], rope_type: str, longest: int) -> None:
+    """Check that `scaling.attn_factor`, where it is said, is what the scaling brings by itself.
+
+    That is 1, as llama.cpp multiplies YaRN's own by it, and for LongRoPE the factor that transformers computes (Ding et
+    al., 2024, section 3.3). `longest` are the tokens of the model's context.
+
+    Raises:
+        InputError: it is another.
+    """
+    expected = 1.0
+    if rope_type == "longrope":
+        original = int(described["scaling.original_context_length"])
+        expected = math.sqrt(1 + math.log(max(1.0, longest / original)) / math.log(original))
+    said = float(described.get("scaling.attn_factor", expected))
+    if not math.isclose(said, expected, rel_tol=_TOLERANCE):
+        raise InputError(f"{name} says rope.scaling.attn_factor {said:g}, and {expected:g} is what is understood here")
 
 
 def _llama3(name: str, factors: Sequence[float], theta: float, turned: int) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """How a model and its tokenizer are loaded."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.architecture import build_empty, check_tensors
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from storm_core.checkpoints.loading_directory import linked_alone
 from storm_core.checkpoints.settings_files import read_model_config, read_whole_config
-from storm_core.checkpoints.text_part import TEXT_NAMES, has_text_part
+from storm_core.checkpoints.text_part import has_text_part
 from storm_core.devices import resolve_device
 from storm_core.errors import InputError, first_line
 from storm_core.heartbeat import activity
@@ -69,17 +73,49 @@ def load_model(path: Path, dtype: torch.dtype, **options: Any) -> "PreTrainedMod
     Raises:
         InputError: the directory is not a usable checkpoint.
     """
-    open_checkpoint(path)
-    with activity("load the model"):
+    return load_weights(open_checkpoint(path), dtype, **options)
+
+
+def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, **options: Any) -> "PreTrainedModel":
+    """As `load_model`, of a checkpoint that is open: the tensors that it names are those of the model.
+
+    Raises:
+        InputError: transformers cannot build the model, or would make up some of its weights.
+    """
+    with activity("load the model"), linked_alone(checkpoint) as directory:
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        if has_text_part(read_whole_config(path)):
-            config = AutoConfig.for_model(**read_model_config(path))
-            options = {**options, "config": config, "key_mapping": TEXT_NAMES}
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
+        if "quantization_config" not in checkpoint.config:  # Scales are no parameters of the plain architecture.
+            check_tensors(build_empty(checkpoint.path), checkpoint)
+        if has_text_part(read_whole_config(checkpoint.path)):
+            options = {**options, "config": AutoConfig.for_model(**checkpoint.config)}
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            directory,
+            dtype=dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            key_mapping=_renamed(checkpoint) or None,
+            output_loading_info=True,
+            **options,
         )
-        loaded: PreTrainedModel = model
-        loaded.to(resolve_device())  # type: ignore[arg-type]  # transformers wraps `to` without its signature
-    loaded.train(False)
-    return loaded
+        model: PreTrainedModel = loaded[0]
+        _check_loaded(loaded[1], checkpoint)
+        # It remembers where it was read from, and says so in errors.
+        model.name_or_path = model.config.name_or_path = str(checkpoint.path)
+        model.to(resolve_device())  # type: ignore[arg-type]  # transformers wraps `to` without its signature
+    model.train(False)
+    return model
+
+
+def _renamed(checkpoint: Checkpoint) -> dict[str, str]:
+    """Patterns of those stored names that are not the model's own, and what the tensors are called there."""
+    return {
+        f"^{re.escape(info.stored_as)}$": name for name, info in checkpoint.tensors.items() if info.stored_as != name
+    }
+
+
+def _check_loaded(loading: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        raise InputError(f"transformers found no {missing[0]} in {checkpoint.path} and would make it up; save it again")

@@ -4,12 +4,11 @@ Transformers 5 renamed settings, and older versions ignore the new names in sile
 base of another. What is written here is said in both ways; the tensors and their names are the same in all versions.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from storm_core.checkpoints.rotary import older_names, rotary_settings
-from storm_core.checkpoints.settings_files import read_settings
+from storm_core.checkpoints.settings_files import read_settings, write_settings
 from storm_core.errors import InputError
 
 _NEW_TOKENIZER_CLASS, _TOKENIZER_CLASS = "TokenizersBackend", "PreTrainedTokenizerFast"
@@ -62,7 +61,7 @@ def _write_merges_as_text(file: Path) -> None:
     if not isinstance(merges, list) or not all(_is_pair(merge) for merge in merges) or not merges:
         return
     model["merges"] = [" ".join(merge) for merge in merges]
-    file.write_text(json.dumps(tokenizer, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_settings(file, tokenizer)
 
 
 def _is_pair(merge: Any) -> bool:
@@ -76,4 +75,4 @@ def _change(file: Path, change: Any) -> None:
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     if changed != settings:
-        file.write_text(json.dumps(changed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_settings(file, changed)

@@ -1,6 +1,7 @@
-"""Read the JSON files of a model directory."""
+"""Read and write the JSON files of a model directory."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,8 @@ def read_settings(file: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise InputError(f"{file} does not hold a JSON object")
     return settings
+
+
+def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    """Write a JSON object, always in the same form, so that what is written again has the same digest."""
+    file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

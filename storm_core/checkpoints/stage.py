@@ -1,6 +1,5 @@
 """`storm fetch`: one clean checkpoint from a model directory or a GGUF file."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from storm_core.checkpoints.config import FetchConfig
 from storm_core.checkpoints.gguf import convert_gguf
 from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.checkpoints.older_versions import write_for_older_versions
-from storm_core.checkpoints.settings_files import read_settings
+from storm_core.checkpoints.settings_files import read_settings, write_settings
 from storm_core.checkpoints.turn_ends import write_turn_ends
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
@@ -57,8 +56,6 @@ def _gguf_file(source: Artifact) -> Path | None:
 
 def _copy_model(source: Path, directory: Path) -> None:
     """Copy weights tensor by tensor, and tokenizer and configs, in the precision they have."""
-    if (source / "adapter_config.json").is_file():
-        raise InputError(f"{source} is a LoRA adapter; merge it into its base model first")
     ggufs = sorted(source.glob("*.gguf"))
     if ggufs and not (source / "config.json").is_file():
         raise InputError(f"{source} holds GGUF files; name the one to convert, as in {ggufs[0]}")
@@ -83,7 +80,7 @@ def _tidy(file: Path) -> None:
     settings = read_settings(file)
     if any(key in settings for key in _LOADING_KEYS):
         kept = {key: value for key, value in settings.items() if key not in _LOADING_KEYS}
-        file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_settings(file, kept)
 
 
 def _metrics(checkpoint: Checkpoint) -> dict[str, float]:

@@ -1,11 +1,10 @@
 """The tokens at which a model stops, as its `generation_config.json` tells them to whoever serves it."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from storm_core.checkpoints.settings_files import read_settings
+from storm_core.checkpoints.settings_files import read_settings, write_settings
 
 _FILE = "generation_config.json"
 
@@ -34,7 +33,7 @@ def add_stop_tokens(directory: Path, tokens: Iterable[int]) -> list[int]:
     if missing:
         file = directory / _FILE
         settings = {**read_settings(file), "eos_token_id": [*known, *missing]}
-        file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        write_settings(file, settings)
     return missing
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 # Of the whole: the architecture of its text part, and the class that loads it.
 _TEXT_PARTS = {"gemma3": ("gemma3_text", "Gemma3ForCausalLM")}
-# How the versions of transformers name the text part's tensors, as patterns for `key_mapping` too.
-TEXT_NAMES = {
+# How the versions of transformers name the text part's tensors.
+_TEXT_NAMES = {
     r"^language_model\.model\.": "model.",
     r"^model\.language_model\.": "model.",
     r"^language_model\.lm_head\.": "lm_head.",
@@ -36,7 +36,7 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def text_name(stored: str) -> str | None:
     """What a tensor of the whole is called in the text part; None where it belongs to another part."""
-    for pattern, replacement in TEXT_NAMES.items():
+    for pattern, replacement in _TEXT_NAMES.items():
         if re.match(pattern, stored):
             return re.sub(pattern, replacement, stored)
     return stored if _OF_A_TEXT_MODEL.match(stored) else None

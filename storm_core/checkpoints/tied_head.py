@@ -8,9 +8,9 @@ import torch
 from safetensors import safe_open
 
 from storm_core.checkpoints.forward_settings import forward_settings
+from storm_core.checkpoints.shapes import EMBEDDING, HEAD
 from storm_core.errors import InputError
 
-HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _ROWS_AT_A_TIME = 4096
 
 

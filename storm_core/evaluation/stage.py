@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.chat_templates.rendering import MisfitError
 from storm_core.chat_templates.telling import tell_readings
-from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.loading import load_tokenizer, load_weights
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.evaluation.config import EvaluateConfig
@@ -75,6 +76,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
     Raises:
         InputError: an unusable suite, data that it names and that is not there, or a model that cannot be loaded.
     """
+    checkpoint = open_checkpoint(inputs["model"].path)
     suite = load_suite(config.suite, inputs["data"])
     # All questions are read before the model, which takes longer, and before any of them is asked.
     with activity("read the questions"):
@@ -88,7 +90,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
         benchmark.name: _make_prompts(benchmark, questions[benchmark.name], template) for benchmark in suite.benchmarks
     }
     dtype = suite.dtype if config.dtype == "auto" else config.dtype
-    model = load_model(inputs["model"].path, resolve_dtype(dtype))
+    model = load_weights(checkpoint, resolve_dtype(dtype))
     # lm-eval knows the model's own alone.
     model.generation_config.eos_token_id = stop_tokens(model, tokenizer)
     partial_results = workspace.of_run()

@@ -8,9 +8,9 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, fields
 
-from storm_core.checkpoints.shapes import ModelShapes
+from storm_core.checkpoints.shapes import EMBEDDING, ModelShapes
 from storm_core.finetuning.config import CHECKPOINT_FILE_BYTES
-from storm_core.finetuning.model_flops import EMBEDDING, layer_matrices
+from storm_core.finetuning.model_flops import layer_matrices
 
 GRADIENT_BYTES, MOMENTS_BYTES, FLOAT32_BYTES, BFLOAT16_BYTES = 4, 8, 4, 2
 # Bytes that autograd keeps of a layer for each token and each of H, I, Q and K, counted with saved_tensors_hooks on

@@ -8,9 +8,8 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from storm_core.checkpoints.shapes import ModelShapes
+from storm_core.checkpoints.shapes import EMBEDDING, HEAD, ModelShapes
 
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 # Dense bfloat16 of the SXM modules, from NVIDIA's data sheets (1,979 with sparsity), by the name that CUDA gives them.
 PEAK_FLOPS_PER_SECOND: Mapping[str, float] = {"NVIDIA H100 80GB HBM3": 989.4e12, "NVIDIA H200": 989.4e12}
 

@@ -1,13 +1,12 @@
 """Weights loaded by shares: a process never holds more of a model than its share and one tensor."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from storm_core.checkpoints.architecture import build_empty
+from storm_core.checkpoints.architecture import build_empty, check_tensors
 from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.devices import resolve_device
 from storm_core.heartbeat import activity
@@ -16,10 +15,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def model_to_share(source: Path) -> "PreTrainedModel":
-    """The model in `source` in float32, with its buffers but without data in its weights, which `fill_shares` reads."""
+def model_to_share(checkpoint: Checkpoint) -> "PreTrainedModel":
+    """The model in float32, with its buffers but without data in its weights, which `fill_shares` reads.
+
+    Raises:
+        InputError: the tensors of the checkpoint are not the model's.
+    """
     with activity("make the model"):
-        model = build_empty(source, torch.float32)
+        model = build_empty(checkpoint.path, torch.float32)
+        check_tensors(model, checkpoint)
     for part in model.modules():
         for name, buffer in part.named_buffers(recurse=False):
             setattr(part, name, torch.empty_like(buffer, device=resolve_device()))

@@ -15,9 +15,8 @@ from storm_core import processes
 from storm_core.chat_templates.answer_tokens import AnswerTokens
 from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.chat_templates.telling import tell_readings
-from storm_core.checkpoints.architecture import check_tensors
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.checkpoints.loading import load_tokenizer, load_weights
 from storm_core.checkpoints.stop_tokens import add_stop_tokens
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
@@ -177,9 +176,7 @@ def _plan(config: TrainConfig, checkpoint: Checkpoint, examples: Mapping[str, To
 
 def _model(config: TrainConfig, checkpoint: Checkpoint, patterns: list[str], yaml_file: Path) -> PreTrainedModel:
     """The model with the parameters that the scan names set free, and all others as little in the way as can be."""
-    source = checkpoint.path
-    model = model_to_share(source) if in_shares(config.sharding) else load_model(source, torch.float32)
-    check_tensors(model, checkpoint)
+    model = model_to_share(checkpoint) if in_shares(config.sharding) else load_weights(checkpoint, torch.float32)
     unfreeze(model, patterns, yaml_file)
     if resolve_dtype(config.dtype) is torch.bfloat16:
         hold_frozen_in_bfloat16(model, checkpoint)

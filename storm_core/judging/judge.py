@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storm_core.artifacts import Artifact
 from storm_core.chat_templates.date import DEFAULT_DATE
-from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from storm_core.checkpoints.loading import load_tokenizer, load_weights
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.judging.engines.config import JudgeConfig
@@ -87,11 +87,13 @@ def open_judge(config: JudgeConfig, model: Artifact, rubrics: Rubrics, reworded:
     Raises:
         InputError: it cannot be asked; see `PromptBuilder`.
     """
+    # Of a judge behind an endpoint the tokenizer alone is here.
+    checkpoint = None if config.engine == "openai" else open_checkpoint(model.path)
     return Judge(
         tokenizer=load_tokenizer(model.path),
         rubrics=rubrics,
         digest=_digest(config, model),
-        open_engine=partial(_open_engine, config, model.path),
+        open_engine=partial(_open_engine, config, checkpoint),
         reworded=reworded,
         date=config.template_date,
     )
@@ -127,17 +129,17 @@ def _digest(config: JudgeConfig, model: Artifact) -> str:
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
-def _open_engine(config: JudgeConfig, path: Path, judge: Judge) -> Engine:
+def _open_engine(config: JudgeConfig, checkpoint: Checkpoint | None, judge: Judge) -> Engine:
+    if checkpoint is None:
+        from storm_core.judging.engines.openai_engine import open_openai_engine
+
+        return open_openai_engine(config, judge.builder)
     if config.engine == "vllm":
         from storm_core.judging.engines.vllm_engine import open_vllm_engine
 
         longest = judge.builder.context_length(config.max_length, config.max_length) + judge.question_tokens
         dtype = resolve_dtype(config.dtype)
-        return open_vllm_engine(path, dtype, longest_prompt=longest, batch_size=config.batch_size)
-    if config.engine == "openai":
-        from storm_core.judging.engines.openai_engine import open_openai_engine
-
-        return open_openai_engine(config, judge.builder)
+        return open_vllm_engine(checkpoint, dtype, longest_prompt=longest, batch_size=config.batch_size)
     from storm_core.judging.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(load_model(path, resolve_dtype(config.dtype)))
+    return TransformersEngine(load_weights(checkpoint, resolve_dtype(config.dtype)))

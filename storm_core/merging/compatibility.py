@@ -7,6 +7,7 @@ from typing import Any
 
 from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.checkpoints.forward_settings import forward_settings
+from storm_core.checkpoints.shapes import HEAD
 from storm_core.errors import InputError
 from storm_core.progress import report
 
@@ -62,7 +63,7 @@ def _check_tensors(base: Checkpoint, other: Checkpoint) -> None:
     for here, there in ((base, other), (other, base)):
         missing = sorted(here.tensors.keys() - there.tensors.keys())
         if missing:
-            hint = "one ties its word embeddings" if missing == ["lm_head.weight"] else "the architectures differ"
+            hint = "one ties its word embeddings" if missing == [HEAD] else "the architectures differ"
             count = f", nor {len(missing) - 1} others" if len(missing) > 1 else ""
             raise InputError(f"no tensor {missing[0]!r} in {there.path}{count}, but in {here.path}; {hint}")
 

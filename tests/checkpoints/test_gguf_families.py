@@ -1,5 +1,7 @@
 """A GGUF file gives the model that it was made of, with its positions, windows and caps; or it is refused."""
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,33 @@ def test_a_setting_that_is_not_understood_is_refused_by_name(setting: str, tmp_p
     model = make_family("Qwen2", tmp_path / "model")
     said: dict[str, Any] = {setting: 4}
     file = write_family_gguf("Qwen2", model, tmp_path / "it.gguf", **said)
-    with pytest.raises(InputError, match=r"qwen2\." + setting.replace(".", r"\.") + "|mixture of experts"):
+    named = f"says qwen2.{setting}, which is not understood here"
+    reason = "(model_type 'qwen2') is a mixture of experts" if setting == "expert_count" else named
+    # From its start: a refusal is not told again as something else.
+    with pytest.raises(InputError, match="^" + re.escape(f"{file} {reason}")):
         read_gguf_config(file)
+
+
+def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path) -> None:
+    model = make_family("Qwen2", tmp_path / "model")
+    seen = {causal: _said(model, tmp_path / f"{causal}.gguf", {"attention.causal": causal}) for causal in (True, False)}
+    read_gguf_config(seen[True])
+    with pytest.raises(InputError, match=r"says qwen2\.attention\.causal false: it is no causal language model"):
+        read_gguf_config(seen[False])
+
+
+@pytest.mark.parametrize("name", ["Qwen2", "Llama 3.1", "Gemma 3 (text)", "Phi-3"])
+def test_an_attention_factor_is_what_its_scaling_brings_or_refused(name: str, tmp_path: Path) -> None:
+    model = make_family(name, tmp_path / "model")
+    own = math.sqrt(1 + math.log(2048 / 256) / math.log(256)) if name == "Phi-3" else 1.0
+    read_gguf_config(_said(model, tmp_path / "own.gguf", {"rope.scaling.attn_factor": own}, name))
+    other = _said(model, tmp_path / "other.gguf", {"rope.scaling.attn_factor": own + 0.2}, name)
+    with pytest.raises(InputError, match=rf"says rope\.scaling\.attn_factor {own + 0.2:g}, and {own:g} is what"):
+        read_gguf_config(other)
+
+
+def _said(model: Path, file: Path, said: dict[str, Any], name: str = "Qwen2") -> Path:
+    return write_family_gguf(name, model, file, **said)
 
 
 @pytest.mark.parametrize("factor", [2.0, 8.0, 32.0])

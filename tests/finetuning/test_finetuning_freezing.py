@@ -20,7 +20,7 @@ from storm_core.finetuning.freezing import (
 
 NAMES = [f"model.layers.{layer}.mlp.{part}_proj.weight" for layer in (1, 10) for part in ("up", "down")]
 SOURCE = Path("scan.yaml")
-TENSORS = {name: TensorInfo(file=SOURCE, shape=(2, 3), dtype="BF16") for name in "ab"}
+TENSORS = {name: TensorInfo(file=SOURCE, shape=(2, 3), dtype="BF16", stored_as=name) for name in "ab"}
 
 
 def test_bare_module_name_matches_its_weight_and_bias_and_no_other_layer() -> None:

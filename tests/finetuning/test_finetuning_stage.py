@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.checkpoints.checkpoint import Checkpoint
+from storm_core.checkpoints.loading import load_model, load_tokenizer, load_weights
 from storm_core.cli import main
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
@@ -181,12 +182,12 @@ def test_weight_that_gets_no_gradient_stops_the_stage(
 def test_frozen_weight_that_changes_stops_the_stage(
     tiny_llama: Path, selection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged(path: Path, dtype: torch.dtype) -> Any:
-        model = load_model(path, dtype)
+    def damaged(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
+        model = load_weights(checkpoint, dtype)
         model.get_parameter("model.layers.0.mlp.up_proj.weight").data[0, 0] += 1
         return model
 
-    monkeypatch.setattr("storm_core.finetuning.stage.load_model", damaged)
+    monkeypatch.setattr("storm_core.finetuning.stage.load_weights", damaged)
     with pytest.raises(RuntimeError, match=r"frozen tensors changed.*layers\.0\.mlp\.up_proj"):
         train(tiny_llama, selection, write_scan(tmp_path / "scan", "model.norm"), tmp_path, epochs=1.0)
     assert not (tmp_path / "tuned").exists()

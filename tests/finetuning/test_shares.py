@@ -34,7 +34,7 @@ from storm_core.finetuning.shares import model_to_share
 dist.init_process_group("gloo")
 source, output, patterns = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 checkpoint = open_checkpoint(source)
-model = model_to_share(source)
+model = model_to_share(checkpoint)
 assert all(parameter.is_meta for parameter in model.parameters())
 unfreeze(model, patterns, source)
 hold_frozen_in_bfloat16(model, checkpoint)

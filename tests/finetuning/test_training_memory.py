@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from storm_core.checkpoints.loading import load_model
+from storm_core.checkpoints.checkpoint import Checkpoint
+from storm_core.checkpoints.loading import load_weights
 from storm_core.execution import execute
 from storm_core.finetuning.config import TRAIN, TrainConfig
 
@@ -33,11 +34,11 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The models that stages load."""
     models: list[Any] = []
 
-    def load(path: Path, dtype: torch.dtype) -> Any:
-        models.append(load_model(path, dtype))
+    def load(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
+        models.append(load_weights(checkpoint, dtype))
         return models[-1]
 
-    monkeypatch.setattr("storm_core.finetuning.stage.load_model", load)
+    monkeypatch.setattr("storm_core.finetuning.stage.load_weights", load)
     return models
 
 

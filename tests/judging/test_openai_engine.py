@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from storm_core.artifacts import open_directory
+from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.cli import main
 from storm_core.errors import InputError
 from storm_core.judging.config import ScoreConfig
@@ -487,7 +488,7 @@ def test_missing_package_names_the_extra_that_brings_it(monkeypatch, tiny_llama)
     with pytest.raises(InputError, match=r"install storm-kubeflow\[openai\]"):
         Endpoint(ScoreConfig(engine="openai"))
     with pytest.raises(InputError, match=r"install storm-kubeflow\[vllm\]"):
-        open_vllm_engine(tiny_llama, torch.float32, longest_prompt=100, batch_size=4)
+        open_vllm_engine(open_checkpoint(tiny_llama), torch.float32, longest_prompt=100, batch_size=4)
 
 
 def test_audit_asks_the_endpoint_that_scored_and_no_other(server, tiny_llama, prepared, tmp_path):

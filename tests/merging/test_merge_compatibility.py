@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storm_core.checkpoints.checkpoint import open_checkpoint
@@ -14,6 +13,8 @@ from storm_core.checkpoints.older_versions import write_for_older_versions
 from storm_core.errors import InputError
 from storm_core.merging.compatibility import check_mergeable, check_vocabulary
 from tests.checkpoints.families import make_family
+from tests.checkpoints.spoiling import change_config, change_tensors
+from tests.conftest import make_tiny_llama
 
 
 @pytest.fixture
@@ -24,18 +25,6 @@ def other(other_tiny_llama: Path, tmp_path: Path) -> Path:
 
 def check(base: Path, other: Path) -> None:
     check_mergeable(open_checkpoint(base), open_checkpoint(other))
-
-
-def change_config(model: Path, **changes: Any) -> None:
-    file = model / "config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
-
-
-def change_tensors(model: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
-    file = model / "model.safetensors"
-    tensors = load_file(file)
-    change(tensors)
-    save_file(tensors, file, metadata={"format": "pt"})
 
 
 def change_tokenizer(model: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -49,11 +38,13 @@ def test_two_models_of_the_same_shapes_fit(tiny_llama: Path, other_tiny_llama: P
     check(tiny_llama, other_tiny_llama)
 
 
-def test_another_shape_is_refused_with_the_tensor_both_shapes_and_both_models(tiny_llama: Path, other: Path) -> None:
-    change_tensors(other, lambda tensors: tensors.update({"model.norm.weight": torch.ones(65)}))
+def test_another_shape_is_refused_with_the_tensor_both_shapes_and_both_models(
+    tiny_llama: Path, tiny_tokenizer_directory: Path, tmp_path: Path
+) -> None:
+    other = make_tiny_llama(tmp_path / "narrow", tiny_tokenizer_directory, hidden_size=32)
     with pytest.raises(InputError) as error:
         check(tiny_llama, other)
-    for part in ("'model.norm.weight'", "[64]", "[65]", str(tiny_llama), str(other)):
+    for part in ("'model.embed_tokens.weight'", ", 64]", ", 32]", str(tiny_llama), str(other)):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -84,6 +75,7 @@ def test_missing_layers_are_counted(tiny_llama: Path, other: Path) -> None:
             del tensors[name]
 
     change_tensors(other, drop_second_layer)
+    change_config(other, num_hidden_layers=1, layer_types=None)
     with pytest.raises(InputError, match=r"no tensor 'model.layers.1.input_layernorm.weight' .* nor 8 others"):
         check(tiny_llama, other)
 
@@ -92,9 +84,7 @@ def test_missing_layers_are_counted(tiny_llama: Path, other: Path) -> None:
     "change",
     [
         {"model_type": "mistral"},
-        {"num_attention_heads": 8},
-        {"num_key_value_heads": 4},
-        {"tie_word_embeddings": False},
+        {"head_dim": 8, "num_attention_heads": 8, "num_key_value_heads": 4},
         {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}},
     ],
     ids=lambda change: next(iter(change)),

@@ -10,14 +10,15 @@ The numbers are exact: `logprob_token_ids` makes vLLM report the labels' tokens 
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from storm_core.checkpoints.checkpoint import open_checkpoint
-from storm_core.checkpoints.settings_files import read_model_config
+from storm_core.checkpoints.checkpoint import Checkpoint
+from storm_core.checkpoints.loading_directory import is_plain, linked_alone
+from storm_core.checkpoints.wrapper_names import check_unwrapped
 from storm_core.errors import InputError
 from storm_core.judging.engines.answers import make_answer
 from storm_core.judging.engines.interface import Answer
@@ -78,17 +79,17 @@ class PrefixReading:
         return [_answer(output, question) for output in outputs]
 
 
-def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, batch_size: int) -> VllmEngine:
-    """Start vLLM with the model in `path`.
+def open_vllm_engine(checkpoint: Checkpoint, dtype: torch.dtype, *, longest_prompt: int, batch_size: int) -> VllmEngine:
+    """Start vLLM with the model of `checkpoint`.
 
     Args:
-        path: a model directory.
+        checkpoint: a model directory, opened.
         dtype: to compute in.
         longest_prompt: tokens that context and question have at most; room is made for no more.
         batch_size: prompts that are computed at the same time, at most.
 
     Raises:
-        InputError: vLLM is not installed, or the directory is not a usable checkpoint.
+        InputError: vLLM is not installed, or the tensors are stored under names that it cannot read.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
     try:
@@ -97,24 +98,26 @@ def open_vllm_engine(path: Path, dtype: torch.dtype, *, longest_prompt: int, bat
         raise InputError(
             f"engine vllm needs the package {error.name}; install storm-kubeflow[vllm], or set engine transformers"
         ) from error
-    open_checkpoint(path)
-    config = read_model_config(path)
+    check_unwrapped(str(checkpoint.path), [info.stored_as for info in checkpoint.tensors.values()])
+    config = checkpoint.config
     limit = config.get("max_position_embeddings")
     # One token more, the generated one.
     length = min(longest_prompt + 1, limit or longest_prompt + 1)
     on_gpu = torch.cuda.is_available()
-    llm = LLM(
-        model=str(path),
-        trust_remote_code=False,
-        load_format="safetensors",
-        dtype=str(dtype).removeprefix("torch."),
-        max_model_len=length,
-        max_num_seqs=batch_size,
-        enable_prefix_caching=True,
-        **({} if on_gpu else _cpu_options(config, dtype, tokens=batch_size * length)),
-        logprobs_mode="raw_logprobs",
-        seed=0,
-    )
+    # vLLM finds what it compiled before by where the model lies, so its own directory is given if it can be.
+    with nullcontext(checkpoint.path) if is_plain(checkpoint) else linked_alone(checkpoint) as directory:
+        llm = LLM(
+            model=str(directory),
+            trust_remote_code=False,
+            load_format="safetensors",
+            dtype=str(dtype).removeprefix("torch."),
+            max_model_len=length,
+            max_num_seqs=batch_size,
+            enable_prefix_caching=True,
+            **({} if on_gpu else _cpu_options(config, dtype, tokens=batch_size * length)),
+            logprobs_mode="raw_logprobs",
+            seed=0,
+        )
     return VllmEngine(llm, length - 1, _cache_tokens(llm, batch_size))
 
 
