@@ -1,7 +1,7 @@
 """The patterns of `unfrozen_parameters`, read as axolotl reads them.
 
-Source: axolotl's `utils/freeze.py` (`LayerNamePattern`). A dot there is a dot, so that `model.layers.1.` is no layer but
-the first; only `.+` is any text. What ends in brackets of digits is a range of rows.
+Source: axolotl's `utils/freeze.py` (`LayerNamePattern`). A dot there is a dot, so that `model.layers.1.` is layer 1
+and no other; only `.+` is any text. What ends in brackets of digits is a range of rows.
 """
 
 import re
@@ -14,7 +14,7 @@ from storm_core.errors import InputError, first_line
 from storm_core.progress import report
 
 _KEY = "unfrozen_parameters"
-# `NAME[900:]`, `NAME[:900]`, `NAME[3:900]`, `NAME[3]`, and what can only be meant so: nothing follows the end of a name.
+# `NAME[900:]`, `NAME[:900]`, `NAME[3:900]`, `NAME[3]`, and what can only be meant so: behind `$` no class can match.
 _RANGE = re.compile(r".+(\[[0-9]*(?::[0-9]*)?\]|(?<=\$)\[[^\]]*\])$")
 _DOT = re.compile(r"\.(?!\+)")
 # A dot that is neither escaped, nor said to be there any number of times.
@@ -40,17 +40,17 @@ def read_patterns(path: Path) -> list[str]:
     for pattern in patterns:
         if found := _RANGE.fullmatch(pattern):
             raise InputError(
-                f"{pattern!r} in {path} ends in {found[1]}, which to axolotl is a range of rows; a parameter is trained "
-                "as a whole here: leave the range out (if layers are meant, write a dot behind the bracket)"
+                f"{pattern!r} in {path} ends in {found[1]}, which to axolotl is a range of rows; a parameter is "
+                "trained as a whole here: leave the range out (if layers are meant, write a dot behind the bracket)"
             )
     return patterns
 
 
 def match_parameters(patterns: Iterable[str], names: Iterable[str], source: Path) -> set[str]:
-    """The parameter names that some pattern matches, from the name's start.
+    r"""The parameter names that some pattern matches, from the name's start.
 
     A bare module name thus matches the module's weight and bias. A pattern that axolotl would find nothing by is read
-    as a regular expression with `\\.`, `.*`, `.?` and `.{}`, and a line says so.
+    as a regular expression with `\.`, `.*`, `.?` and `.{}`, and a line says so.
 
     Raises:
         InputError: a pattern is no regular expression, or matches no parameter.
@@ -84,4 +84,6 @@ def _matching(expression: str, names: list[str], pattern: str, source: Path) -> 
 
 def _remedy(pattern: str, names: list[str]) -> str:
     inside = next((name for name in names if re.search(_DOT.sub(r"\.", pattern), name)), None)
-    return f"it must match from the name's start, as in {inside!r}" if inside else "was the scan made from another model?"
+    return (
+        f"it must match from the name's start, as in {inside!r}" if inside else "was the scan made from another model?"
+    )
