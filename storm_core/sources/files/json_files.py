@@ -61,8 +61,8 @@ def _rows_under_a_key(name: str, text: bytes | None, columns: Sequence[str]) -> 
         return []
     if len(lists) > 1:
         raise InputError(
-            f"{name} is one object with lists under {', '.join(map(repr, lists))}; write the one that holds the rows to a "
-            "file of its own, as an array or a row in each line"
+            f"{name} is one object with lists under {', '.join(map(repr, lists))}; write the one that holds the rows "
+            "to a file of its own, as an array or a row in each line"
         )
     report(f"{name}: one object; its rows are those under {lists[0]!r}")
     return [_row(f"{name}:{lists[0]}[{place}]", one) for place, one in enumerate(values[lists[0]])]
@@ -71,7 +71,7 @@ def _rows_under_a_key(name: str, text: bytes | None, columns: Sequence[str]) -> 
 def _parse(place: str, text: bytes) -> RawRow | Rejected:
     try:
         # Where files were joined, a byte order mark may begin any of them.
-        values = json.loads(text.decode("utf-8").removeprefix("\ufeff"))
+        values = json.loads(text.decode("utf-8").removeprefix("\ufeff").strip())
     except UnicodeDecodeError as error:
         return Rejected(place=place, reason=f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}")
     except (ValueError, RecursionError) as error:

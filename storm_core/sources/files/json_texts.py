@@ -157,6 +157,7 @@ class _ArrayScanner:
 
 
 def is_json(text: bytes) -> bool:
+    """Whether the text is one JSON value."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
