@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,7 @@ from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.evaluation.golds import check_golds
 from storm_core.evaluation.metric_keys import check_metrics, key_of, keys_of_results
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
-from storm_core.evaluation.suite import LmEval, Seeds
+from storm_core.evaluation.suite import Benchmark, LmEval, Seeds
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -46,12 +46,10 @@ def measure_task(
     from storm_core.evaluation.resumable_model import ResumableLM
 
     local = benchmark.questions
-    if not local and "ifeval" in benchmark.task:
-        _check_sentence_splitter(benchmark)
     # Reading lm-eval's own 13,000 task files takes seconds; a local task needs none of them.
     tasks = TaskManager(include_defaults=local is None)
-    if not local and benchmark.task not in tasks.all_tasks:
-        raise InputError(f"{benchmark.name}: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
+    if not local:
+        _check_known(tasks, benchmark)
     _check_when_loaded(tasks, benchmark)
     with quiet():
         wrapped = ResumableLM(
@@ -81,6 +79,30 @@ def measure_task(
             reason = " ".join(str(error).split())
             raise InputError(f"{benchmark.name}: the data of {benchmark.task} cannot be had: {reason}") from error
     return _measurement(benchmark, results)
+
+
+def check_tasks(benchmarks: Iterable[Benchmark]) -> None:
+    """Refuse what lm-eval has no task for, before a model is loaded and the benchmarks before it are measured.
+
+    Raises:
+        InputError: as `measure_task`, as far as that can be known without the task's data.
+    """
+    from lm_eval.tasks import TaskManager
+
+    own = [benchmark for benchmark in benchmarks if isinstance(benchmark, LmEval) and benchmark.questions is None]
+    if own:
+        tasks = TaskManager()
+        for benchmark in own:
+            _check_known(tasks, benchmark)
+
+
+def _check_known(tasks: "TaskManager", benchmark: LmEval) -> None:
+    import lm_eval
+
+    if benchmark.task not in tasks.all_tasks:
+        raise InputError(f"{benchmark.name}: task: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
+    if "ifeval" in benchmark.task:
+        _check_sentence_splitter(benchmark)
 
 
 def _check_sentence_splitter(benchmark: LmEval) -> None:

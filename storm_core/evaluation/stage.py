@@ -22,7 +22,7 @@ from storm_core.evaluation.definition import check_definition
 from storm_core.evaluation.evaluation_cache import ReplyCache, keep_measurement, read_measurement
 from storm_core.evaluation.function_calling import chat_prompts, draw_entries, measure_function_calling
 from storm_core.evaluation.generation import stop_tokens
-from storm_core.evaluation.harness import measure_task, quiet
+from storm_core.evaluation.harness import check_tasks, measure_task, quiet
 from storm_core.evaluation.questions import multiple_choice, read_pairs
 from storm_core.evaluation.scores import Measurement
 from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Questions, Suite, load_suite
@@ -79,6 +79,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
     suite = load_suite(config.suite, inputs["data"])
     # All questions are read before the model, which takes longer, and before any of them is asked.
     with activity("read the questions"):
+        check_tasks(suite.benchmarks)
         questions = {
             benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks
         }
