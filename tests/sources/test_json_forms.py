@@ -170,6 +170,15 @@ def test_object_over_several_lines_beyond_the_bound_spoils_only_itself(
     assert "the row has more than" in values([broken])[0]
 
 
+def test_broken_first_line_spoils_no_other_however_long_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_texts, "MAX_ROW_BYTES", 400)
+    rows = read_text(tmp_path, "\n".join(['{"messages": [', *[GOOD] * 9]), ".jsonl")
+    assert values(rows)[1:] == [ROWS[0]] * 9
+    assert isinstance(rows[0], Rejected)
+
+
 def chat(directory: Path, path: str) -> list[str]:
     rows = chat_messages.read(open_directory(directory), path)
     return [row.reason if isinstance(row, Rejected) else row.messages[0].role for row in rows]

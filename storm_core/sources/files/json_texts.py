@@ -20,14 +20,17 @@ _MARK = re.compile(rb'["\\\[\]{},]')
 def objects(name: str, stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
     """Number and text of each row: a line, or an object over several lines where the first line is not a whole one."""
     start = stream.tell()
-    _, first = next(_lines(stream), (0, None))
+    lines = _lines(stream)
+    _, first = next(lines, (0, None))
+    _, second = next(lines, (0, None))
     stream.seek(start)
     if first is None or not first.lstrip().startswith(b"{") or is_json(first):
         return _lines(stream)
     _, value = next(_values(stream), (0, first))
     stream.seek(start)
-    # Else the line is broken, and spoils no other.
-    return _whole_values(name, stream) if value is None or is_json(value) else _lines(stream)
+    # Else the line is broken, and spoils no other: no line of an object that is too long begins with the next one.
+    is_value = is_json(value) if value is not None else not (second or b"{").startswith(b"{")
+    return _whole_values(name, stream) if is_value else _lines(stream)
 
 
 def _whole_values(name: str, stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
