@@ -69,7 +69,7 @@ def splits_of(data: Artifact, place: str, names: Iterable[str], configuration: s
     shards = {name: found[1] for name, path in below.items() if (found := _SHARD.fullmatch(path))}
     if shards:
         return Splits(of_file=shards, said_by="the names in data/")
-    named = {name: found for name, path in below.items() if (found := _split_in_name(path))}
+    named = {name: word for name, path in below.items() if (word := _split_in_name(path))}
     return Splits(of_file=named)
 
 
