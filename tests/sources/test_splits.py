@@ -209,12 +209,8 @@ def test_splits_are_those_of_the_datasets_library(tmp_path: Path, monkeypatch: p
     ):
         directory = make(tmp_path / str(number), *files)
         theirs = DataFilesDict.from_patterns(get_data_patterns(str(directory)), base_path=str(directory))
-        train = [
-            Path(file).relative_to(directory).as_posix()
-            for split in theirs
-            if "train" in str(split)
-            for file in theirs[split]
-        ]
+        files_of_train = [Path(file) for split in theirs if "train" in str(split) for file in theirs[split]]
+        train = [file.relative_to(directory).as_posix() for file in files_of_train]
         assert read(directory) == sorted(train)
         ours = splits_of(open_directory(directory), ".", files).of_file
         assert {name for name in files if is_evaluation(ours[name])} == set(files) - set(train)
