@@ -56,7 +56,7 @@ SUITE = "survival.yaml"
 SOURCES = ("chat=chatterbot:chatterbot_corpus/data/english",)
 METHODS = ("names", "fetch", "drop", "clear")
 # Every second layer: what is trained decides how large a checkpoint is.
-SCAN = "unfrozen_parameters:\n- ^model\\.layers\\.\\d*[02468]\\.\n"
+SCAN = "unfrozen_parameters:\n- ^model.layers.\\d*[02468].\n"
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,12 +10,15 @@ import torch
 from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.chat_templates.date import DEFAULT_DATE
 from storm_core.errors import InputError
+from storm_core.evaluation.definition import local_task
 from storm_core.evaluation.evaluation_cache import ReplyCache
+from storm_core.evaluation.golds import check_golds
 from storm_core.evaluation.metric_keys import check_metrics, key_of, keys_of_results
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
-from storm_core.evaluation.suite import LmEval, Questions, Seeds
+from storm_core.evaluation.suite import Benchmark, LmEval, Seeds
 
 if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -43,14 +46,12 @@ def measure_task(
     from storm_core.evaluation.resumable_model import ResumableLM
 
     local = benchmark.questions
-    if not local and "ifeval" in benchmark.task:
-        _check_sentence_splitter(benchmark)
     # Reading lm-eval's own 13,000 task files takes seconds; a local task needs none of them.
     tasks = TaskManager(include_defaults=local is None)
-    if not local and benchmark.task not in tasks.all_tasks:
-        raise InputError(f"{benchmark.name}: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
-    check_metrics(tasks, benchmark.name, (benchmark.metric, *benchmark.also))
-    with _quiet():
+    if not local:
+        _check_known(tasks, benchmark)
+    _check_when_loaded(tasks, benchmark)
+    with quiet():
         wrapped = ResumableLM(
             kept,
             ChatTemplate(tokenizer, date) if benchmark.apply_chat_template else None,
@@ -63,7 +64,7 @@ def measure_task(
         try:
             results = lm_eval.simple_evaluate(
                 model=wrapped,
-                tasks=[_local_task(benchmark.task, local, documents) if local else benchmark.task],
+                tasks=[local_task(benchmark, documents) if local else benchmark.task],
                 num_fewshot=benchmark.num_fewshot,
                 batch_size=benchmark.batch_size,
                 apply_chat_template=benchmark.apply_chat_template,
@@ -80,6 +81,30 @@ def measure_task(
     return _measurement(benchmark, results)
 
 
+def check_tasks(benchmarks: Iterable[Benchmark]) -> None:
+    """Refuse what lm-eval has no task for, before a model is loaded and the benchmarks before it are measured.
+
+    Raises:
+        InputError: as `measure_task`, as far as that can be known without the task's data.
+    """
+    from lm_eval.tasks import TaskManager
+
+    own = [benchmark for benchmark in benchmarks if isinstance(benchmark, LmEval) and benchmark.questions is None]
+    if own:
+        tasks = TaskManager()
+        for benchmark in own:
+            _check_known(tasks, benchmark)
+
+
+def _check_known(tasks: "TaskManager", benchmark: LmEval) -> None:
+    import lm_eval
+
+    if benchmark.task not in tasks.all_tasks:
+        raise InputError(f"{benchmark.name}: task: lm-eval {lm_eval.__version__} has no task {benchmark.task!r}")
+    if "ifeval" in benchmark.task:
+        _check_sentence_splitter(benchmark)
+
+
 def _check_sentence_splitter(benchmark: LmEval) -> None:
     """Refuse IFEval without the data that it counts sentences with: lm-eval would miss it after the last reply only."""
     import nltk
@@ -93,14 +118,18 @@ def _check_sentence_splitter(benchmark: LmEval) -> None:
         ) from error
 
 
-def _local_task(task: str, local: Questions, documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """An lm-eval task over documents held in memory, so that nothing is looked up on a hub or cached on disk."""
-    from datasets import Dataset
+def _check_when_loaded(tasks: "TaskManager", benchmark: LmEval) -> None:
+    """Have `tasks` look at what it loads, and so before the first question: its metrics, and its right answers."""
+    load = tasks.load
 
-    def data(**_: Any) -> dict[str, Dataset]:
-        return {"test": Dataset.from_list(documents)}
+    def load_and_check(*arguments: Any, **named: Any) -> Any:
+        loaded = load(*arguments, **named)
+        for name, task in loaded["tasks"].items():
+            check_metrics(benchmark.name, name, task, (benchmark.metric, *benchmark.also))
+            check_golds(benchmark.name, name, task)
+        return loaded
 
-    return {**local.definition, "task": task, "custom_dataset": data, "test_split": "test"}
+    tasks.load = load_and_check
 
 
 def _measurement(benchmark: LmEval, results: Mapping[str, Any]) -> Measurement:
@@ -144,14 +173,14 @@ def _sample(leaf: str, entry: Mapping[str, Any], metric: str) -> Sample:
     parts = value if isinstance(value, list) else [value]
     choices = [arguments[1] for arguments in entry["arguments"]]
     chosen = all(isinstance(choice, str) for choice in choices)
-    target = entry["target"]
-    answer = choices[target] if chosen and isinstance(target, int) else target
+    golds = entry["target"] if isinstance(entry["target"], list) else [entry["target"]]
+    answers = [choices[int(gold)] if chosen and isinstance(gold, int | float) else gold for gold in golds]
     return Sample(
         id=f"{leaf}-{entry['doc_id']}",
         prompt=entry["arguments"][0][0],
         reply=_ranking(choices, entry["filtered_resps"]) if chosen else str(entry["filtered_resps"][0]),
         score=float(sum(parts) / len(parts)),
-        reason=f"the answer is {answer}",
+        reason=f"the answer is {' or '.join(map(str, answers))}",
     )
 
 
@@ -162,7 +191,7 @@ def _ranking(choices: list[str], responses: list[tuple[float, bool]]) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence lm-eval's log below errors, and its question which commit of a git repository it runs in: often in none.
 
     Git itself would answer that on standard error.

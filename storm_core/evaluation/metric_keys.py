@@ -10,24 +10,15 @@ from storm_core.errors import InputError
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
-    from lm_eval.tasks import TaskManager
 
 # The filter of a task that names none.
 _UNFILTERED = "none"
 
 
-def check_metrics(tasks: "TaskManager", benchmark: str, metrics: Iterable[str]) -> None:
-    """Have `tasks` refuse a task without one of the metrics when it loads it, and so before the first question."""
-    load = tasks.load
-
-    def load_and_check(*arguments: Any, **named: Any) -> Any:
-        loaded = load(*arguments, **named)
-        for name, task in loaded["tasks"].items():
-            for metric in metrics:
-                key_of(benchmark, name, metric, _keys_of_task(task))
-        return loaded
-
-    tasks.load = load_and_check
+def check_metrics(benchmark: str, name: str, task: "Task", metrics: Iterable[str]) -> None:
+    """Refuse the task `name` that has not all of the metrics."""
+    for metric in metrics:
+        key_of(benchmark, name, metric, _keys_of_task(task))
 
 
 def key_of(benchmark: str, task: str, metric: str, keys: Iterable[str]) -> str:

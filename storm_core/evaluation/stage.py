@@ -19,13 +19,14 @@ from storm_core.checkpoints.loading import load_tokenizer, load_weights
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.evaluation.config import EvaluateConfig
+from storm_core.evaluation.definition import check_definition
 from storm_core.evaluation.evaluation_cache import ReplyCache, keep_measurement, read_measurement
 from storm_core.evaluation.function_calling import chat_prompts, draw_entries, measure_function_calling
 from storm_core.evaluation.generation import stop_tokens
-from storm_core.evaluation.harness import measure_task
+from storm_core.evaluation.harness import check_tasks, measure_task, quiet
 from storm_core.evaluation.questions import multiple_choice, read_pairs
 from storm_core.evaluation.scores import Measurement
-from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Suite, load_suite
+from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Questions, Suite, load_suite
 from storm_core.heartbeat import activity
 from storm_core.progress import report
 from storm_core.records import Message
@@ -80,6 +81,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
     suite = load_suite(config.suite, inputs["data"])
     # All questions are read before the model, which takes longer, and before any of them is asked.
     with activity("read the questions"):
+        check_tasks(suite.benchmarks)
         questions = {
             benchmark.name: _read_questions(benchmark, suite, inputs["data"].path) for benchmark in suite.benchmarks
         }
@@ -116,11 +118,20 @@ def _read_questions(benchmark: Benchmark, suite: Suite, data: Path) -> list[Any]
     """BFCL entries or local multiple-choice documents; nothing for a task of lm-eval's own."""
     if isinstance(benchmark, FunctionCalling):
         return draw_entries(benchmark, data, suite.seeds.sample)
-    local = benchmark.questions
-    if local is None:
+    if benchmark.questions is None:
         return []
-    pairs = read_pairs(data / local.path)
-    return multiple_choice(pairs, samples=local.samples, distractors=local.distractors, seed=suite.seeds.sample)
+    documents = _documents(benchmark.name, benchmark.questions, data, suite.seeds.sample)
+    with quiet():
+        check_definition(benchmark, documents)
+    return documents
+
+
+def _documents(name: str, local: Questions, data: Path, seed: int) -> list[dict[str, Any]]:
+    try:
+        pairs = read_pairs(data / local.path)
+        return multiple_choice(pairs, samples=local.samples, distractors=local.distractors, seed=seed)
+    except InputError as error:
+        raise InputError(f"{name}, questions: {error}") from error
 
 
 def _make_prompts(benchmark: Benchmark, questions: list[Any], template: ChatTemplate) -> list[str]:

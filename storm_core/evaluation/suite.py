@@ -1,5 +1,6 @@
 """A suite: which benchmarks are run, and every setting that their scores depend on. One YAML file."""
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
@@ -16,6 +17,10 @@ from storm_core.yaml_documents import read_yaml
 _NAME = re.compile(r"[a-z0-9_]+")
 # Those of `storm_core.devices`; who only reads a suite need not load that, and PyTorch with it.
 _DTYPES = ("auto", "bfloat16", "float32")
+
+
+# What NumPy takes.
+_SEEDS = range(1 << 32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +153,9 @@ def parse_suite(name: str, content: bytes, where: str) -> Suite:
         raise InputError(f"{where}: dtype must be one of {', '.join(_DTYPES)}, got {raw['dtype']!r}")
     benchmarks = _parse_benchmarks(raw["benchmarks"], where)
     seeds = build(Seeds, raw["seeds"], f"{where}, seeds")
+    for field, seed in dataclasses.asdict(seeds).items():
+        if seed not in _SEEDS:
+            raise InputError(f"{where}, seeds, {field} must be from 0 to {_SEEDS[-1]}, got {seed}")
     sha256 = hashlib.sha256(content).hexdigest()
     return Suite(name=name, sha256=sha256, dtype=raw["dtype"], seeds=seeds, benchmarks=benchmarks)
 
@@ -155,7 +163,7 @@ def parse_suite(name: str, content: bytes, where: str) -> Suite:
 def _parse_benchmarks(raw: Any, where: str) -> tuple[Benchmark, ...]:
     if not isinstance(raw, list) or not raw:
         raise InputError(f"{where}: benchmarks must be a list with at least one entry")
-    benchmarks = tuple(_parse_benchmark(entry, f"{where}, benchmark {place}") for place, entry in enumerate(raw))
+    benchmarks = tuple(_parse_benchmark(one, f"{where}, benchmark {_called(one, i)}") for i, one in enumerate(raw))
     names = [benchmark.name for benchmark in benchmarks]
     for name in names:
         if names.count(name) > 1:
@@ -163,8 +171,14 @@ def _parse_benchmarks(raw: Any, where: str) -> tuple[Benchmark, ...]:
     return benchmarks
 
 
+def _called(raw: Any, place: int) -> Any:
+    """The name of a benchmark, or else its place in the list, from 0."""
+    name = raw.get("name") if isinstance(raw, dict) else None
+    return name if isinstance(name, str) else place
+
+
 def _parse_benchmark(raw: Any, where: str) -> Benchmark:
-    if not isinstance(raw, dict) or raw.get("kind") not in _KINDS:
+    if not isinstance(raw, dict) or raw.get("kind") not in tuple(_KINDS):
         raise InputError(f"{where} must be a mapping with the kind {' or '.join(_KINDS)}, got {raw!r}")
     settings = {key: value for key, value in raw.items() if key != "kind"}
     benchmark = build(_KINDS[raw["kind"]], settings, where)
@@ -181,6 +195,8 @@ def _check_sizes(benchmark: Benchmark, where: str) -> None:
         raise InputError(f"{where}: samples must be >= 2, or there is no standard error; got {samples}")
     if benchmark.batch_size < 1:
         raise InputError(f"{where}: batch_size must be >= 1, got {benchmark.batch_size}")
+    if isinstance(benchmark, LmEval) and (benchmark.num_fewshot or 0) < 0:
+        raise InputError(f"{where}: num_fewshot must be >= 0, got {benchmark.num_fewshot}")
     if isinstance(drawn, FunctionCalling) and (drawn.max_new_tokens < 1 or not drawn.categories):
         raise InputError(f"{where}: needs max_new_tokens >= 1 and at least one category")
     if isinstance(drawn, Questions) and drawn.distractors < 1:

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,13 @@ from torch import Tensor
 from storm_core.artifacts import Artifact
 from storm_core.checkpoints.checkpoint import Checkpoint, TensorInfo
 from storm_core.errors import InputError
+from storm_core.finetuning.patterns import match_parameters
 from storm_core.progress import progress
-from storm_core.yaml_documents import read_yaml
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 YAML_NAME = "unfrozen_parameters.yaml"
-_KEY = "unfrozen_parameters"
 
 
 def find_yaml(scan: Artifact) -> Path:
@@ -36,42 +34,6 @@ def find_yaml(scan: Artifact) -> Path:
     if len(found) != 1:
         raise InputError(f"{scan.path} holds {len(found)} YAML files; give one, named {YAML_NAME}")
     return scan.file(found[0])
-
-
-def read_patterns(path: Path) -> list[str]:
-    """The entries of `unfrozen_parameters` in a YAML that Spectrum wrote or axolotl reads.
-
-    Raises:
-        InputError: the file has no such list of strings, or the list is empty.
-    """
-    content = read_yaml(path.read_bytes(), str(path))
-    patterns = content.get(_KEY) if isinstance(content, dict) else None
-    if not patterns:
-        raise InputError(f"{path} unfreezes nothing; list the parameters to train under {_KEY}")
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise InputError(f"{_KEY} in {path} is not a list of strings")
-    return patterns
-
-
-def match_parameters(patterns: Iterable[str], names: Iterable[str], source: Path) -> set[str]:
-    """The parameter names that some pattern matches, in axolotl's way: a regular expression from the name's start.
-
-    A bare module name thus matches the module's weight and bias.
-
-    Raises:
-        InputError: a pattern is no regular expression, or matches no parameter.
-    """
-    listed = list(names)
-    matched: set[str] = set()
-    for pattern in patterns:
-        try:
-            found = [name for name in listed if re.match(pattern, name)]
-        except re.error as error:
-            raise InputError(f"{pattern!r} in {source} is not a regular expression: {error}") from error
-        if not found:
-            raise InputError(f"{pattern!r} in {source} matches no parameter; was the scan made from another model?")
-        matched.update(found)
-    return matched
 
 
 def unfreeze(model: "PreTrainedModel", patterns: Iterable[str], source: Path) -> None:

@@ -28,17 +28,11 @@ from storm_core.finetuning.course_files import write_course
 from storm_core.finetuning.data_order import Batch, plan_updates
 from storm_core.finetuning.exchange import check_processes
 from storm_core.finetuning.flat_examples import TokenizedExamples
-from storm_core.finetuning.freezing import (
-    find_yaml,
-    hash_tensors,
-    prove_freezing,
-    read_patterns,
-    trained_names,
-    unfreeze,
-)
+from storm_core.finetuning.freezing import find_yaml, hash_tensors, prove_freezing, trained_names, unfreeze
 from storm_core.finetuning.held_out import read_held_out
 from storm_core.finetuning.learner import Learner
 from storm_core.finetuning.liger import check_liger
+from storm_core.finetuning.patterns import read_patterns
 from storm_core.finetuning.precision import hold_frozen_in_bfloat16
 from storm_core.finetuning.sharding import in_shares
 from storm_core.finetuning.shares import model_to_share

@@ -59,7 +59,8 @@ def _line(place: int, item: object) -> str:
 
 
 def _examples(data: Artifact, name: str, *, listed: bool) -> Iterator[Example]:
-    source = Source(name=name, adapter="messages", path=".")
+    # Nothing is learned from them: all splits of a data set are wanted.
+    source = Source(name=name, adapter="messages", path=".", is_evaluation=True)
     # No row may be malformed; refused here, as the source's own message speaks of an option that `score` has not.
     for place, item in enumerate(read_source(source, data, max_rejected_fraction=1.0)):
         if isinstance(item, Example):

@@ -1,6 +1,7 @@
 """The evaluation data to hold out: what `held_out` lists, and every set of the suites in `held_out_suites`."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from storm_core.artifacts import Artifact
@@ -22,7 +23,7 @@ def evaluation_sources(held_out: Iterable[str], suites: Iterable[str], data: Art
 
         suite = load_suite(name, data)
         sources.extend(_source(f"{suite.name}:{benchmark.name}", benchmark) for benchmark in suite.benchmarks)
-    return sources
+    return [replace(source, is_evaluation=True) for source in sources]
 
 
 def _source(name: str, benchmark: "Benchmark") -> Source:

@@ -20,13 +20,17 @@ from storm_core.stores.uris import parse_uri
 
 Adapter = Callable[[Artifact, str], Iterator[Row | Rejected]]
 # `messages` goes by the columns of each row; the next four insist on one shape.
+_SHAPES = {"messages": None, **{shape: shape for shape in chat_messages.SHAPES}}
 ADAPTERS: Mapping[str, Adapter] = {
-    "messages": chat_messages.read,
-    **{shape: partial(chat_messages.read, shape=shape) for shape in chat_messages.SHAPES},
+    **{name: partial(chat_messages.read, shape=shape) for name, shape in _SHAPES.items()},
     "chatterbot": chatterbot.read,
     "bfcl": bfcl.read,
 }
-EVALUATION_ADAPTERS: Mapping[str, Adapter] = {**ADAPTERS, "lm_eval": lm_eval_tasks.read}
+EVALUATION_ADAPTERS: Mapping[str, Adapter] = {
+    **ADAPTERS,
+    **{name: partial(chat_messages.read, shape=shape, learned=False) for name, shape in _SHAPES.items()},
+    "lm_eval": lm_eval_tasks.read,
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -37,12 +41,14 @@ class Source:
     Attributes:
         uri: the artifact or hub data set that holds it; None where that is the data directory.
         path: where in there; `.` is all of it, and what follows a `#` is the adapter's.
+        is_evaluation: whether it is to measure with, and not to learn from.
     """
 
     name: str
     adapter: str
     path: str
     uri: str | None = None
+    is_evaluation: bool = False
 
     def open(self, data: Artifact) -> Artifact:
         """What holds the source: `data`, or what its own URI leads to.
@@ -58,7 +64,8 @@ class Source:
         Raises:
             InputError: there is no such data, or a file of it cannot be read at all.
         """
-        return EVALUATION_ADAPTERS[self.adapter](data, self.path)
+        adapters = EVALUATION_ADAPTERS if self.is_evaluation else ADAPTERS
+        return adapters[self.adapter](data, self.path)
 
 
 def parse_sources(texts: tuple[str, ...]) -> list[Source]:

@@ -37,6 +37,8 @@ _MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
 _MODEL_DUPLICATES = ["*/*", ".*", "consolidated*", "model.*.safetensors*", "*.bin.index.json", "*.h5.index.json"]
 # What the adapters of `storm_core.sources` read.
 _DATASET_FILES = ["*.parquet", "*.arrow", "*.jsonl", "*.jsonl.gz", "*.json", "*.json.gz", "*.yaml", "*.yml"]
+# It says which files are which split.
+_DATASET_CARD = "README.md"
 _DATASET_HIDDEN = [".*", "*/.*"]
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -136,7 +138,7 @@ def _select(pinned: HubLocation, listed: "list[RepoFile]") -> "list[RepoFile]":
         and not any(fnmatchcase(file.path, pattern) for pattern in ignored)
     ]
     names = [file.path for file in files]
-    if pinned.is_dataset and not names:
+    if pinned.is_dataset and set(names) <= {_DATASET_CARD}:
         raise InputError(f"{pinned.uri} has no {', '.join(_DATASET_FILES)} file; is it a data set of another format?")
     if not pinned.is_dataset and not any(name.endswith(".safetensors") for name in names):
         pickles = sorted(file.path for file in listed if file.path.endswith(_PICKLES))
@@ -146,7 +148,9 @@ def _select(pinned: HubLocation, listed: "list[RepoFile]") -> "list[RepoFile]":
 
 
 def _patterns(location: HubLocation) -> tuple[list[str], list[str]]:
-    return (_DATASET_FILES, _DATASET_HIDDEN) if location.is_dataset else (_MODEL_FILES, _MODEL_DUPLICATES)
+    if location.is_dataset:
+        return [*_DATASET_FILES, _DATASET_CARD], _DATASET_HIDDEN
+    return _MODEL_FILES, _MODEL_DUPLICATES
 
 
 def _download(pinned: HubLocation, files: "list[RepoFile]") -> Path:

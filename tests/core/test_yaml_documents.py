@@ -18,7 +18,7 @@ from storm_core.artifacts import open_directory
 from storm_core.errors import InputError
 from storm_core.evaluation.questions import read_pairs
 from storm_core.evaluation.suite import load_suite, parse_suite
-from storm_core.finetuning.freezing import read_patterns
+from storm_core.finetuning.patterns import read_patterns
 from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.promotion.rules import parse_rules
 from storm_core.sources.formats import chatterbot

@@ -66,8 +66,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     no_path = json.loads(json.dumps(suite))
     no_path["benchmarks"][0]["path"] = "nowhere"
     (data / "no_path.yaml").write_text(yaml.safe_dump(no_path), encoding="utf-8")
+    no_choice = json.loads(json.dumps(suite))
+    no_choice["benchmarks"][1]["questions"]["definition"]["doc_to_target"] = "gold"
+    (data / "no_choice.yaml").write_text(yaml.safe_dump(no_choice), encoding="utf-8")
+    too_many = json.loads(json.dumps(suite))
+    too_many["benchmarks"][1]["questions"]["samples"] = 10_000
+    (data / "too_many.yaml").write_text(yaml.safe_dump(too_many), encoding="utf-8")
     output = tmp_path / "evaluation"
     for model, suite_name, message in [
+        (mute, "no_choice.yaml", "trivia: definition: question 1 ("),
+        (mute, "too_many.yaml", "trivia, questions: 10000 questions are asked for"),
         (tiny_llama, "vibes", "use one of article, smoke"),
         (tiny_llama, "no_answers.yaml", "BFCL_v4_multiple.json"),
         (tiny_llama, "no_path.yaml", "nowhere"),

@@ -10,7 +10,7 @@ import torch
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.evaluation.evaluation_cache import ReplyCache
-from storm_core.evaluation.harness import measure_task
+from storm_core.evaluation.harness import check_tasks, measure_task
 from storm_core.evaluation.suite import LmEval, Questions, Seeds
 from storm_core.stores.partial_results import DirectoryPartialResults
 
@@ -172,6 +172,13 @@ def test_wrong_metric_is_refused_before_the_first_question(
 def test_an_unknown_task_is_refused(model: Any, tokenizer: Any, kept: ReplyCache) -> None:
     with pytest.raises(InputError, match="has no task 'leaderboard_vibes'"):
         measure_task(local_task(task="leaderboard_vibes", questions=None), [], SEEDS, model, tokenizer, kept)
+
+
+@pytest.mark.slow
+def test_an_unknown_task_is_refused_before_the_model_is_loaded() -> None:
+    known, unknown = local_task(task="leaderboard_bbh", questions=None), local_task(task="arc_hard", questions=None)
+    with pytest.raises(InputError, match=r"quiz: task: lm-eval .* has no task 'arc_hard'"):
+        check_tasks([local_task(), known, unknown])
 
 
 def test_ifeval_without_its_sentence_splitter_is_refused(

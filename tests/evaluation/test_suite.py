@@ -97,8 +97,8 @@ def test_a_suite_of_ones_own_lies_in_the_data(tmp_path: Path) -> None:
         (suite_bytes(), "at least one entry"),
         (suite_bytes("text"), "benchmark 0 must be a mapping"),
         (suite_bytes(function_calling(kind="vibes")), "with the kind function_calling or lm_eval"),
-        (suite_bytes(function_calling(temperature=1)), "benchmark 0 has the unknown setting 'temperature'"),
-        (suite_bytes({"kind": "lm_eval", "name": "a"}), "benchmark 0 lacks the setting 'title'"),
+        (suite_bytes(function_calling(temperature=1)), "benchmark calls has the unknown setting 'temperature'"),
+        (suite_bytes({"kind": "lm_eval", "name": "a"}), "benchmark a lacks the setting 'title'"),
         (suite_bytes(function_calling(batch_size="2")), "batch_size must be of type int, got '2'"),
         (suite_bytes(function_calling(batch_size=True)), "batch_size must be of type int, got True"),
         (suite_bytes(function_calling(batch_size=0)), "batch_size must be >= 1, got 0"),
@@ -109,6 +109,12 @@ def test_a_suite_of_ones_own_lies_in_the_data(tmp_path: Path) -> None:
         (suite_bytes(function_calling(name="a/b")), "name must be of lower-case letters"),
         (suite_bytes(function_calling(), function_calling()), "two benchmarks named calls"),
         (suite_bytes(function_calling(), seeds={"sample": 0}), "seeds lacks the setting 'random'"),
+        (suite_bytes(function_calling(kind=["lm_eval"])), "with the kind function_calling or lm_eval"),
+        (suite_bytes(function_calling(), function_calling(name=7)), "benchmark 1, name must be of type str, got 7"),
+        (
+            suite_bytes(function_calling(), seeds={"sample": 0, "random": 0, "numpy": -1, "torch": 1, "fewshot": 1}),
+            "seeds, numpy must be from 0 to 4294967295, got -1",
+        ),
         (suite_bytes(function_calling(), seeds=7), "seeds must be a mapping of settings, got 7"),
     ],
 )

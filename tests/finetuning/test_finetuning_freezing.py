@@ -9,14 +9,8 @@ from storm_core.artifacts import open_directory
 from storm_core.checkpoints.checkpoint import TensorInfo
 from storm_core.checkpoints.loading import load_model
 from storm_core.errors import InputError
-from storm_core.finetuning.freezing import (
-    find_yaml,
-    match_parameters,
-    prove_freezing,
-    read_patterns,
-    trained_names,
-    unfreeze,
-)
+from storm_core.finetuning.freezing import find_yaml, prove_freezing, trained_names, unfreeze
+from storm_core.finetuning.patterns import match_parameters, read_patterns
 
 NAMES = [f"model.layers.{layer}.mlp.{part}_proj.weight" for layer in (1, 10) for part in ("up", "down")]
 SOURCE = Path("scan.yaml")

@@ -39,15 +39,15 @@ Habit = Callable[[dict[str, Any]], tuple[int, bytes]]
 
 def habits() -> list[tuple[str, int, Habit]]:
     """Every habit of the stand-in's tables, with the status that comes with it."""
-    found: list[tuple[str, int, Habit]] = [
-        (name, quirk.status, lambda body, quirk=quirk: quirk.reply("its words"))  # type: ignore[misc]
-        for name, quirk in QUIRKS.items()
-    ]
-    for name, choice in THOUGHTS.items():
-        found.append(
-            (f"{name}: a thought first", 200, lambda body, choice=choice: (200, StandIn.written(choice(body))))
-        )  # type: ignore[misc]
-    return found
+
+    def answers(quirk: Any) -> Habit:
+        return lambda _: quirk.reply("its words")
+
+    def thinks(choice: Any) -> Habit:
+        return lambda body: (200, StandIn.written(choice(body)))
+
+    quirks = [(name, quirk.status, answers(quirk)) for name, quirk in QUIRKS.items()]
+    return quirks + [(f"{name}: a thought first", 200, thinks(choice)) for name, choice in THOUGHTS.items()]
 
 
 def tried(server: StandIn, judge: Judge, examples: list[Example], word: str, habit: Habit) -> list[str]:

@@ -29,7 +29,7 @@ SUITE = {
 def test_suite_that_lies_in_the_data_is_read(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(json.dumps(SUITE))
     (source,) = evaluation_sources((), ("./own.yaml",), open_directory(tmp_path))
-    assert source == Source(name="own:calls", adapter="bfcl", path="bfcl#multiple")
+    assert source == Source(name="own:calls", adapter="bfcl", path="bfcl#multiple", is_evaluation=True)
 
 
 def test_suite_that_the_manifest_does_not_list_is_not_opened(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storm_core.errors import InputError
-from storm_core.sources.files import json_files
+from storm_core.sources.files import json_texts
 from storm_core.sources.files.json_files import read
 from storm_core.sources.files.rows import MAX_ROW_BYTES, RawRow, Rejected
 
@@ -21,7 +21,7 @@ GOOD = json.dumps(ROW).encode()
 
 def rows_of(file: Path, content: bytes) -> list[RawRow | Rejected]:
     file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
-    return list(read(file.name, file))
+    return list(read(file.name, file, ("output",)))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.jsonl.gz", "a.json.gz"])
@@ -46,7 +46,7 @@ def test_empty_array_has_no_rows(tmp_path: Path, content: bytes) -> None:
 @given(st.lists(st.dictionaries(st.text(), st.text() | st.lists(st.text()))), st.integers(1, 40), st.booleans())
 def test_array_is_read_alike_whatever_the_blocks(rows: list[dict[str, Any]], block_bytes: int, ascii: bool) -> None:
     content = json.dumps(rows, ensure_ascii=ascii).encode("utf-8", "surrogatepass")
-    scanner = json_files._ArrayScanner()
+    scanner = json_texts._ArrayScanner()
     blocks: Iterator[bytes] = (content[at : at + block_bytes] for at in range(0, len(content), block_bytes))
     elements = [json.loads(element) for block in blocks for element in scanner.feed(block) if element is not None]
     assert elements == rows
@@ -114,7 +114,7 @@ def test_file_in_utf_16_is_named(tmp_path: Path, encoding: str) -> None:
 def test_file_whose_end_is_missing_is_named(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=reason) as caught:
-        list(read(name, tmp_path / name))
+        list(read(name, tmp_path / name, ("output",)))
     assert name in str(caught.value)
 
 
@@ -129,7 +129,7 @@ def test_row_of_100_mb_is_rejected_in_bounded_memory(tmp_path: Path, name: str) 
     script = (
         "import resource, sys; from pathlib import Path; from storm_core.sources.files.json_files import read\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "print([row.place + type(row).__name__ for row in read(sys.argv[1], Path(sys.argv[1]))])\n"
+        "print([row.place + type(row).__name__ for row in read(sys.argv[1], Path(sys.argv[1]), ())])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     done = subprocess.run(

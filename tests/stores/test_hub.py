@@ -262,8 +262,14 @@ def test_a_hub_that_names_no_commit_is_refused(model: Repository) -> None:
 
 def test_a_dataset_keeps_its_directories_and_leaves_out_what_no_adapter_reads(hub: Hub) -> None:
     repository = hub.repositories.setdefault("datasets/storm/chats", Repository())
-    kept = {"data/train.jsonl": b'{"messages": []}\n', "data/test.json": b"[]", "top.yml": b"a: 1\n"}
-    unread = {"README.md": b"#", "load.py": b"x", "data/a.csv": b"x", ".hidden/a.json": b"{}", "data/.b.json": b"{}"}
+    kept = {"data/train.jsonl": b'{"messages": []}\n', "data/test.json": b"[]", "top.yml": b"a: 1\n", "README.md": b"#"}
+    unread = {
+        "data/README.md": b"#",
+        "load.py": b"x",
+        "data/a.csv": b"x",
+        ".hidden/a.json": b"{}",
+        "data/.b.json": b"{}",
+    }
     repository.commit(kept | unread)
     artifact = open_uri("hf://datasets/storm/chats@main")
     assert [entry.path for entry in artifact.manifest.files] == sorted(kept)

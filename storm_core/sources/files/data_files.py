@@ -8,6 +8,7 @@ from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.sources.files import columnar_files, json_files
 from storm_core.sources.files.rows import RawRow, Rejected, files_under
+from storm_core.sources.files.splits import choose_files
 
 _SUFFIXES = (*json_files.SUFFIXES, *columnar_files.SUFFIXES)
 # What libraries leave beside the rows: descriptions, and an index of the files that count.
@@ -15,8 +16,12 @@ _STATE_FILE = "state.json"
 _DESCRIPTIONS = (_STATE_FILE, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "manifest.json")
 
 
-def read_rows(data: Artifact, path: str, columns: Sequence[str]) -> Iterator[RawRow | Rejected]:
+def read_rows(
+    data: Artifact, path: str, columns: Sequence[str], *, learned: bool = True
+) -> Iterator[RawRow | Rejected]:
     """The rows of the files at or below `path`, in the order of their names; `path` may end in `#SPLIT`.
+
+    Of a data set to learn from, splits to measure with are read only where they are named.
 
     A directory may be laid out as hubs do (`data/train-00000-of-00002.parquet`) or as `datasets` saves it to disk
     (`data-00000-of-00001.arrow` beside `state.json`, splits in directories of their own).
@@ -25,20 +30,22 @@ def read_rows(data: Artifact, path: str, columns: Sequence[str]) -> Iterator[Raw
         data: what holds the files.
         path: a file or directory in there.
         columns: those to read of files that can be read by column.
+        learned: whether the rows are to be learned from.
 
     Raises:
         InputError: there is no such file, or one cannot be read as a whole.
     """
-    files = [
-        (name, file)
-        for name, file in files_under(data, path, _SUFFIXES)
+    files = {
+        name: file
+        for name, file in files_under(data, path.partition("#")[0], _SUFFIXES)
         if PurePosixPath(name).name not in _DESCRIPTIONS
-    ]
+    }
     if not files:
         raise InputError(f"no rows at {path} in {data.path}, only descriptions of a data set")
-    for name, file in files:
+    for name in choose_files(data, path, list(files), learned=learned):
+        file = files[name]
         if name.endswith(json_files.SUFFIXES):
-            yield from json_files.read(name, file)
+            yield from json_files.read(name, file, columns)
         elif _counts(data, name):
             yield from columnar_files.read(name, file, columns)
 

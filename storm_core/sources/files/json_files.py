@@ -1,53 +1,99 @@
-"""Rows of JSON files: lines (`.jsonl`) or one array (`.json`), plain or gzipped, streamed with a bound on each row."""
+"""Rows of JSON files: lines, one array, or objects over several lines; plain or gzipped, with a bound on each row."""
 
 import codecs
 import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from storm_core.errors import InputError
-from storm_core.sources.files.rows import MAX_ROW_BYTES, RawRow, Rejected, too_large
+from storm_core.progress import report
+from storm_core.sources.files.json_texts import BLOCK_BYTES, elements, is_json, objects
+from storm_core.sources.files.rows import RawRow, Rejected, too_large
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
-_BLOCK_BYTES = 1 << 20
-# What decides where an element of an array ends.
-_MARK = re.compile(rb'["\\\[\]{},]')
 
 
-def read(name: str, file: Path) -> Iterator[RawRow | Rejected]:
-    """The rows of one file, numbered by line, or by position where the file is one array.
+def read(name: str, file: Path, columns: Sequence[str]) -> Iterator[RawRow | Rejected]:
+    """The rows of one file, numbered by line, or by position where they are not a line each.
 
-    A `.json` file whose first character is `[` is an array, any other holds lines. A broken or over-long row spoils
-    only itself.
+    A file whose first character is `[` is an array, unless each of its lines is one; any other holds lines, or where
+    its first line is not whole, objects over several lines. A broken or over-long row spoils only itself. A file of one
+    object without any of `columns` may hold the rows under a key, as `field` of `datasets` has it.
 
     Raises:
-        InputError: the file as a whole cannot be read: it ends inside a gzip stream or an array, or is not UTF-8 from
-            its first byte on. How many rows are missing cannot be told then, so no ledger could account for them.
+        InputError: the file as a whole cannot be read: it ends inside a gzip stream, an array or an object, or is not
+            UTF-8 from its first byte on. How many rows are missing cannot be told then, so no ledger could account for
+            them. Or it is one object with several lists that may be its rows.
     """
     with _open(name, file) as stream:
         start = _peek(name, stream)
-        is_array = ".json" in Path(name).suffixes and start.lstrip()[:1] == b"["
-        texts = _elements(name, stream) if is_array else _lines(stream)
-        for number, text in texts:
+        is_array = _is_array(name, start)
+        texts = elements(name, stream) if is_array else objects(name, stream)
+        first = [] if is_array else list(islice(texts, 2))
+        if len(first) == 1 and (under := _rows_under_a_key(name, first[0][1], columns)):
+            yield from under
+            return
+        for number, text in chain(first, texts):
             place = f"{name}:{number}"
             yield _parse(place, text) if text is not None else too_large(place)
 
 
+def _is_array(name: str, start: bytes) -> bool:
+    """Whether the file that begins so is one array; a `.jsonl` may also have an array in each line."""
+    line, _, rest = start.strip().partition(b"\n")
+    return line.startswith(b"[") and (".json" in Path(name).suffixes or not rest or not is_json(line))
+
+
+def _rows_under_a_key(name: str, text: bytes | None, columns: Sequence[str]) -> list[RawRow | Rejected]:
+    """The rows in the one object that a file holds; none where it is a row itself, or nothing of the kind."""
+    if text is None or not is_json(text) or not isinstance(values := json.loads(text), dict):
+        return []
+    lists = [
+        key for key, value in values.items() if isinstance(value, list) and any(isinstance(i, dict) for i in value)
+    ]
+    if not lists or set(values) & set(columns):
+        return []
+    if len(lists) > 1:
+        raise InputError(
+            f"{name} is one object with lists under {', '.join(map(repr, lists))}; write the one that holds the rows "
+            "to a file of its own, as an array or a row in each line"
+        )
+    report(f"{name}: one object; its rows are those under {lists[0]!r}")
+    return [_row(f"{name}:{lists[0]}[{place}]", one) for place, one in enumerate(values[lists[0]])]
+
+
 def _parse(place: str, text: bytes) -> RawRow | Rejected:
     try:
-        values = json.loads(text.decode("utf-8"))
+        # Where files were joined, a byte order mark may begin any of them.
+        values = json.loads(text.decode("utf-8").removeprefix("\ufeff").strip())
     except UnicodeDecodeError as error:
         return Rejected(place=place, reason=f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}")
     except (ValueError, RecursionError) as error:
-        return Rejected(place=place, reason=f"not JSON: {error}")
-    if not isinstance(values, dict):
-        return Rejected(place=place, reason="not a JSON object")
-    return RawRow(place=place, values=values)
+        return Rejected(place=place, reason=_why_not_json(text, error))
+    return _row(place, values)
+
+
+def _row(place: str, values: Any) -> RawRow | Rejected:
+    if isinstance(values, dict):
+        return RawRow(place=place, values=values)
+    kinds = {list: "an array", str: "a text", bool: "true or false", type(None): "null"}
+    return Rejected(place=place, reason=f"not a JSON object but {kinds.get(type(values), 'a number')}")
+
+
+def _why_not_json(text: bytes, error: Exception) -> str:
+    if not text.strip():
+        return "not JSON: nothing stands between two commas, or behind the last one"
+    if re.search(rb",\s*[}\]]", text):
+        return f"not JSON: {error}; a comma before a closing bracket?"
+    if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+        return f"not JSON: more text follows an object that has ended: {error.doc[error.pos : error.pos + 40]!r}"
+    return f"not JSON: {error}"
 
 
 @contextmanager
@@ -61,102 +107,9 @@ def _open(name: str, file: Path) -> Iterator[IO[bytes]]:
 
 def _peek(name: str, stream: IO[bytes]) -> bytes:
     """The first bytes of the stream, which is left behind a byte order mark if there is one."""
-    start = stream.read(_BLOCK_BYTES)
+    start = stream.read(BLOCK_BYTES)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(f"{name} is in UTF-16; convert it to UTF-8")
     unmarked = start.removeprefix(codecs.BOM_UTF8)
     stream.seek(len(start) - len(unmarked))
     return unmarked
-
-
-def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
-    """Number and text of each line that is not blank; None in place of one that is too long."""
-    number = 0
-    while line := stream.readline(MAX_ROW_BYTES + 1):
-        number += 1
-        if len(line) > MAX_ROW_BYTES:
-            _skip_rest(stream, line)
-            yield number, None
-        elif line.strip():
-            yield number, line
-
-
-def _skip_rest(stream: IO[bytes], line: bytes) -> None:
-    while line and not line.endswith(b"\n"):
-        line = stream.readline(_BLOCK_BYTES)
-
-
-def _elements(name: str, stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
-    """Position, from 1, and text of each element of the array; None in place of one that is too long."""
-    scanner = _ArrayScanner()
-    number = 0
-    while not scanner.closed and (block := stream.read(_BLOCK_BYTES)):
-        for element in scanner.feed(block):
-            number += 1
-            yield number, element
-    if not scanner.closed:
-        raise InputError(f"{name} ends inside its array, in or after row {number + 1}; fetch it again")
-    if scanner.rest.strip() or stream.read(_BLOCK_BYTES).strip():
-        raise InputError(f"{name} holds more than one array: there is text after row {number}")
-
-
-class _ArrayScanner:
-    """Splits the text of a JSON array at its outer commas, whatever the blocks it arrives in.
-
-    Attributes:
-        closed: whether the array has ended.
-        rest: what followed its end in the last block.
-    """
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.rest = b""
-        self._depth = 0
-        self._in_string = False
-        self._escaped = False
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._first = True
-
-    def feed(self, block: bytes) -> Iterator[bytes | None]:
-        """The elements that end inside `block`."""
-        start, position = 0, int(self._escaped)
-        self._escaped = False
-        while not self.closed and (found := _MARK.search(block, position)):
-            mark, position = found[0], found.end()
-            if self._in_string or mark in b'"\\':
-                position = self._step_string(mark, position, len(block))
-            elif mark in b"[{":
-                self._depth += 1
-                start = position if self._depth == 1 else start
-            elif self._depth > 1:
-                self._depth -= mark != b","
-            else:
-                self.closed = mark != b","
-                self._keep(block[start : found.start()])
-                yield from self._take()
-                start = position
-        if self.closed:
-            self.rest = block[start:]
-        else:
-            self._keep(block[start:])
-
-    def _step_string(self, mark: bytes, position: int, size: int) -> int:
-        """Note what a quote or a backslash means; returns where to look on, behind an escaped character."""
-        if mark == b'"':
-            self._in_string = not self._in_string
-        elif mark == b"\\" and self._in_string:
-            position += 1
-            self._escaped = position > size
-        return position
-
-    def _keep(self, part: bytes) -> None:
-        self._size += len(part)
-        self._parts = [*self._parts, part] if self._size <= MAX_ROW_BYTES else []
-
-    def _take(self) -> Iterator[bytes | None]:
-        element = b"".join(self._parts) if self._size <= MAX_ROW_BYTES else None
-        is_empty_array = self._first and self.closed and element is not None and not element.strip()
-        self._parts, self._size, self._first = [], 0, False
-        if not is_empty_array:
-            yield element

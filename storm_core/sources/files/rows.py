@@ -92,7 +92,7 @@ def files_under(data: Artifact, path: str, suffixes: tuple[str, ...]) -> list[tu
     names = sorted(
         entry.path for entry in data.manifest.files if place in (".", entry.path) or _below(entry.path, place)
     )
-    found = [(name, data.path / name) for name in names if name.endswith(suffixes) and _is_of_split(name, place, split)]
+    found = [(name, data.path / name) for name in names if name.endswith(suffixes) and is_of_split(name, place, split)]
     if not found:
         of_split = f" of the split {split}" if split else ""
         wanted = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}" if len(suffixes) > 1 else suffixes[0]
@@ -111,7 +111,7 @@ def _below(name: str, directory: str) -> bool:
     return name.startswith(f"{directory.rstrip('/')}/")
 
 
-def _is_of_split(name: str, place: str, split: str) -> bool:
-    """Whether a part of the path below `place` is the split's name, alone or before a `-`, `_` or `.`."""
+def is_of_split(name: str, place: str, split: str) -> bool:
+    """Whether a part of the path `name` below `place` is the split's name, alone or before a `-`, `_` or `.`."""
     below = PurePosixPath(name).parts[len(PurePosixPath(place).parts) :] or (PurePosixPath(name).name,)
     return not split or any(re.match(rf"{re.escape(split)}(?![A-Za-z0-9])", part) for part in below)

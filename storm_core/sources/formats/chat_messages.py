@@ -34,18 +34,19 @@ _TOOLS = ("tools", "functions")
 COLUMNS = tuple(dict.fromkeys((*SHAPES.values(), *_QUESTIONS, *_INPUTS, *_ANSWERS, "history", *_SYSTEMS, *_TOOLS)))
 
 
-def read(data: Artifact, path: str, shape: str | None = None) -> Iterator[Row | Rejected]:
+def read(data: Artifact, path: str, shape: str | None = None, *, learned: bool = True) -> Iterator[Row | Rejected]:
     """The rows at or below `path`, streamed.
 
     Args:
         data: what holds the files.
         path: a file or directory in there, and `#SPLIT` where only one split is wanted.
         shape: one of `SHAPES`; without it each row's own columns tell, in the order of `SHAPES`.
+        learned: whether it is to be learned from, and not to measure with.
 
     Raises:
         InputError: there is no such file, or one cannot be read as a whole.
     """
-    for raw in read_rows(data, path, COLUMNS):
+    for raw in read_rows(data, path, COLUMNS, learned=learned):
         if isinstance(raw, Rejected):
             yield raw
             continue

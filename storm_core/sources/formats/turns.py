@@ -89,7 +89,7 @@ def _as_records(column: str, lists: Mapping[str, list[Any]]) -> list[dict[str, A
 def _read_turn(name: str, turn: Any) -> Iterator[Turn]:
     if not isinstance(turn, Mapping):
         raise InputError(f"{name} is not a role and a text")
-    spelled = text_of(turn.get("role") or turn.get("from"), f"the role of {name}")
+    spelled = _role(turn, f"the role of {name}")
     role = _ROLES.get(spelled, spelled)
     content = turn["content"] if turn.get("content") is not None else turn.get("value")
     learned = _is_learned(name, turn)
@@ -102,6 +102,15 @@ def _read_turn(name: str, turn: Any) -> Iterator[Turn]:
         # Beside a call there need not be any text.
         contents = read_contents(content or "" if calls else content, f"the content of {name}")
         yield from (_spoken(role, one, calls, call_ids, learned=learned) for one in contents)
+
+
+def _role(turn: Mapping[str, Any], name: str) -> str:
+    given = next((turn[key] for key in ("role", "from") if turn.get(key) not in (None, "")), None)
+    if isinstance(given, int | float):
+        raise InputError(
+            f"{name} is {given!r} and not its name; where it is a ClassLabel of `datasets`, write its names"
+        )
+    return text_of(given, name)
 
 
 def _spoken(
