@@ -29,13 +29,7 @@ from storm_core.process_group import is_first_to_fail
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
 from storm_core.stages import EXECUTOR_INPUT, PAGE, RERUN, STAGES, flag, load_stage
-from storm_core.standard_streams import (
-    NO_READER,
-    flush_output,
-    is_without_reader,
-    lossy_errors,
-    open_standard_streams,
-)
+from storm_core.standard_streams import NO_READER, is_without_reader, standard_streams
 from storm_core.stopping import Stopped, StopTold, stop_in_order
 from storm_core.telemetry import disable_telemetry
 from storm_core.threads import limit_threads
@@ -55,17 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0, or 1 where the input, the store or the machine cannot work; 128 and the signal's number where it was told
     to stop, which includes SIGPIPE's, of a reader that went.
     """
-    open_standard_streams()
     disable_telemetry()
     limit_threads()
     end_with_parent()
     given = sys.argv[1:] if arguments is None else list(arguments)
     name = os.environ.get(TASK_NAME_VARIABLE, " ".join(["storm", *given[:1]]))
-    with lossy_errors(), stop_in_order():
+    with standard_streams(), stop_in_order():
         try:
             with StopTold():
                 code = _parse_and_run(given)
-                flush_output()
+                sys.stdout.flush()
                 return code
         except (InputError, StoreError, ClusterError) as error:
             leave_error(error)
@@ -84,9 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse_and_run(arguments: Sequence[str]) -> int:
     try:
         parsed = vars(build_parser().parse_args(arguments))
-    except SystemExit:  # It has shown help, the version, or what is wrong.
-        flush_output()
-        raise
+    finally:
+        sys.stdout.flush()  # Where it has shown help or the version.
     verb = parsed.pop("verb")
     _quieten_libraries()
     configure_logs()

@@ -30,7 +30,9 @@ def followed(output: Path) -> Path:
     for path in (output, *output.parents):
         if path.is_symlink() and not path.exists():
             target = path.readlink()
-            raise InputError(f"{path} is a link to {target}, which is not there; make that directory (is its disk mounted?)")
+            raise InputError(
+                f"{path} is a link to {target}, which is not there; make that directory (is its disk mounted?)"
+            )
     return Path(os.path.realpath(output)) if output.is_symlink() else output
 
 
@@ -42,7 +44,6 @@ def beside(output: Path) -> Path:
 @contextlib.contextmanager
 def staging(output: Path, store: Store | None) -> Iterator[Path]:
     """An empty directory on the file system where the output will live; removed unless it was moved away."""
-    fixed = store is None and _is_fixed(output)
     if store:
         directory = store.staging_directory()
     else:
@@ -50,13 +51,9 @@ def staging(output: Path, store: Store | None) -> Iterator[Path]:
         directory = StagingArea(beside(output), prefix=f".{output.name}.partial-").new_directory()
     directory.chmod(0o755)  # mkdtemp makes it private; what is published is for other users too.
     try:
-        if fixed:
-            (output / UNFINISHED_NAME).touch()
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-        if fixed:
-            (output / UNFINISHED_NAME).unlink(missing_ok=True)
 
 
 def check_outputs(outputs: Mapping[str, Path], inputs: Sequence[str]) -> None:
@@ -86,12 +83,16 @@ def check_replaceable(output: Path) -> None:
         InputError: it names what is there.
     """
     if output.is_dir():
-        found = _visible(output) if _is_fixed(output) else list(output.iterdir())
-        if found and not any((output / name).is_file() for name in (MANIFEST_NAME, UNFINISHED_NAME)):
+        if holds_files(output) and not any((output / name).is_file() for name in (MANIFEST_NAME, UNFINISHED_NAME)):
             raise InputError(f"{output} holds files that no stage wrote; choose another output or empty it")
     elif output.exists():
         raise InputError(f"{output} is a file; an output is a directory")
     _check_parents(output)
+
+
+def holds_files(output: Path) -> bool:
+    """Whether anything lies in the directory that its replacement would remove."""
+    return bool(_visible(output)) if _is_fixed(output) else any(output.iterdir())
 
 
 def check_file(file: Path) -> None:
@@ -104,6 +105,19 @@ def check_file(file: Path) -> None:
         raise InputError(f"{file} is a directory; name a file")
     _check_parents(file)
     check_writable(file if file.exists() else file.parent)
+
+
+def check_directory(directory: Path) -> None:
+    """Refuse a directory that could not be made, or written.
+
+    Raises:
+        InputError: it is a file, lies below one, is a link that leads nowhere, or nothing may be written there.
+    """
+    followed(directory)
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} is a file; name a directory")
+    _check_parents(directory)
+    check_writable(directory)
 
 
 def check_writable(path: Path) -> None:
@@ -138,12 +152,14 @@ def replace_directory(source: Path, target: Path) -> None:
 def _replace_within(source: Path, target: Path) -> None:
     """Without its manifest, and with the mark of what is unfinished, nobody reads the directory meanwhile."""
     earlier = Path(tempfile.mkdtemp(dir=source))
+    (target / UNFINISHED_NAME).touch()
     with in_one_piece():
         for path in sorted(_visible(target), key=lambda path: path.name != MANIFEST_NAME):
             path.rename(earlier / path.name)
         for path in sorted(_visible(source), key=lambda path: path.name == MANIFEST_NAME):
             if path != earlier:
                 path.rename(target / path.name)
+    (target / UNFINISHED_NAME).unlink()
     shutil.rmtree(source, ignore_errors=True)
 
 
@@ -174,4 +190,6 @@ def _is_mount_point(directory: Path) -> bool:
         return False
     # Field 5 of proc(5)'s `mountinfo`; what would break a line is written in octal.
     points = {line.split(" ")[4].encode("utf-8", "surrogateescape").decode("unicode_escape") for line in lines}
-    return os.path.realpath(directory) in {point.encode("latin-1").decode("utf-8", "surrogateescape") for point in points}
+    return os.path.realpath(directory) in {
+        point.encode("latin-1").decode("utf-8", "surrogateescape") for point in points
+    }

@@ -212,7 +212,9 @@ def _produce(
     with contextlib.ExitStack() as stack:
         staged = {name: stack.enter_context(staging(path, store)) for name, path in outputs.items()}
         stack.enter_context(
-            NamesFullDisk({directory: directory.parent if store else outputs[name] for name, directory in staged.items()})
+            NamesFullDisk(
+                {directory: directory.parent if store else outputs[name] for name, directory in staged.items()}
+            )
         )
         workspace = workspace_of(key, stage, outputs, store)
         results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))

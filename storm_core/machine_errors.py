@@ -69,8 +69,13 @@ def check_room(directory: Path, needed: int, what: str) -> None:
     """
     free = free_bytes(directory)
     if needed > free:
-        words = f"no room for {what}: {bytes_in_words(needed)} are needed, {bytes_in_words(free)} are free"
+        words = f"no room for {what}: {bytes_in_words(needed)} more are needed, {bytes_in_words(free)} are free"
         raise OSError(errno.ENOSPC, words, str(directory))
+
+
+def directory_bytes(directory: Path) -> int:
+    """What the files below the directory take."""
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def free_bytes(path: Path) -> int:

@@ -14,7 +14,6 @@ from typing import TypeVar
 from storm_core.heartbeat import activity, path_of
 from storm_core.log_lines import wants_json, write_line
 from storm_core.processes import is_main
-from storm_core.standard_streams import write_output
 
 T = TypeVar("T")
 BAR_VARIABLE = "STORM_PROGRESS"
@@ -79,7 +78,7 @@ def shows_bars() -> bool:
 
 def answer(line: str) -> None:
     """Write one line of what was asked for to standard output."""
-    write_output(line)
+    print(line, flush=True)
 
 
 def report(line: str, level: str = "info") -> None:

@@ -1,4 +1,7 @@
-"""Standard streams that others have closed: a line that nobody takes ends no work, and no reader means no answer."""
+"""Standard streams that others may close: a line that nobody takes ends no work, and without a reader nothing is told.
+
+A terminal is closed, the reader of a pipe has what it wants and goes, the disk below a log is full.
+"""
 
 import contextlib
 import errno
@@ -13,51 +16,87 @@ NO_READER = 141
 _OUTPUT = "standard output"
 
 
-class LossyStream(io.TextIOBase):
-    """Passes on what is written to it for as long as anybody takes it: what is lost is only told.
-
-    A terminal may be closed, the reader of a pipe may go, the disk below a log may be full.
-    """
+class _Stream(io.TextIOBase):
+    """What writes to another stream, and looks like it."""
 
     def __init__(self, behind: TextIO) -> None:
-        self._behind = behind
+        self.behind = behind
+
+    def isatty(self) -> bool:
+        """As the stream behind."""
+        return self.behind.isatty()
+
+    def fileno(self) -> int:
+        """As the stream behind."""
+        return self.behind.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """As that of the stream behind."""
+        return self.behind.encoding
+
+
+class LossyStream(_Stream):
+    """Passes on what is written to it for as long as anybody takes it: lines of a log, which are not the work."""
 
     def write(self, text: str) -> int:
         """Write what can be."""
         with contextlib.suppress(OSError):
-            self._behind.write(text)
+            self.behind.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Flush what can be."""
         with contextlib.suppress(OSError, ValueError):  # The latter of a stream that is closed.
-            self._behind.flush()
+            self.behind.flush()
 
-    def isatty(self) -> bool:
-        """As the stream behind."""
-        return self._behind.isatty()
 
-    def fileno(self) -> int:
-        """As the stream behind."""
-        return self._behind.fileno()
+class NamedOutput(_Stream):
+    """Standard output, whose errors say that they are of it. After one what is left is dropped."""
 
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """As the stream behind."""
-        return self._behind.encoding
+    def write(self, text: str) -> int:
+        """Write the text.
+
+        Raises:
+            OSError: nobody reads it, or there is no room.
+        """
+        with self._named():
+            return self.behind.write(text)
+
+    def flush(self) -> None:
+        """Write what waits; see `write`."""
+        with self._named():
+            self.behind.flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # The interpreter flushes once more when it ends, and would complain.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.behind.fileno())
+            os.close(nowhere)
+            raise OSError(error.errno, error.strerror, _OUTPUT) from None
 
 
 @contextlib.contextmanager
-def lossy_errors() -> Iterator[None]:
-    """Let standard error be a `LossyStream` while the body runs; what is lost there is lost."""
-    if isinstance(sys.stderr, LossyStream):
+def standard_streams() -> Iterator[None]:
+    """While the body, a program, runs: standard error loses what nobody takes, standard output names its errors."""
+    _open_missing()
+    if isinstance(sys.stdout, NamedOutput):
         yield
         return
-    with contextlib.redirect_stderr(LossyStream(sys.stderr)):
+    with contextlib.redirect_stderr(LossyStream(sys.stderr)), contextlib.redirect_stdout(NamedOutput(sys.stdout)):
         yield
 
 
-def open_standard_streams() -> None:
+def is_without_reader(error: OSError) -> bool:
+    """Whether the error says that whoever read standard output reads no more."""
+    return isinstance(error, BrokenPipeError) and error.filename == _OUTPUT
+
+
+def _open_missing() -> None:
     """Lead to nowhere what the program was started without: else the next file that is opened takes its place."""
     for descriptor in range(3):
         try:
@@ -67,43 +106,6 @@ def open_standard_streams() -> None:
                 raise
             os.open(os.devnull, os.O_RDWR)  # The lowest free number is taken.
             os.set_inheritable(descriptor, True)
-    if sys.stdin is None:
-        sys.stdin = os.fdopen(0, "r", closefd=False)
-    if sys.stdout is None:
-        sys.stdout = os.fdopen(1, "w", closefd=False)
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(2, "w", closefd=False)
-
-
-def write_output(line: str) -> None:
-    """Write the line to standard output, at once.
-
-    Raises:
-        OSError: nobody reads it, or there is no room for it; what is left of it is dropped.
-    """
-    with _named_output():
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-
-
-def flush_output() -> None:
-    """Write what standard output still holds; see `write_output`."""
-    with _named_output():
-        sys.stdout.flush()
-
-
-def is_without_reader(error: OSError) -> bool:
-    """Whether the error says that whoever read standard output reads no more."""
-    return isinstance(error, BrokenPipeError) and error.filename == _OUTPUT
-
-
-@contextlib.contextmanager
-def _named_output() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # The interpreter flushes once more when it ends, and would complain.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        raise OSError(error.errno, error.strerror, _OUTPUT) from None
+    sys.stdin = sys.stdin or os.fdopen(0, "r", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)

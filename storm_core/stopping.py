@@ -61,7 +61,7 @@ class _Listener:
 
     def __init__(self) -> None:
         self.act: Callable[[signal.Signals], None] = _raise
-        self.before: list[Callable[[], None]] = []
+        self.before: list[Callable[[signal.Signals], None]] = []
         self._first: float | None = None
         self._again = False
 
@@ -70,7 +70,7 @@ class _Listener:
         if self._first is None or self._again:
             self._first, self._again = now, False
             for tell in self.before:
-                tell()
+                tell(signal.Signals(number))
             self.act(signal.Signals(number))
         elif now - self._first > _SAME_WISH_SECONDS:
             signal.signal(number, signal.SIG_DFL)
@@ -168,8 +168,8 @@ def in_one_piece() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def telling_stop(tell: Callable[[], None]) -> Iterator[None]:
-    """While the body runs, a stop of this process is told to `tell` first, whatever the main thread waits for."""
+def telling_stop(tell: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """While the body runs, `tell` learns first of a stop of this process, whatever the main thread waits for."""
     listener = _listener()
     if listener is None:
         yield

@@ -4,6 +4,7 @@ Memory holds one tensor while reading and one shard while writing, whatever the 
 """
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -47,6 +48,12 @@ class TensorInfo:
     dtype: str
     stored_as: str | None = None
 
+    @property
+    def bytes(self) -> int:
+        """How many its numbers take; a dtype's name ends in its bits, but for those of 8 bits."""
+        bits = re.search(r"[A-Z](\d+)$", self.dtype)
+        return math.prod(self.shape) * (int(bits[1]) if bits else 8) // 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -59,6 +66,11 @@ class Checkpoint:
     path: Path
     config: Mapping[str, Any]
     tensors: Mapping[str, TensorInfo]
+
+    @property
+    def bytes(self) -> int:
+        """How many its tensors take."""
+        return sum(info.bytes for info in self.tensors.values())
 
     def load(self, name: str) -> Tensor:
         """The tensor `name`, on the CPU, in its stored dtype.

@@ -1,5 +1,6 @@
 """A GGUF file dequantized into a checkpoint by transformers, which knows each architecture's tensor names."""
 
+import math
 import struct
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import torch
 from storm_core.checkpoints.gguf_config import read_gguf_config, read_shapes_of_gguf
 from storm_core.checkpoints.gguf_tokenizer import keep_own_tokens
 from storm_core.errors import InputError
+from storm_core.machine_errors import check_room
 
 _MAGIC = b"GGUF"
 
@@ -26,6 +28,8 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise InputError(f"{file} is not a GGUF file: it does not start with {_MAGIC.decode()}")
     settings, stored = read_gguf_config(file), read_shapes_of_gguf(file)
+    needed = sum(math.prod(shape) for shape in stored.values()) * dtype.itemsize
+    check_room(directory, needed, "the model")
     # Linked into a directory of its own: transformers prefers a tokenizer.json beside the file to the one inside it.
     with tempfile.TemporaryDirectory() as alone:
         link = Path(alone) / "model.gguf"

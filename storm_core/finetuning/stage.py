@@ -53,6 +53,7 @@ from storm_core.finetuning.tokenization import (
 from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
 from storm_core.finetuning.turn_ends import write_turn_ends
 from storm_core.finetuning.weights import check_packing, check_trainable, hand_over_weights, write_weights
+from storm_core.machine_errors import check_room
 from storm_core.progress import progress, report
 from storm_core.records import count_examples, read_examples
 from storm_core.stage import Inputs, Results
@@ -74,6 +75,7 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     source = inputs["model"].path
     checkpoint = open_checkpoint(source)
     check_trainable(checkpoint)
+    check_room(outputs["tuned_model"], checkpoint.bytes, "the tuned model")
     if config.kernels == "liger":
         check_liger(str(checkpoint.config["model_type"]))
     yaml_file = find_yaml(inputs["scan"])

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from storm_core.errors import InputError
+from storm_core.machine_errors import check_room
 from storm_core.merging.compatibility import check_mergeable
 from storm_core.merging.config import MergeConfig
 from storm_core.merging.slerp import Arc, UndefinedArcError, measure_arc, slerp
@@ -18,11 +19,13 @@ def run(config: MergeConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     """Write the merged checkpoint, with the tokenizer, chat template and config of `base_model`.
 
     Raises:
+        OSError: there is no room for it.
         InputError: the checkpoints do not fit each other, or a tensor of theirs cannot be merged.
     """
     base = open_checkpoint(inputs["base_model"].path)
     other = open_checkpoint(inputs["other_model"].path)
     check_mergeable(base, other)
+    check_room(outputs["merged_model"], base.bytes, "the merged model")
     arcs: list[Arc] = []
     write_checkpoint(outputs["merged_model"], _merge(base, other, config.t, arcs), source=base.path)
     return Results(metrics=_metrics(arcs))
