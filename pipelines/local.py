@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 from kfp import dsl, local
 from kfp.local import config, status, subprocess_task_handler, task_handler_interface
@@ -146,7 +146,7 @@ def copy_output(blocks: Iterable[bytes], log: BinaryIO) -> None:
     """
     assert sys.__stderr__ is not None  # noqa: S101 (a command line has it)
     text = io.TextIOWrapper(log, encoding="utf-8")
-    lines, decoder = LineStream(LossyStream(text)), codecs.getincrementaldecoder("utf-8")("replace")
+    lines, decoder = LineStream(cast("TextIO", LossyStream(text))), codecs.getincrementaldecoder("utf-8")("replace")
     try:
         for block in blocks:
             lines.write(decoder.decode(block))

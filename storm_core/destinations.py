@@ -30,9 +30,7 @@ def followed(output: Path) -> Path:
     for path in (output, *output.parents):
         if path.is_symlink() and not path.exists():
             target = path.readlink()
-            raise InputError(
-                f"{path} is a link to {target}, which is not there; make that directory (is its disk mounted?)"
-            )
+            raise InputError(f"{path} is a link to {target}, which is not there; make it, or mount its disk")
     return Path(os.path.realpath(output)) if output.is_symlink() else output
 
 
@@ -132,7 +130,7 @@ def check_writable(path: Path) -> None:
 
 
 def replace_directory(source: Path, target: Path) -> None:
-    """Move the directory `source` to the place of `target`, or what it holds where it lies in it; `source` is gone then.
+    """Move the directory `source` to the place of `target`; where it lies in `target`, what it holds.
 
     What was there goes only after the new is in its place.
     """
@@ -189,7 +187,7 @@ def _is_mount_point(directory: Path) -> bool:
     except OSError:  # no Linux
         return False
     # Field 5 of proc(5)'s `mountinfo`; what would break a line is written in octal.
-    points = {line.split(" ")[4].encode("utf-8", "surrogateescape").decode("unicode_escape") for line in lines}
-    return os.path.realpath(directory) in {
-        point.encode("latin-1").decode("utf-8", "surrogateescape") for point in points
-    }
+    written = os.path.realpath(directory)
+    for character, octal in (("\\", r"\134"), (" ", r"\040"), ("\t", r"\011"), ("\n", r"\012")):
+        written = written.replace(character, octal)
+    return written in {line.split(" ")[4] for line in lines}

@@ -211,11 +211,8 @@ def _produce(
 ) -> Outcome:
     with contextlib.ExitStack() as stack:
         staged = {name: stack.enter_context(staging(path, store)) for name, path in outputs.items()}
-        stack.enter_context(
-            NamesFullDisk(
-                {directory: directory.parent if store else outputs[name] for name, directory in staged.items()}
-            )
-        )
+        shown = {directory: directory.parent if store else outputs[name] for name, directory in staged.items()}
+        stack.enter_context(NamesFullDisk(shown))
         workspace = workspace_of(key, stage, outputs, store)
         results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))
         _check_results(stage, results.metrics, results.values)

@@ -69,8 +69,8 @@ def check_room(directory: Path, needed: int, what: str) -> None:
     """
     free = free_bytes(directory)
     if needed > free:
-        words = f"no room for {what}: {bytes_in_words(needed)} more are needed, {bytes_in_words(free)} are free"
-        raise OSError(errno.ENOSPC, words, str(directory))
+        lacking = f"{bytes_in_words(needed)} more are needed, and {bytes_in_words(free)} are free"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {what}, {lacking}", str(directory))
 
 
 def directory_bytes(directory: Path) -> int:

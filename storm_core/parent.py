@@ -11,7 +11,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def end_with_parent() -> None:
-    """Send this process SIGTERM once its parent is gone, where the parent asked for it; a stage keeps a checkpoint then.
+    """Send this process SIGTERM once its parent is gone, where that asked for it; a stage keeps a checkpoint then.
 
     Looked at again and again: what Linux offers, `PR_SET_PDEATHSIG`, speaks of the parent's thread, is lost where the
     user changes, and is not on other systems.

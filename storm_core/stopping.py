@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from signal import _HANDLER as Disposition
+    from signal import _HANDLER
 
 # Ctrl-C, what a system and Kubernetes send, and what comes when the terminal is closed.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,7 +26,7 @@ _SAME_WISH_SECONDS = 0.5
 _AGAIN_SECONDS = 0.05
 
 
-class Stopped(SystemExit):  # noqa: N818 (the end of a program, no error)
+class Stopped(SystemExit):
     """The process was told to stop. Its exit code is the one that a shell reports of the signal.
 
     Attributes:
@@ -98,7 +98,7 @@ def stop_in_order() -> Iterator[None]:
         yield  # Python hands signals to the main thread alone.
         return
     listener = _Listener()
-    earlier: dict[int, Disposition] = {number: signal.getsignal(number) for number in SIGNALS}
+    earlier: dict[int, _HANDLER] = {number: signal.getsignal(number) for number in SIGNALS}
     hook = sys.unraisablehook
 
     def swallowed(unraisable: "sys.UnraisableHookArgs") -> None:
