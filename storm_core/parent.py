@@ -7,7 +7,7 @@ import time
 
 # Set by whoever starts a `storm` that is not to outlive it: the number of its own process.
 PARENT_VARIABLE = "STORM_PARENT_PROCESS"
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_LOOKS = 0.1
 
 
 def end_with_parent() -> None:
