@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from storm_core import destinations
 from storm_core.artifacts import UNFINISHED_NAME, open_directory
 from storm_core.cli import main
 from storm_core.config import StageConfig
@@ -158,7 +157,7 @@ def test_output_that_holds_an_input_is_refused(text: Path, tmp_path: Path, refer
 def test_place_that_may_not_be_written_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destinations.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     for check in (lambda: check_outputs({"a": tmp_path / "b/c"}, []), lambda: check_file(tmp_path / "page.html")):
         with pytest.raises(InputError, match=f"no permission to write to {tmp_path}, or its disk is read-only"):
             check()
