@@ -45,8 +45,9 @@ def staging(output: Path, store: Store | None) -> Iterator[Path]:
     if store:
         directory = store.staging_directory()
     else:
-        # What killed runs left beside the output is swept away.
-        directory = StagingArea(beside(output), prefix=f".{output.name}.partial-").new_directory()
+        # What killed runs left beside the output is swept away; what is held, as by this area, is not.
+        area = StagingArea(beside(output), prefix=f".{output.name}.partial-")
+        directory = area.new_directory()
     directory.chmod(0o755)  # mkdtemp makes it private; what is published is for other users too.
     try:
         yield directory

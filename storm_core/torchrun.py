@@ -1,5 +1,6 @@
 """torchrun's own code, run in this process: what starts several processes that train together, and watches them."""
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ def torchrun(flags: Sequence[str], arguments: Sequence[str]) -> "ProcessFailure 
 
     ours = ["--max-restarts=0", f"--shutdown-timeout={_SHUTDOWN_SECONDS}", "-m", "storm_core.cli"]
     os.environ.update(with_this_parent())
+    # Which process was sent which signal is no news to a person who stopped them.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     try:
         run.main([*flags, *ours, *arguments])
     except SignalException as stop:

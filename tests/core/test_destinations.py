@@ -115,6 +115,11 @@ def test_stage_that_fails_leaves_what_was_in_the_volume(text: Path, fixed: Path,
     assert not list(fixed.glob(".*"))
 
 
+def test_output_that_is_being_written_is_not_swept_away_by_another_process(tmp_path: Path) -> None:
+    with staging(tmp_path / "out", None) as first, staging(tmp_path / "out", None) as second:
+        assert first.is_dir() and second.is_dir()
+
+
 def test_what_was_there_stays_until_the_new_is_in_its_place(tmp_path: Path) -> None:
     new, old = tmp_path / "new", tmp_path / "old"
     for directory in (new, old):
