@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             return _fail(f"{name}: error: {words}")
         except Stopped as stop:
-            report(f"{name}: {stop}")
+            if stop.kept is not None:
+                report(f"{name}: {stop}")
             return stop.exit_code
 
 

@@ -26,15 +26,18 @@ _SAME_WISH_SECONDS = 0.5
 _AGAIN_SECONDS = 0.05
 
 
+_NOTHING_KEPT = "nothing half-written is left, and the same command can be run again"
+
+
 class Stopped(SystemExit):
     """The process was told to stop. Its exit code is the one that a shell reports of the signal.
 
     Attributes:
         signal: what it was told by.
-        kept: what is left of the work, for the line that says so.
+        kept: what is left of the work, for the line that says so; None where another process has said it.
     """
 
-    def __init__(self, number: int, kept: str = "nothing half-written is left, and the same command can be run again"):
+    def __init__(self, number: int, kept: str | None = _NOTHING_KEPT):
         super().__init__(128 + number)
         self.exit_code = 128 + number
         self.signal = signal.Signals(number)

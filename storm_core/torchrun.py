@@ -28,11 +28,12 @@ def torchrun(flags: Sequence[str], arguments: Sequence[str]) -> "ProcessFailure 
     ours = ["--max-restarts=0", f"--shutdown-timeout={_SHUTDOWN_SECONDS}", "-m", "storm_core.cli"]
     os.environ.update(with_this_parent())
     # Which process was sent which signal is no news to a person who stopped them.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    for name in ("agent.server.api", "multiprocessing.api"):
+        logging.getLogger(f"torch.distributed.elastic.{name}").setLevel(logging.ERROR)
     try:
         run.main([*flags, *ours, *arguments])
     except SignalException as stop:
-        raise Stopped(stop.sigval, "the same command continues from the last checkpoint") from None
+        raise Stopped(stop.sigval, kept=None) from None  # The processes have said what is.
     except ChildFailedError as error:
         return error.get_first_failure()[1]
     return None
