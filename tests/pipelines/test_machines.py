@@ -6,6 +6,7 @@ The stages are those of a small recipe, each with the options and inputs that it
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,7 @@ class Stage:
             assert "Traceback" not in rest, rest
             if process.returncode != 0:
                 break
+            shutil.rmtree(self.place)
             longest /= 2
         lines += rest.splitlines()
         if number != signal.SIGKILL:
