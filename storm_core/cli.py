@@ -23,7 +23,7 @@ from storm_core.heartbeat import activity, heartbeat
 from storm_core.introduction import introduce
 from storm_core.line_stream import whole_lines
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
-from storm_core.machine_errors import refusal
+from storm_core.machine_errors import NamesFullDisk, refusal
 from storm_core.parent import end_with_parent
 from storm_core.process_group import is_first_to_fail
 from storm_core.progress import report, shows_bars
@@ -178,9 +178,10 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
         afresh = stage.verb in rerun or name in rerun
         outcome = execute(stage, config, inputs=inputs, outputs=outputs, value_files=value_files, afresh=afresh)
         if write_page:
-            with activity("write the page"):
+            page = Path(parsed["page"])
+            with activity("write the page"), NamesFullDisk({page: page}):
                 finished = _finished(name, stage, outcome, outputs, in_frame=bool(executor_input))
-                write_page(Path(parsed["page"]), finished)
+                write_page(page, finished)
     if executor_input:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)
     report(f"{name}: {_summary(stage, outcome)}"[:_LINE_CHARACTERS])

@@ -106,7 +106,8 @@ def execute(
             # Of what is recalled too: that run may have been killed once its outputs were published.
             _open_partial_results(key, stage, places, store).clear()
         outcome = replace(outcome, seconds=time.monotonic() - started)
-        _deliver(outcome, places, value_files, in_store=store is not None)
+        with NamesFullDisk({path: path for path in (*places.values(), *value_files.values())}):
+            _deliver(outcome, places, value_files, in_store=store is not None)
         _log(run, outcome)
         tell(True)
     return outcome
