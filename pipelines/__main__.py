@@ -5,35 +5,57 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.flags import make_parser
-from pipelines.secrets import SECRETS
 from storm_core.errors import InputError, StoreError
+from storm_core.machine_errors import refusal
 from storm_core.own_servers import spare_own_servers
-from storm_core.stopping import EXIT_CODE, stop_in_order
+from storm_core.standard_streams import NO_READER, is_without_reader, standard_streams
+from storm_core.stopping import Stopped, StopTold, stop_in_order
 from storm_core.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
     from pipelines.profiles.fields import Profile
 
 
+# Whatever is to be loaded is loaded once the program listens to signals.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     disable_telemetry()
     spare_own_servers()
-    parsed = _parser().parse_args(arguments)
-    name = f"python -m pipelines {parsed.command}"
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    name = " ".join(["python -m pipelines", *given[:1]])
+    with standard_streams(), stop_in_order():
+        try:
+            with StopTold():
+                return _parse_and_run(given)
+        except (InputError, StoreError) as error:
+            return _fail(name, str(error))
+        except OSError as error:
+            if is_without_reader(error):
+                return NO_READER
+            if (words := refusal(error)) is None:
+                raise
+            return _fail(name, words)
+        except Stopped as stop:
+            print(f"{name}: interrupted; run it again to continue from what is done", file=sys.stderr)
+            return stop.exit_code
+
+
+def _parse_and_run(arguments: Sequence[str]) -> int:
     try:
-        with stop_in_order():
-            return _COMMANDS[parsed.command](parsed)
-    except (InputError, StoreError) as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, SystemExit) as stop:
-        print(f"{name}: interrupted; run it again to continue from what is done", file=sys.stderr)
-        return EXIT_CODE if isinstance(stop, SystemExit) else 130
+        parsed = _parser().parse_args(arguments)
+        return _COMMANDS[parsed.command](parsed)
+    finally:
+        sys.stdout.flush()
+
+
+def _fail(name: str, words: str) -> int:
+    print(f"{name}: error: {words}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
+    from pipelines.flags import make_parser  # noqa: PLC0415
+
     return make_parser(__doc__)
 
 
@@ -137,6 +159,8 @@ def _profile(parsed: argparse.Namespace) -> "Profile":
 
 def _secrets(parsed: argparse.Namespace) -> dict[str, Any]:
     """Names of secrets by kind, of those that are given."""
+    from pipelines.secrets import SECRETS  # noqa: PLC0415
+
     given = {kind: getattr(parsed, f"{kind}_secret".replace("-", "_")) for kind in SECRETS}
     return {kind: name for kind, name in given.items() if name is not None}
 

@@ -94,7 +94,7 @@ def own_store(directory: Path) -> str:
     return FileLocation(path=directory / "artifacts").uri
 
 
-def check_directory(directory: Path, engine: str) -> None:
+def check_path(directory: Path, engine: str) -> None:
     """Refuse a directory of a run by whose name one of those who are told it would be misled.
 
     Raises:

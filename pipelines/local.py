@@ -10,21 +10,26 @@ import io
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 from kfp import dsl, local
 from kfp.local import config, status, subprocess_task_handler, task_handler_interface
 
 from storm_core.line_stream import LineStream
 from storm_core.log_lines import TASK_NAME_VARIABLE
+from storm_core.parent import with_this_parent
 from storm_core.progress import BAR_VARIABLE
+from storm_core.standard_streams import LossyStream
+from storm_core.stopping import telling_stop
 
 # Stages share the cores and the memory of one machine, so loops run one task after another here.
 _ONE_AT_A_TIME = threading.Lock()
@@ -48,8 +53,53 @@ def run_in_subprocesses(
         RuntimeError: a task failed.
     """
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root), raise_on_error=True)
-    with tasks_run_by(StageProcess), quiet_kfp():
+    stages = Stages()
+    with tasks_run_by(partial(StageProcess, stages=stages)), quiet_kfp(), telling_stop(stages.stop):
         return dict(pipeline(**arguments).outputs)
+
+
+class Stages:
+    """Runs stages, one at a time, and knows whether the run was told to stop.
+
+    Each is a process group of its own: Ctrl-C, which reaches all of a terminal's group, comes to it from here, once.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+
+    def run(self, command: list[str], environment: Mapping[str, str], log: BinaryIO) -> int:
+        """Run one stage and show what it says, to its end; returns its exit code.
+
+        Raises:
+            RuntimeError: the run was told to stop, and no stage begins any more.
+        """
+        if self._stopping:
+            raise RuntimeError("the run was stopped")
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **with_this_parent(), **environment},
+            stdout=log,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+        self._process, is_over = process, False
+        said = iter(cast("io.BufferedReader", process.stderr).read1, b"")
+        try:
+            copy_output(said, log)
+            is_over = True
+        finally:
+            if not (is_over or self._stopping):  # It must not go on alone.
+                process.terminate()
+            copy_output(said, log)
+            code = process.wait()
+        return code
+
+    def stop(self, number: signal.Signals) -> None:
+        """Pass the signal on to the stage that is at work, and let none begin."""
+        self._stopping = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
 
 
 class StageProcess(task_handler_interface.ITaskHandler):
@@ -62,7 +112,10 @@ class StageProcess(task_handler_interface.ITaskHandler):
         pipeline_root: str,
         runner: config.SubprocessRunner,
         env_vars: dict[str, str] | None = None,
+        *,
+        stages: Stages,
     ) -> None:
+        self.stages = stages
         self.arguments = full_command[1:]
         self.environment = env_vars or {}
 
@@ -75,21 +128,8 @@ class StageProcess(task_handler_interface.ITaskHandler):
         name = self.environment.get(TASK_NAME_VARIABLE, self.arguments[0])
         log_path = Path(os.environ[LOG_DIRECTORY_VARIABLE]) / f"{name}.log"
         with _ONE_AT_A_TIME, log_path.open("ab") as log:
-            process = subprocess.Popen(
-                self.command(),
-                env={**os.environ, **_terminal(), **self.environment},
-                stdout=log,
-                stderr=subprocess.PIPE,
-            )
-            stream = cast("io.BufferedReader", process.stderr)
-            try:
-                copy_output(iter(stream.read1, b""), log)
-                process.wait()
-            finally:
-                if process.poll() is None:  # interrupted: the stage must not keep running alone
-                    process.terminate()
-                    process.wait()
-        return status.Status.SUCCESS if process.returncode == 0 else status.Status.FAILURE
+            code = self.stages.run(self.command(), {**_terminal(), **self.environment}, log)
+        return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
 
 def _terminal() -> dict[str, str]:
@@ -100,18 +140,23 @@ def _terminal() -> dict[str, str]:
 
 
 def copy_output(blocks: Iterable[bytes], log: BinaryIO) -> None:
-    """Copy what a task writes to our terminal as it comes, so that bars move, and its whole lines to the log."""
+    """Copy what a task writes to our terminal as it comes, so that bars move, and its whole lines to the log.
+
+    Where one of them takes nothing any more, the task goes on all the same.
+    """
     assert sys.__stderr__ is not None  # noqa: S101 (a command line has it)
     text = io.TextIOWrapper(log, encoding="utf-8")
-    lines, decoder = LineStream(text), codecs.getincrementaldecoder("utf-8")("replace")
+    lines, decoder = LineStream(cast("TextIO", LossyStream(text))), codecs.getincrementaldecoder("utf-8")("replace")
     try:
         for block in blocks:
             lines.write(decoder.decode(block))
-            sys.__stderr__.buffer.write(block)
-            sys.__stderr__.flush()
+            with contextlib.suppress(OSError):
+                sys.__stderr__.buffer.write(block)
+                sys.__stderr__.flush()
     finally:
         lines.finish()
-        text.detach()  # Else it would close the log.
+        with contextlib.suppress(OSError):
+            text.detach()  # Else it would close the log.
 
 
 @contextlib.contextmanager

@@ -18,10 +18,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Param
 
 from pipelines.database import database_uri
-from pipelines.engines import ENGINES, SUBPROCESS, Engine, check_directory, check_store
+from pipelines.engines import ENGINES, SUBPROCESS, Engine, check_path, check_store
 from pipelines.local import LOG_DIRECTORY_VARIABLE
 from pipelines.recipes import load_recipe
+from storm_core.destinations import check_directory
 from storm_core.errors import InputError
+from storm_core.machine_errors import NamesFullDisk
+from storm_core.stopping import Stopped
 from storm_core.stores.references import open_reference
 from storm_core.tracking import PARENT_RUN_VARIABLE
 from storm_core.tracking.headlines import parameter_text
@@ -44,10 +47,11 @@ def run_recipe(
     """
     arguments = load_recipe(recipe_path, registered_model_name)
     check_store(engine)
+    check_directory(runs_directory / recipe_path.stem)
     directory = (runs_directory / recipe_path.stem).resolve()
-    check_directory(directory, engine)
+    check_path(directory, engine)
     directory.mkdir(parents=True, exist_ok=True)
-    with _only_run_in(directory):
+    with NamesFullDisk({directory: directory}), _only_run_in(directory):
         _run(recipe_path, arguments, directory, engine)
     return directory
 
@@ -63,6 +67,9 @@ def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: 
             outputs = chosen.run(arguments)
             _copy_reports(outputs, directory, client, parent_run_id)
         final_status = "FINISHED"
+    except Stopped:
+        final_status = "KILLED"
+        raise
     except RuntimeError as error:
         raise InputError(f"the run stopped: {_one_line(error)}; logs are in {directory / 'logs'}") from error
     finally:

@@ -23,6 +23,9 @@ from storm_core.manifest import (
     write_manifest,
 )
 
+# Lies in a directory that cannot be renamed, such as a volume's, while an output is written there; without a manifest
+# beside it, that is unfinished.
+UNFINISHED_NAME = ".unfinished"
 _BLOCK_BYTES = 1 << 20
 _FILES_HASHED_AT_A_TIME = 4
 
@@ -107,6 +110,8 @@ def open_directory(directory: Path) -> Artifact:
     if not directory.is_dir():
         raise InputError(f"{directory} does not exist; give a directory, a manifest file or a store URI")
     if not (directory / MANIFEST_NAME).is_file():
+        if (directory / UNFINISHED_NAME).is_file():
+            raise InputError(f"{directory} is unfinished; run the stage that writes it again")
         files = list_files(directory, follow_links=True)
         if not files:
             raise InputError(f"{directory} is empty; was the stage that writes it interrupted?")

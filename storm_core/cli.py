@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import sys
@@ -17,18 +16,22 @@ from storm_core.cluster.errors import ClusterError
 from storm_core.cluster.one_pod import processes_to_start, run_here
 from storm_core.cluster.worker_errors import leave_error
 from storm_core.config import describe_option, parse_option
+from storm_core.destinations import check_file
 from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, run_name, write_executor_output
 from storm_core.heartbeat import activity, heartbeat
 from storm_core.introduction import introduce
 from storm_core.line_stream import whole_lines
 from storm_core.log_lines import TASK_NAME_VARIABLE, configure_logs
+from storm_core.machine_errors import NamesFullDisk, refusal
 from storm_core.own_servers import spare_own_servers
+from storm_core.parent import end_with_parent
 from storm_core.process_group import is_first_to_fail
 from storm_core.progress import report, shows_bars
 from storm_core.stage import Stage
 from storm_core.stages import EXECUTOR_INPUT, PAGE, RERUN, STAGES, flag, load_stage
-from storm_core.stopping import EXIT_CODE, stop_in_order
+from storm_core.standard_streams import NO_READER, is_without_reader, standard_streams
+from storm_core.stopping import Stopped, StopTold, stop_in_order
 from storm_core.telemetry import disable_telemetry
 from storm_core.threads import limit_threads
 
@@ -39,39 +42,55 @@ if TYPE_CHECKING:
 ARTIFACT = "artifact"
 _FIGURES_SHOWN = 6
 _LINE_CHARACTERS = 150
-# What the machine refuses, and no change of the code mends: disk or quota full, no permission, read-only.
-_MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line says; returns the exit code: 0, or 1 where the input or the store cannot work."""
+    """Run what the command line says; returns the exit code.
+
+    It is 0, or 1 where the input, the store or the machine cannot work; 128 and the signal's number where it was told
+    to stop, which includes SIGPIPE's, of a reader that went.
+    """
     disable_telemetry()
     spare_own_servers()
     limit_threads()
-    parser = build_parser()
-    parsed = vars(parser.parse_args(arguments))
-    verb = parsed.pop("verb")
-    name = os.environ.get(TASK_NAME_VARIABLE, f"storm {verb}")
-    _quieten_libraries()
+    end_with_parent()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    name = os.environ.get(TASK_NAME_VARIABLE, " ".join(["storm", *given[:1]]))
+    with standard_streams(), stop_in_order():
+        try:
+            with StopTold():
+                code = _parse_and_run(given)
+                sys.stdout.flush()
+                return code
+        except (InputError, StoreError, ClusterError) as error:
+            leave_error(error)
+            return _fail(f"{name}: error: {error}")
+        except OSError as error:
+            if is_without_reader(error):
+                return NO_READER
+            if (words := refusal(error)) is None:
+                raise
+            return _fail(f"{name}: error: {words}")
+        except Stopped as stop:
+            if stop.kept is not None:
+                report(f"{name}: {stop}")
+            return stop.exit_code
+
+
+def _parse_and_run(arguments: Sequence[str]) -> int:
     try:
-        configure_logs()
-        with stop_in_order(), contextlib.nullcontext() if shows_bars() else whole_lines():
-            if verb == ARTIFACT:
-                return run_artifact_command(parsed)
-            if count := processes_to_start(verb):
-                return run_here(count, sys.argv[1:] if arguments is None else arguments)
-            _run(load_stage(verb), parsed)
-    except (InputError, StoreError, ClusterError) as error:
-        leave_error(error)
-        return _fail(f"{name}: error: {error}")
-    except OSError as error:
-        if error.errno not in _MACHINE_ERRORS:
-            raise
-        return _fail(f"{name}: error: {error.strerror}: {error.filename or 'while writing an output'}")
-    except SystemExit as stop:
-        if stop.code == EXIT_CODE:
-            report(f"{name}: stopped (SIGTERM); nothing half-written is left, and the same command can be run again")
-        raise
+        parsed = vars(build_parser().parse_args(arguments))
+    finally:
+        sys.stdout.flush()  # Where it has shown help or the version.
+    verb = parsed.pop("verb")
+    _quieten_libraries()
+    configure_logs()
+    with contextlib.nullcontext() if shows_bars() else whole_lines():
+        if verb == ARTIFACT:
+            return run_artifact_command(parsed)
+        if count := processes_to_start(verb):
+            return run_here(count, arguments)
+        _run(load_stage(verb), parsed)
     return 0
 
 
@@ -147,6 +166,8 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
         report(line)
     outputs = {output: Path(parsed[output]) for output in stage.outputs}
     write_page = _page_writer() if parsed["page"] else None
+    if parsed["page"]:
+        check_file(Path(parsed["page"]))
     # Imported here: `--help` does not run a stage, and who waits knows already for what.
     from storm_core.execution import execute
     from storm_core.taking_part import take_part
@@ -159,9 +180,10 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
         afresh = stage.verb in rerun or name in rerun
         outcome = execute(stage, config, inputs=inputs, outputs=outputs, value_files=value_files, afresh=afresh)
         if write_page:
-            with activity("write the page"):
+            page = Path(parsed["page"])
+            with activity("write the page"), NamesFullDisk({page: page}):
                 finished = _finished(name, stage, outcome, outputs, in_frame=bool(executor_input))
-                write_page(Path(parsed["page"]), finished)
+                write_page(page, finished)
     if executor_input:
         write_executor_output(executor_input, outcome.manifests, outcome.metrics)
     report(f"{name}: {_summary(stage, outcome)}"[:_LINE_CHARACTERS])

@@ -27,10 +27,11 @@ from storm_core.cluster.nodes import TrainingNodes, nodes_for
 from storm_core.cluster.request import JobRequest
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig, deciding_options
-from storm_core.destinations import check_replaceable, replace_directory, staging
+from storm_core.destinations import beside, check_file, check_outputs, followed, replace_directory, staging
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
 from storm_core.log_lines import TASK_NAME_VARIABLE
+from storm_core.machine_errors import NamesFullDisk
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from storm_core.process_group import together
 from storm_core.progress import report
@@ -75,18 +76,20 @@ def execute(
     started = time.monotonic()
     store = store_from_environment()
     nodes = nodes_for(stage.verb)
+    places = {name: followed(path) for name, path in outputs.items()}
+    check_outputs(places, list(chain.from_iterable(inputs.values())))
+    for path in value_files.values():
+        check_file(path)
     opened = open_inputs(stage, inputs, partial(named_input, store) if nodes else None)
-    for path in outputs.values():
-        check_replaceable(path)
     key = run_key(stage, config, opened)
     task = os.environ.get(TASK_NAME_VARIABLE, stage.verb)
     work = Work(verb=stage.verb, task=task, key=key, inputs=opened.digests(), given=inputs)
-    beside = next(iter(outputs.values())).parent
+    near = beside(next(iter(places.values())))
     alone = contextlib.nullcontext() if nodes else _alone(stage, opened, store, key)
-    recall = partial(_recall, stage, store, key, outputs)
+    recall = partial(_recall, stage, store, key, places)
     with (
         together(stage) as tell,
-        track(work, config, store.ledger if store else None, beside) as run,
+        track(work, config, store.ledger if store else None, near) as run,
         alone,
         while_followed(store, key),
     ):
@@ -98,12 +101,13 @@ def execute(
             request = JobRequest(key=key, command=command, environment=_of_run(stage, run), afresh=afresh)
             outcome = _on_nodes(nodes, request, store, recall)
         else:
-            outcome = recalled or _produce(stage, config, opened, outputs, store, key)
+            outcome = recalled or _produce(stage, config, opened, places, store, key)
         if stage.resumable:
             # Of what is recalled too: that run may have been killed once its outputs were published.
-            _open_partial_results(key, stage, outputs, store).clear()
+            _open_partial_results(key, stage, places, store).clear()
         outcome = replace(outcome, seconds=time.monotonic() - started)
-        _deliver(outcome, outputs, value_files, in_store=store is not None)
+        with NamesFullDisk({path: path for path in (*places.values(), *value_files.values())}):
+            _deliver(outcome, places, value_files, in_store=store is not None)
         _log(run, outcome)
         tell(True)
     return outcome
@@ -208,6 +212,8 @@ def _produce(
 ) -> Outcome:
     with contextlib.ExitStack() as stack:
         staged = {name: stack.enter_context(staging(path, store)) for name, path in outputs.items()}
+        shown = {directory: directory.parent if store else outputs[name] for name, directory in staged.items()}
+        stack.enter_context(NamesFullDisk(shown))
         workspace = workspace_of(key, stage, outputs, store)
         results = stage.load()(config, inputs, staged, *([workspace] if stage.resumable else []))
         _check_results(stage, results.metrics, results.values)
@@ -252,7 +258,7 @@ def _open_partial_results(key: str, stage: Stage, outputs: Mapping[str, Path], s
     if store:
         return store.partial_results(key)
     first = next(iter(outputs.values()))
-    return DirectoryPartialResults(first.parent / f".{stage.verb}.parts" / key)
+    return DirectoryPartialResults(beside(first) / f".{stage.verb}.parts" / key)
 
 
 def _check_results(stage: Stage, metrics: Mapping[str, float], values: Mapping[str, Any]) -> None:

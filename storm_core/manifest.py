@@ -52,6 +52,11 @@ class Manifest:
     metrics: Mapping[str, float] = field(default_factory=dict)
     uri: str | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(entry.size for entry in self.files)
+
     def to_json(self) -> str:
         """The manifest as JSON text with sorted keys."""
         return json.dumps({"format": FORMAT_VERSION, **asdict(self)}, indent=2, sort_keys=True) + "\n"

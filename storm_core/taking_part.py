@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from storm_core.config import StageConfig
-from storm_core.destinations import staging
+from storm_core.destinations import followed, staging
 from storm_core.errors import InputError
 from storm_core.execution import open_inputs, run_key, workspace_of
 from storm_core.process_group import together
@@ -27,7 +27,8 @@ def take_part(stage: Stage, config: StageConfig, inputs: Mapping[str, list[str]]
     with together(stage) as tell, contextlib.ExitStack() as stack:
         is_new = tell(None)
         if is_new:
-            staged = {name: stack.enter_context(staging(path, store)) for name, path in outputs.items()}
-            workspace = workspace_of(run_key(stage, config, opened), stage, outputs, store)
+            places = {name: followed(path) for name, path in outputs.items()}
+            staged = {name: stack.enter_context(staging(path, store)) for name, path in places.items()}
+            workspace = workspace_of(run_key(stage, config, opened), stage, places, store)
             stage.load()(config, opened, staged, *([workspace] if stage.resumable else []))
         tell(None)  # The main process has published; one that left sooner would be missed.

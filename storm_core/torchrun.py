@@ -1,9 +1,12 @@
 """torchrun's own code, run in this process: what starts several processes that train together, and watches them."""
 
+import logging
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from storm_core.stopping import EXIT_CODE
+from storm_core.parent import with_this_parent
+from storm_core.stopping import Stopped
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -16,17 +19,21 @@ def torchrun(flags: Sequence[str], arguments: Sequence[str]) -> "ProcessFailure 
     """The process that failed first; None where all ended well.
 
     Raises:
-        SystemExit: SIGTERM came; the code is 143.
+        Stopped: a signal came, and the processes have ended.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     ours = ["--max-restarts=0", f"--shutdown-timeout={_SHUTDOWN_SECONDS}", "-m", "storm_core.cli"]
+    os.environ.update(with_this_parent())
+    # Which process was sent which signal is no news to a person who stopped them.
+    for name in ("agent.server.api", "multiprocessing.api"):
+        logging.getLogger(f"torch.distributed.elastic.{name}").setLevel(logging.ERROR)
     try:
         run.main([*flags, *ours, *escaped(arguments)])
-    except SignalException:
-        raise SystemExit(EXIT_CODE) from None
+    except SignalException as stop:
+        raise Stopped(stop.sigval, kept=None) from None  # The processes have said what is.
     except ChildFailedError as error:
         return error.get_first_failure()[1]
     return None

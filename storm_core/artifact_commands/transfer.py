@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from storm_core.artifacts import Artifact
+from storm_core.destinations import beside, check_outputs, followed, holds_files, replace_directory
 from storm_core.errors import InputError
+from storm_core.machine_errors import NamesFullDisk, check_room, directory_bytes
 from storm_core.manifest import MANIFEST_NAME, Manifest, check_relative_path, content_digest, write_manifest
 from storm_core.progress import answer
 from storm_core.stores.file_artifact import copy_files
@@ -24,17 +26,19 @@ def push(reference: str, store: str | None, kind: str | None) -> int:
 def pull(reference: str, directory: str) -> int:
     """Copy an artifact into a new directory, verified; prints the directory."""
     target = Path(directory)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    place = followed(target).absolute()
+    if place.exists() and (not place.is_dir() or holds_files(place)):
         raise InputError(f"{target} is there already; pull into a new directory")
+    check_outputs({"directory": place}, [])
     manifest = reference_manifest(reference)
     # The same name each time, so that a pull that was interrupted is continued.
-    partial = target.absolute().with_name(f".{target.name}.partial-{manifest.digest[:12]}")
+    partial = beside(place) / f".{place.name}.partial-{manifest.digest[:12]}"
     partial.mkdir(parents=True, exist_ok=True)
-    _copy(manifest, reference, partial)
-    write_manifest(partial, replace(manifest, uri=None))
-    if target.exists():
-        target.rmdir()
-    partial.rename(target)
+    with NamesFullDisk({partial: target}):
+        check_room(partial, manifest.size - directory_bytes(partial), "the artifact")
+        _copy(manifest, reference, partial)
+        write_manifest(partial, replace(manifest, uri=None))
+        replace_directory(partial, place)
     answer(str(target))
     return 0
 

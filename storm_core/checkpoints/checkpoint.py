@@ -3,6 +3,7 @@
 Memory holds one tensor while reading and one shard while writing, whatever the size of the model.
 """
 
+import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -55,6 +56,12 @@ class TensorInfo:
     dtype: str
     stored_as: str
 
+    @property
+    def bytes(self) -> int:
+        """How many its numbers take; a dtype's name ends in its bits, but for those of 8 bits."""
+        bits = re.search(r"[A-Z](\d+)$", self.dtype)
+        return math.prod(self.shape) * (int(bits[1]) if bits else 8) // 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -71,6 +78,11 @@ class Checkpoint:
     config: Mapping[str, Any]
     tensors: Mapping[str, TensorInfo]
     files: tuple[Path, ...]
+
+    @property
+    def bytes(self) -> int:
+        """How many its tensors take."""
+        return sum(info.bytes for info in self.tensors.values())
 
     def load(self, name: str) -> Tensor:
         """The tensor `name`, on the CPU, in its stored dtype.

@@ -1,5 +1,6 @@
 """A GGUF file dequantized into a checkpoint by transformers, which knows each architecture's tensor names."""
 
+import math
 import struct
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from storm_core.checkpoints.gguf_config import gguf_settings
 from storm_core.checkpoints.gguf_description import describe
 from storm_core.checkpoints.gguf_tokenizer import keep_own_tokens
 from storm_core.errors import InputError
+from storm_core.machine_errors import check_room
 
 _MAGIC = b"GGUF"
 
@@ -28,6 +30,8 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
             raise InputError(f"{file} is not a GGUF file: it does not start with {_MAGIC.decode()}")
     described = describe(file)
     settings, stored = gguf_settings(described), described.weights
+    needed = sum(math.prod(described.shapes[name]) for name in stored) * dtype.itemsize
+    check_room(directory, needed, "the model")
     # Linked into a directory of its own: transformers prefers a tokenizer.json beside the file to the one inside it.
     with tempfile.TemporaryDirectory() as alone:
         link = Path(alone) / "model.gguf"

@@ -16,6 +16,7 @@ from storm_core.checkpoints.turn_ends import write_turn_ends
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
+from storm_core.machine_errors import check_room
 from storm_core.progress import progress
 from storm_core.stage import Inputs, Results
 
@@ -27,6 +28,7 @@ def run(config: FetchConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     """Write the checkpoint and read it back.
 
     Raises:
+        OSError: there is no room for it.
         InputError: no safetensors (pickles are never loaded), a LoRA adapter, code from a hub, no tokenizer or no chat
             template, or a GGUF file that transformers cannot turn into a whole model.
     """
@@ -60,6 +62,7 @@ def _copy_model(source: Path, directory: Path) -> None:
     if ggufs and not (source / "config.json").is_file():
         raise InputError(f"{source} holds GGUF files; name the one to convert, as in {ggufs[0]}")
     checkpoint = _check_model(source)
+    check_room(directory, checkpoint.bytes, "the model")
     names = progress(checkpoint.tensors, total=len(checkpoint.tensors), description="copy", unit="tensors")
     write_checkpoint(directory, ((name, checkpoint.load(name)) for name in names), source=source)
 

@@ -18,7 +18,7 @@ from storm_core.cluster.worker_errors import bad_input
 from storm_core.errors import InputError, StoreError
 from storm_core.heartbeat import in_words
 from storm_core.progress import report
-from storm_core.stopping import EXIT_CODE
+from storm_core.stopping import EXIT_CODES
 from storm_core.stores.ledger import Ledger
 from storm_core.stores.references import required_store
 from storm_core.torchrun import torchrun
@@ -53,8 +53,8 @@ def _run(arguments: Sequence[str], ledger: Ledger) -> int:
 
 def _judge(failed: "ProcessFailure") -> int:
     """The exit code after this process failed, once why is said."""
-    if failed.exitcode == EXIT_CODE:
-        return _end("stopped in order (SIGTERM): this node or another one was told to", EXIT_CODE)
+    if failed.exitcode in EXIT_CODES:
+        return _end("stopped in order: this node or another one was told to", failed.exitcode)
     if wrong := bad_input(failed.message):
         return _end(f"bad input: {wrong}", FINAL)
     report(f"train: process {failed.local_rank} of this node ended with code {failed.exitcode}", "error")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from storm_core.cluster.nodes import NODES_VARIABLE, VERBS
 from storm_core.errors import InputError
 from storm_core.progress import report
-from storm_core.stopping import EXIT_CODE
+from storm_core.stopping import EXIT_CODES
 from storm_core.torchrun import torchrun
 
 # How many processes a stage is to start in its own pod, one a device. Set by the pipeline, from the profile.
@@ -34,6 +34,6 @@ def run_here(count: int, arguments: Sequence[str]) -> int:
     """Run `storm` with these arguments in so many processes; returns the exit code."""
     failed = torchrun(["--standalone", f"--nproc-per-node={count}"], arguments)
     # What the process itself had to say is a message with parts.
-    if failed and failed.exitcode != EXIT_CODE and isinstance(failed.message, str):
+    if failed and failed.exitcode not in EXIT_CODES and isinstance(failed.message, str):
         report(f"process {failed.local_rank} of {count} ended with code {failed.exitcode}", "error")
-    return (EXIT_CODE if failed.exitcode == EXIT_CODE else 1) if failed else 0
+    return (failed.exitcode if failed.exitcode in EXIT_CODES else 1) if failed else 0

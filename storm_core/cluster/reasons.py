@@ -9,7 +9,7 @@ from storm_core.cluster.api import Document
 from storm_core.cluster.claiming import COMPLETE, FAILED, condition_of
 from storm_core.cluster.document import KUEUE, NODE
 from storm_core.cluster.exit_codes import FINAL, UNFOLLOWED
-from storm_core.stopping import EXIT_CODE
+from storm_core.stopping import EXIT_CODES
 
 NODE_INDEX = "batch.kubernetes.io/job-completion-index"
 ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
@@ -119,7 +119,7 @@ def _of_pod(pod: Document) -> Waiting | None:
 
 def _in_words(ended: Mapping[str, Any]) -> str:
     code, said = ended["exitCode"], ended.get("message", "").strip()
-    if code in (FINAL, UNFOLLOWED, EXIT_CODE) and said:
+    if code in (FINAL, UNFOLLOWED, *EXIT_CODES) and said:
         return str(said)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     for sign, meaning in _SIGNS.items():

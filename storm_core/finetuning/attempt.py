@@ -1,5 +1,6 @@
 """One attempt at a training: on from the newest checkpoint, to the end or until told to stop."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from storm_core.finetuning.checkpoint_writer import CheckpointWriter
 from storm_core.finetuning.config import TrainConfig
 from storm_core.finetuning.course import Course
 from storm_core.finetuning.data_order import Batch
-from storm_core.finetuning.exchange import add_up
+from storm_core.finetuning.exchange import add_up, any_process
 from storm_core.finetuning.freezing import trained_names
 from storm_core.finetuning.history import validation_is_due
 from storm_core.finetuning.learner import Learner
@@ -23,7 +24,7 @@ from storm_core.finetuning.watching import Watcher, watch
 from storm_core.pacing import Pace
 from storm_core.process_group import group_of_one
 from storm_core.progress import report
-from storm_core.stopping import EXIT_CODE, StopRequest, listen_for_stop
+from storm_core.stopping import Stopped, StopRequest, listen_for_stop
 from storm_core.stores.partial_results import PartialResults
 
 # A checkpoint of a small model takes a second, one of 8 billion parameters minutes: too much for the first minute.
@@ -43,7 +44,7 @@ def train(
     """Train to the end of `plan`, or until the validation loss has not fallen for long enough; returns the course.
 
     Raises:
-        SystemExit: SIGTERM came. What was trained since the last checkpoint is kept as one; the exit code is 143.
+        Stopped: the process was told to stop. What was trained since the last checkpoint is kept as one.
     """
     with group_of_one(), listen_for_stop() as stop:
         writer = CheckpointWriter(partial_results, scratch)
@@ -101,6 +102,8 @@ class Attempt:
             self.writer.restore_best(course, self.learner)
             report(f"train: the weights of step {kept} are kept, which had the lowest validation loss")
         self._note_held_out(course, kept)
+        if any_process(self.stop.requested):
+            self._leave(course)
 
     def _update(self, course: Course, loaded: Iterator[BatchTensors]) -> None:
         update = self.learner.update(course.done, len(self.plan), self.plan[course.done], loaded)
@@ -164,5 +167,5 @@ class Attempt:
             self.writer.keep(course, self.learner)
         self.writer.wait()
         left = f"the checkpoint of step {step} is kept" if step else "no step was made yet"
-        report(f"train: told to stop (SIGTERM); {left}, and the same command continues from there")
-        raise SystemExit(EXIT_CODE)
+        # Without a signal of its own where another process was told.
+        raise Stopped(self.stop.signal or signal.SIGTERM, f"{left}, and the same command continues from there")

@@ -48,6 +48,7 @@ from storm_core.finetuning.tokenization import (
 )
 from storm_core.finetuning.tokenized_files import tokenized_once, tokens_identity
 from storm_core.finetuning.weights import check_packing, check_trainable, hand_over_weights, write_weights
+from storm_core.machine_errors import check_room
 from storm_core.progress import progress, report
 from storm_core.records import count_examples, read_examples
 from storm_core.stage import Inputs, Results
@@ -66,6 +67,7 @@ def run(config: TrainConfig, inputs: Inputs, outputs: Mapping[str, Path], worksp
     """
     check_processes(config)
     checkpoint = _open(config, inputs["model"].path)
+    check_room(outputs["tuned_model"], checkpoint.bytes, "the tuned model")
     yaml_file = find_yaml(inputs["scan"])
     patterns = read_patterns(yaml_file)
     tokenizer = load_tokenizer(checkpoint.path)

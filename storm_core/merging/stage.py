@@ -8,6 +8,7 @@ from torch import Tensor
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from storm_core.checkpoints.stop_tokens import add_stop_tokens, read_stop_tokens
 from storm_core.errors import InputError
+from storm_core.machine_errors import check_room
 from storm_core.merging.compatibility import check_mergeable
 from storm_core.merging.config import MergeConfig
 from storm_core.merging.slerp import Arc, UndefinedArcError, measure_arc, slerp
@@ -21,11 +22,13 @@ def run(config: MergeConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> Res
     It stops at the tokens at which either model stops.
 
     Raises:
+        OSError: there is no room for it.
         InputError: the checkpoints do not fit each other, or a tensor of theirs cannot be merged.
     """
     base = open_checkpoint(inputs["base_model"].path)
     other = open_checkpoint(inputs["other_model"].path)
     check_mergeable(base, other)
+    check_room(outputs["merged_model"], base.bytes, "the merged model")
     arcs: list[Arc] = []
     write_checkpoint(outputs["merged_model"], _merge(base, other, config.t, arcs), source=base.path)
     # Its weights lie between those of both, and so do the ends of its answers.

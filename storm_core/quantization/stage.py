@@ -10,6 +10,7 @@ from torch import Tensor
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from storm_core.checkpoints.turn_ends import write_turn_ends
 from storm_core.errors import InputError
+from storm_core.machine_errors import check_room
 from storm_core.progress import progress
 from storm_core.quantization.compressed_tensors import fp8_dynamic_config
 from storm_core.quantization.config import QuantizeConfig
@@ -36,10 +37,12 @@ def run(config: QuantizeConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
     """Write the checkpoint with FP8 linear layers and the `quantization_config` that says so.
 
     Raises:
+        OSError: there is no room for it.
         InputError: the model is quantized already, `ignore` does not fit it, or a weight is NaN or infinite.
     """
     checkpoint = open_checkpoint(inputs["model"].path)
     modules = _check_quantizable(checkpoint, config.ignore)
+    check_room(outputs["quantized_model"], _bytes(checkpoint, modules), "the quantized model")
     tally = _Tally()
     write_checkpoint(
         outputs["quantized_model"],
@@ -61,6 +64,12 @@ def _check_quantizable(checkpoint: Checkpoint, ignore: Sequence[str]) -> list[st
         if dtype not in _QUANTIZABLE_DTYPES:
             raise InputError(f"tensor '{name}.weight' in {checkpoint.path} is {dtype}; quantize from BF16, F16 or F32")
     return modules
+
+
+def _bytes(checkpoint: Checkpoint, modules: Sequence[str]) -> int:
+    """What the quantized model takes at least: a byte a quantized weight, and the other tensors as they are."""
+    quantized = [checkpoint.tensors[f"{name}.weight"] for name in modules]
+    return checkpoint.bytes - sum(info.bytes - math.prod(info.shape) for info in quantized)
 
 
 def _quantize(checkpoint: Checkpoint, modules: Sequence[str], tally: _Tally) -> Iterator[tuple[str, Tensor]]:

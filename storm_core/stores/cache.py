@@ -14,6 +14,7 @@ from pathlib import Path
 
 from storm_core.artifacts import verify
 from storm_core.errors import InputError
+from storm_core.machine_errors import NamesFullDisk, check_room, directory_bytes
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stores.events import Observer, ignore
@@ -99,8 +100,10 @@ class Cache:
                 self._make_room(size)
                 partial.mkdir(parents=True)
                 write_manifest(partial, manifest)  # Says how much room it will take.
-        fill(partial)
-        write_manifest(partial, manifest)
+        with NamesFullDisk({partial: self.root}):
+            check_room(partial, size - directory_bytes(partial), f"a copy of {manifest.kind} {manifest.digest[:12]}")
+            fill(partial)
+            write_manifest(partial, manifest)
         self._observe("open.before_rename")
         target = self._directory(manifest)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.artifacts import is_whole, verify
+from storm_core.machine_errors import NamesFullDisk, check_room
 from storm_core.manifest import MANIFEST_NAME, Manifest, write_manifest
 from storm_core.progress import report
 from storm_core.stores.file_artifact import FileArtifact, copy_files
@@ -65,10 +66,15 @@ class FileStore:
         """Publish the listed files of `directory`, which stays as it is; returns their place."""
         staged = self.staging_directory()
         staged.chmod(0o755)
-        copy_files(directory, manifest, staged)
-        write_manifest(staged, manifest)
-        verify(staged, manifest)
-        return self.publish(staged, manifest)
+        try:
+            with NamesFullDisk({staged: self.location.path}):
+                check_room(staged, manifest.size, "the artifact")
+                copy_files(directory, manifest, staged)
+                write_manifest(staged, manifest)
+            verify(staged, manifest)
+            return self.publish(staged, manifest)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
 
     def recall(self, key: str) -> dict[str, Any] | None:
         """What `remember` kept under `key`, or None."""

@@ -75,7 +75,7 @@ def held(
     finally:
         over.set()
         renewing.join()
-        with contextlib.suppress(StoreError):  # It lapses by itself.
+        with contextlib.suppress(StoreError, OSError):  # It lapses by itself.
             ledger.put(place, {**note, "over": True})
 
 
@@ -129,7 +129,7 @@ def _renew(ledger: Ledger, place: str, note: Note, over: threading.Event) -> Non
     while not over.wait(note["seconds"] / _RENEWALS_PER_LEASE):
         try:
             ledger.put(place, note)
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             if not told:
                 report(f"the lease on this work is not renewed, another attempt may begin it too: {error}", "warning")
             told = True

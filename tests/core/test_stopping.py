@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from storm_core.stopping import Stopped, in_one_piece, stop_in_order
+from tests.waiting import wait_for
+
 ROOT = Path(__file__).parents[2]
 STAGE = """
 import logging, sys, time, warnings
@@ -30,6 +33,24 @@ def run(config, inputs, outputs):
     report("falling asleep")
     if config.mode == "sleep":
         time.sleep(60)
+    if config.mode == "tidy":
+        try:
+            time.sleep(60)
+        finally:
+            report("tidying up")
+            time.sleep(60)
+    if config.mode == "swallow":
+        class Swallows:
+            def __del__(self):
+                time.sleep(1)
+        one = Swallows()
+        del one
+        time.sleep(60)
+    if config.mode == "import":
+        try:
+            time.sleep(60)
+        except SystemExit as error:
+            raise ImportError("initialization failed") from error
     if config.mode == "refuse":
         raise InputError("not tired")
     if config.mode == "defect":
@@ -57,14 +78,113 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": f"{ROOT}:{tmp_path}", **more}
 
 
-def stop_when_asleep(process: "subprocess.Popen[str]") -> str:
-    """Send SIGTERM once the stage is at work; gives the rest of what it says."""
+def stop_when_asleep(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM) -> str:
+    """Send the signal once the stage is at work; gives the rest of what it says."""
     assert process.stderr
     assert "starts" in process.stderr.readline()
     assert "falling asleep" in process.stderr.readline()
-    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)  # Python may miss a signal in the moment in which it falls asleep.
+    process.send_signal(number)
     _, rest = process.communicate(timeout=20)
     return rest
+
+
+LINE = "storm sleep: stopped ({}); nothing half-written is left, and the same command can be run again"
+
+
+@pytest.mark.parametrize(
+    ("number", "mode"),
+    [(signal.SIGINT, "sleep"), (signal.SIGHUP, "sleep"), (signal.SIGINT, "swallow"), (signal.SIGINT, "import")],
+)
+def test_ctrl_c_and_a_closed_terminal_stop_in_order_whatever_becomes_of_the_stop(
+    command: list[str], tmp_path: Path, number: signal.Signals, mode: str
+) -> None:
+    with subprocess.Popen(
+        [*command, "--mode", mode], env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+    ) as process:
+        rest = stop_when_asleep(process, number)
+    assert process.returncode == 128 + number
+    assert rest.splitlines() == [LINE.format(number.name)]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_second_ctrl_c_ends_at_once(command: list[str], tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*command, "--mode", "tidy"], env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        while "falling asleep" not in process.stderr.readline():
+            pass
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert "tidying up" in process.stderr.readline()
+        time.sleep(0.6)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert rest == ""
+
+
+def test_same_stop_that_comes_twice_at_once_is_one(command: list[str], tmp_path: Path) -> None:
+    with subprocess.Popen(command, env=environment(tmp_path), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        while "falling asleep" not in process.stderr.readline():
+            pass
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=20)
+    assert process.returncode in (130, 143)
+    assert len(rest.splitlines()) == 1
+
+
+def test_signal_that_was_ignored_stays_so() -> None:
+    code = """
+import os, signal
+from storm_core.stopping import stop_in_order
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with stop_in_order():
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("at work")
+"""
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert finished.stdout == "at work\n"
+
+
+def test_what_is_short_is_not_cut_by_a_stop() -> None:
+    done = []
+    with pytest.raises(Stopped) as stopped, stop_in_order(), in_one_piece():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(True)
+    assert done == [True]
+    assert stopped.value.code == 130
+
+
+def test_stage_ends_with_the_process_that_started_it(command: list[str], tmp_path: Path) -> None:
+    parent = f"""
+import os, subprocess, time
+from storm_core.parent import with_this_parent
+stage = subprocess.Popen({command!r}, env={{**os.environ, **with_this_parent()}})
+print(stage.pid, flush=True)
+time.sleep(60)
+"""
+    lines = tmp_path / "lines"
+    with (
+        lines.open("w") as stream,
+        subprocess.Popen(
+            [sys.executable, "-c", parent],
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout
+        process.stdout.readline()
+        wait_for(lambda: "falling asleep" in lines.read_text(), seconds=20)
+        process.kill()
+    wait_for(lambda: LINE.format("SIGTERM") in lines.read_text(), seconds=20)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_stage_told_to_stop_leaves_nothing_half_written_and_exits_with_143(command: list[str], tmp_path: Path) -> None:

@@ -143,8 +143,7 @@ def test_run_told_to_stop_exits_with_143_and_loses_no_update(
         train("resumed")
     assert stopped.value.code == 143
     assert updates.count == at
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if "SIGTERM" in line)
-    assert f"the checkpoint of step {at} is kept" in line
+    assert f"stopped (SIGTERM); the checkpoint of step {at} is kept" in str(stopped.value)
     assert digests(train("resumed")) == expected
     assert updates.count == 10
     assert f"train: continues after step {at} of 10" in capsys.readouterr().err
@@ -159,7 +158,6 @@ def test_run_told_to_stop_while_it_validates_takes_that_pass_again(
     train: Callable[..., Outcome],
     updates: Updates,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     expected = digests(train("reference"))
     validated = 0
@@ -174,9 +172,9 @@ def test_run_told_to_stop_while_it_validates_takes_that_pass_again(
 
     monkeypatch.setattr(Learner, "_mean_loss", noted)
     updates.count = 0
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stopped:
         train("resumed")
-    assert ("no step was made yet" if step == 0 else f"step {step} is kept") in capsys.readouterr().err
+    assert ("no step was made yet" if step == 0 else f"step {step} is kept") in str(stopped.value)
     assert updates.count == step
     assert digests(train("resumed")) == expected
     assert updates.count == 10

@@ -16,7 +16,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.db.utils import create_sqlalchemy_engine_with_retry
 
 from pipelines.database import database_uri
-from pipelines.engines import DOCKER, SUBPROCESS, check_directory, in_subprocesses, own_store
+from pipelines.engines import DOCKER, SUBPROCESS, check_path, in_subprocesses, own_store
 from pipelines.local import quiet_kfp, tasks_run_by
 from pipelines.run import _say_where_to_look
 from storm_core.errors import InputError
@@ -76,7 +76,7 @@ def test_database_and_files_of_mlflow_lie_in_the_folder_and_nothing_beside_it(na
 @every_name
 def test_store_of_a_run_lies_in_its_folder(name: str) -> None:
     directory = Path("/srv", name, "runs", "r")
-    check_directory(directory, SUBPROCESS)
+    check_path(directory, SUBPROCESS)
     location = parse_uri(own_store(directory))
     assert location.below("model", "%2e%2e").uri == f"{own_store(directory)}/model/%252e%252e"  # type: ignore[union-attr]
     assert parse_uri(location.uri) == location
@@ -151,7 +151,7 @@ def test_kubeflow_hands_on_paths_of_any_folder(name: str) -> None:
 )
 def test_name_that_somebody_would_misread_is_refused_in_one_line(name: str, engine: str) -> None:
     with pytest.raises(InputError, match="rename that folder") as refused:
-        check_directory(Path("/srv", name, "runs", "r"), engine)
+        check_path(Path("/srv", name, "runs", "r"), engine)
     assert len(str(refused.value).splitlines()) == 1
 
 
