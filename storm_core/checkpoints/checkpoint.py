@@ -18,7 +18,7 @@ from torch import Tensor
 
 from storm_core.checkpoints.acceptance import check_taken
 from storm_core.checkpoints.older_versions import write_for_older_versions
-from storm_core.checkpoints.settings_files import read_model_config, read_whole_config
+from storm_core.checkpoints.settings_files import read_model_config, read_settings, read_whole_config
 from storm_core.checkpoints.text_part import has_text_part, text_name
 from storm_core.checkpoints.tied_head import HEAD, has_tied_copy
 from storm_core.errors import InputError
@@ -134,9 +134,9 @@ def _weight_files(path: Path) -> list[Path]:
     index = path / INDEX_NAME
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise InputError(f"{index} is not a safetensors index: {error}") from error
+            names = sorted(set(read_settings(index)["weight_map"].values()))
+        except (KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"{index} is not a safetensors index: {error!r}") from error
         for name in names:
             if Path(name).name != name or not (path / name).is_file():
                 raise InputError(f"{index} lists {name}, which is not in {path}; the checkpoint is incomplete")

@@ -83,7 +83,7 @@ def read_gguf_config(file: Path) -> dict[str, Any]:
     described = _describe(file)
     try:
         return _config(described)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{file} lacks a setting of its model, or has a wrong one: {first_line(error)}") from error
 
 
