@@ -38,7 +38,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
         raise InputError(f"no file {path}; the suite's paths are relative to the data")
     try:
         corpus = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or no date or number
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     conversations = corpus.get("conversations") if isinstance(corpus, dict) else None
     if not isinstance(conversations, list):

@@ -143,7 +143,7 @@ def parse_suite(name: str, content: bytes, where: str) -> Suite:
     """
     try:
         raw = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or no date or number
         raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict) or set(raw) != {"dtype", "seeds", "benchmarks"}:
         found = ", ".join(sorted(map(str, raw))) if isinstance(raw, dict) else type(raw).__name__
@@ -168,7 +168,7 @@ def _parse_benchmarks(raw: Any, where: str) -> tuple[Benchmark, ...]:
 
 
 def _parse_benchmark(raw: Any, where: str) -> Benchmark:
-    if not isinstance(raw, dict) or raw.get("kind") not in _KINDS:
+    if not isinstance(raw, dict) or raw.get("kind") not in tuple(_KINDS):
         raise InputError(f"{where} must be a mapping with the kind {' or '.join(_KINDS)}, got {raw!r}")
     settings = {key: value for key, value in raw.items() if key != "kind"}
     benchmark = build(_KINDS[raw["kind"]], settings, where)

@@ -46,7 +46,7 @@ def read_patterns(path: Path) -> list[str]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or no date or number
         raise InputError(f"{path} is not YAML: {first_line(error)}") from error
     patterns = content.get(_KEY) if isinstance(content, dict) else None
     if not patterns:
