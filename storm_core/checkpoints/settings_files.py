@@ -1,14 +1,11 @@
 """Read the JSON files of a model directory."""
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
 from storm_core.checkpoints.text_part import has_text_part, text_config
-from storm_core.errors import InputError, first_line
-
-_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
+from storm_core.errors import InputError
+from storm_core.json_objects import read_object
 
 
 def read_model_config(path: Path) -> dict[str, Any]:
@@ -46,21 +43,4 @@ def read_settings(file: Path) -> dict[str, Any]:
     """
     if not file.is_file():
         return {}
-    try:
-        text = file.read_text(encoding="utf-8")
-        settings = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not JSON: {first_line(error)}") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{file} does not hold a JSON object")
-    if _SURROGATE.search(text):
-        _check_encodable(file, settings)
-    return settings
-
-
-def _check_encodable(file: Path, settings: dict[str, Any]) -> None:
-    """JSON can spell half of a surrogate pair, which no UTF-8 file can hold: what is read could not be written."""
-    try:
-        json.dumps(settings, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{file} holds half a surrogate pair, which is not text") from error
+    return read_object(file)
