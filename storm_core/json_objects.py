@@ -11,9 +11,10 @@ from typing import Any
 from storm_core.errors import InputError, first_line
 
 _SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
-# Beyond it a float is no count any more, and to draw it overflows.
-_LARGEST = 1e18
+# Above any number of operations, and far below where sums and drawings of such numbers overflow.
+_LARGEST = 1e36
 NUMBER, COUNT, TEXT, TRUTH, RATIO = "a finite number", "a count", "text", "true or false", "a number or Infinity"
+ANYTHING = "anything"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,15 @@ class Maybe:
     shape: "Shape"
 
 
+@dataclass(frozen=True)
+class IfThere:
+    """The value of a key that a mapping may lack."""
+
+    shape: "Shape"
+
+
 # A kind of value; a mapping that has at least these keys; or a list, with the shape of its elements.
-Shape = str | Each | Maybe | Mapping[str, "Shape"] | list["Shape"]
+Shape = str | Each | Maybe | IfThere | Mapping[str, "Shape"] | list["Shape"]
 
 
 def read_object(file: Path) -> dict[str, Any]:
@@ -71,8 +79,9 @@ def _check_encodable(file: Path, found: dict[str, Any]) -> None:
 
 
 def _misfits(value: Any, shape: Shape, place: str) -> Iterator[tuple[str, str]]:
-    if isinstance(shape, Maybe):
-        yield from () if value is None else _misfits(value, shape.shape, place)
+    if isinstance(shape, Maybe | IfThere):
+        is_absent = value is None and isinstance(shape, Maybe)
+        yield from () if is_absent else _misfits(value, shape.shape, place)
     elif isinstance(shape, str):
         if not _is_a(value, shape):
             yield place, f"must be {shape}, got {value!r:.80}"
@@ -85,10 +94,10 @@ def _misfits(value: Any, shape: Shape, place: str) -> Iterator[tuple[str, str]]:
             yield from _misfits(inner, shape.shape, f"{place}.{key}")
     else:
         for key, wanted in shape.items():
-            if key not in value:
-                yield f"{place}.{key}", "is missing"
-            else:
+            if key in value:
                 yield from _misfits(value[key], wanted, f"{place}.{key}")
+            elif not isinstance(wanted, IfThere):
+                yield f"{place}.{key}", "is missing"
 
 
 def _misfits_of_list(value: Any, shape: Shape, place: str) -> Iterator[tuple[str, str]]:
@@ -100,6 +109,8 @@ def _misfits_of_list(value: Any, shape: Shape, place: str) -> Iterator[tuple[str
 
 
 def _is_a(value: Any, kind: str) -> bool:
+    if kind == ANYTHING:
+        return True
     if kind in (TEXT, TRUTH):
         return isinstance(value, str if kind == TEXT else bool)
     if kind == RATIO and value in ("Infinity", "-Infinity"):
