@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from storm_core.chat_templates import rendering
 from storm_core.chat_templates.answer_tokens import AnswerTokens
 from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.chat_templates.rendering import MisfitError
+from storm_core.errors import InputError
 from storm_core.records import Message
 from tests.chat_templates.templates import EOS, QUIRKS, Quirks, conversations, tokenizer_with
 
@@ -104,6 +106,7 @@ BROKEN = st.sampled_from(
         "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
         "{{ ''.__class__.__mro__ }}",
         "{{ raise_exception('no') }}",
+        "{% break %}",
         "{{ strftime_now(1) }}",
         "{% for m in messages %}{{ m.content | upper }}{% endfor %}",
         "{% for m in messages[1:] %}{{ m.content }}{% endfor %}",
@@ -127,6 +130,16 @@ def test_template_that_is_broken_or_loses_text_is_refused_in_words(source: str, 
     with pytest.raises(MisfitError) as refusal:
         template.prompt(turns)
     assert "\n" not in str(refusal.value) and str(refusal.value)
+
+
+def test_template_that_does_not_end_is_refused(
+    tiny_tokenizer_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "SECONDS", 0.2)
+    source = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, source))
+    with pytest.raises(InputError, match=r"does not end: it computes for more than 0\.2 seconds"):
+        template.prompt([Message(role="user", content="Hi")])
 
 
 @settings(deadline=None, max_examples=100)

@@ -10,6 +10,7 @@ from typing import Any
 
 from storm_core.checkpoints.checkpoint import INDEX_NAME, SINGLE_NAME, open_checkpoint, write_checkpoint
 from tests.fuzzing.mutations import among, hostile, mutate_bytes, mutate_json, mutate_value, to_json
+from tests.fuzzing.template_pieces import mutate_template
 
 _DTYPES = ("F32", "BF16", "F16", "F8_E4M3", "I8", "I64", "BOOL", "U8", "F4", "bf16", "", 1, None)
 
@@ -44,10 +45,14 @@ def model_files(directory: Path, *names: str) -> ModelFiles:
 
 
 def mutate_model(model: ModelFiles, chance: Random) -> ModelFiles:
-    """The model with a change in one of its files, all of which are JSON."""
+    """The model with a change in one of its files, which are JSON and a chat template."""
     name = chance.choice(model.names)
     content = model.changed.get(name, (model.directory / name).read_bytes())
-    return replace(model, changed={**model.changed, name: mutate_json(content, chance)})
+    if name.endswith(".jinja"):
+        changed = mutate_template(content.decode(errors="replace"), chance).encode(errors="replace")
+    else:
+        changed = mutate_json(content, chance)
+    return replace(model, changed={**model.changed, name: changed})
 
 
 def in_shards(model: Path, directory: Path) -> Path:

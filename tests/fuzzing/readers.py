@@ -113,7 +113,9 @@ def _outcome(reader: Reader[Input], given: Input, place: Path) -> str:
             reader.read(given, place)
     except REFUSALS as error:
         line = str(error)
-        assert line and "\n" not in line and len(line) <= _LONGEST_LINE, f"not one line: {line[:_LONGEST_LINE]!r}"
+        # Of a row or a conversation the reason may be all that is said.
+        said = bool(line) or isinstance(error, MisfitError)
+        assert said and "\n" not in line and len(line) <= _LONGEST_LINE, f"not one line: {line[:_LONGEST_LINE]!r}"
         return "refused"
     finally:
         rmtree(place)
