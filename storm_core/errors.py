@@ -1,6 +1,5 @@
 """The errors that `storm` prints as one line; anything else is a defect and shows its traceback."""
 
-
 # What a person still reads; a message may quote what is wrong, which may be all of a file.
 _LONGEST_LINE = 1500
 _SHOWN_AT_THE_END = 300

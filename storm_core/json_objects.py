@@ -80,24 +80,28 @@ def _check_encodable(file: Path, found: dict[str, Any]) -> None:
 
 def _misfits(value: Any, shape: Shape, place: str) -> Iterator[tuple[str, str]]:
     if isinstance(shape, Maybe | IfThere):
-        is_absent = value is None and isinstance(shape, Maybe)
-        yield from () if is_absent else _misfits(value, shape.shape, place)
+        if value is not None or isinstance(shape, IfThere):
+            yield from _misfits(value, shape.shape, place)
     elif isinstance(shape, str):
         if not _is_a(value, shape):
             yield place, f"must be {shape}, got {value!r:.80}"
     elif isinstance(shape, list):
         yield from _misfits_of_list(value, shape[0], place)
-    elif not isinstance(value, dict):
-        yield place, f"must be an object, got {value!r:.80}"
-    elif isinstance(shape, Each):
-        for key, inner in value.items():
-            yield from _misfits(inner, shape.shape, f"{place}.{key}")
     else:
-        for key, wanted in shape.items():
-            if key in value:
-                yield from _misfits(value[key], wanted, f"{place}.{key}")
-            elif not isinstance(wanted, IfThere):
-                yield f"{place}.{key}", "is missing"
+        yield from _misfits_of_object(value, shape, place)
+
+
+def _misfits_of_object(value: Any, shape: Each | Mapping[str, Shape], place: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, dict):
+        yield place, f"must be an object, got {value!r:.80}"
+        return
+    if isinstance(shape, Each):
+        shape = dict.fromkeys(value, shape.shape)
+    for key, wanted in shape.items():
+        if key in value:
+            yield from _misfits(value[key], wanted, f"{place}.{key}")
+        elif not isinstance(wanted, IfThere):
+            yield f"{place}.{key}", "is missing"
 
 
 def _misfits_of_list(value: Any, shape: Shape, place: str) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-
 def build_empty(path: Path, dtype: torch.dtype | None = None) -> "PreTrainedModel":
     """The model that `config.json` in `path` describes, on the meta device: without memory for its weights.
 

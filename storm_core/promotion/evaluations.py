@@ -17,8 +17,22 @@ from storm_core.parquet_batches import damage_in_words
 # The models of a run, in the order in which they come to be; each has an input named `<role>_evaluation`.
 ROLES = ("base", "sibling", "tuned", "merged", "quantized")
 
-_BENCHMARK: Shape = {"name": TEXT, "title": TEXT, "metric": TEXT, "value": NUMBER, "stderr": Maybe(NUMBER), "samples": COUNT}
-_RESULTS: Shape = {"suite": TEXT, "suite_sha256": TEXT, "dtype": TEXT, "template_date": TEXT, "model_digest": TEXT, "benchmarks": [_BENCHMARK]}
+_BENCHMARK: Shape = {
+    "name": TEXT,
+    "title": TEXT,
+    "metric": TEXT,
+    "value": NUMBER,
+    "stderr": Maybe(NUMBER),
+    "samples": COUNT,
+}
+_RESULTS: Shape = {
+    "suite": TEXT,
+    "suite_sha256": TEXT,
+    "dtype": TEXT,
+    "template_date": TEXT,
+    "model_digest": TEXT,
+    "benchmarks": [_BENCHMARK],
+}
 _QUESTIONS = pa.schema([("benchmark", pa.string()), ("id", pa.string()), ("score", pa.float64())])
 
 

@@ -6,7 +6,14 @@ from storm_core.json_objects import COUNT, NUMBER, RATIO, TEXT, TRUTH, Each, May
 from storm_core.promotion.evaluations import ROLES
 
 _ROWS: Shape = {"read": COUNT, "dropped": Each(COUNT), "train": COUNT, "validation": COUNT}
-_MATRIX: Shape = {"module": TEXT, "type": TEXT, "layer": Maybe(COUNT), "shape": [COUNT], "snr": RATIO, "unfrozen": TRUTH}
+_MATRIX: Shape = {
+    "module": TEXT,
+    "type": TEXT,
+    "layer": Maybe(COUNT),
+    "shape": [COUNT],
+    "snr": RATIO,
+    "unfrozen": TRUTH,
+}
 _LOSSES: Shape = [{"step": COUNT, "loss": NUMBER}]
 _EXAMPLES: Shape = {"read": COUNT, "kept": COUNT, "dropped": Each(COUNT)}
 _TENSOR: Shape = {"trained": TRUTH, "sha256_before": TEXT, "sha256_after": TEXT}

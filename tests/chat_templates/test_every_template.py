@@ -132,9 +132,7 @@ def test_template_that_is_broken_or_loses_text_is_refused_in_words(source: str, 
     assert "\n" not in str(refusal.value) and str(refusal.value)
 
 
-def test_template_that_does_not_end_is_refused(
-    tiny_tokenizer_directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_template_that_does_not_end_is_refused(tiny_tokenizer_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "SECONDS", 0.2)
     source = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, source))

@@ -4,7 +4,6 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -136,7 +135,9 @@ def _mutate_place(place: Place, chance: Random) -> Place:
     if kind == 0:
         return replace(place, name=chance.choice(("", "a", "output.weight", "rope_freqs.weight", "x" * 100, "\ud800")))
     if kind == 1:
-        shape = chance.choice(((), (0,), (2**40, 2**40), (8, 8, 8, 8), (1,) * 9, (2**63,), (2**31, 4), place.shape[::-1]))
+        shape = chance.choice(
+            ((), (0,), (2**40, 2**40), (8, 8, 8, 8), (1,) * 9, (2**63,), (2**31, 4), place.shape[::-1])
+        )
         return replace(place, shape=shape)
     if kind == 2:
         return replace(place, kind=chance.choice((1, 2, 3, 8, 14, 30, 31, 99, 2**31)))
@@ -148,13 +149,17 @@ def _mutate_field(field: Field, chance: Random) -> Field:
     kind = chance.randrange(5)
     if kind == 0:
         head, _, tail = field.key.rpartition(".")
-        return replace(field, key=chance.choice(("", head, tail, field.key + "x", "a" * 70_000, "general.alignment", "\ud800")))
+        return replace(
+            field, key=chance.choice(("", head, tail, field.key + "x", "a" * 70_000, "general.alignment", "\ud800"))
+        )
     if kind == 1:
         return replace(field, kind=chance.choice((*_FORMATS, STRING, ARRAY, 13, 99, 2**31)))
     if kind == 2:
         return replace(field, count=chance.choice(_COUNTS))
     if kind == 3:
-        return replace(field, is_array=not field.is_array, value=field.value[0] if field.is_array else [field.value] * 3)
+        return replace(
+            field, is_array=not field.is_array, value=field.value[0] if field.is_array else [field.value] * 3
+        )
     value = chance.choice((0, 1, 2, 3, 5, 2**31, 2**32 - 1, hostile(field.value, chance)))
     return replace(field, value=value if not field.is_array else [value] * chance.choice((0, 1, 4)))
 

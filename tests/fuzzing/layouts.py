@@ -70,7 +70,7 @@ ROWS: list[dict[str, Any]] = [
     {"query": "Is it wet?", "answers": '[{"name": "weather", "arguments": {"city": "Paris"}}]', "tools": "[]"},
     {
         "system": 'SYSTEM: You have functions -\n{"name": "weather", "description": "", "parameters": {}}',
-        "chat": "USER: Wet?\n\n\nASSISTANT: <functioncall> {\"name\": \"weather\", \"arguments\": '{\"city\": \"Paris\"}'} "
+        "chat": 'USER: Wet?\n\n\nASSISTANT: <functioncall> {"name": "weather", "arguments": \'{"city": "Paris"}\'} '
         "<|endoftext|>\n\n\nFUNCTION RESPONSE: wet\n\n\nASSISTANT: It is. <|endoftext|>",
     },
     {"instruction": "Add.", "input": "1 and 2", "output": "3", "history": [["Hi", "Hello."]], "system": "Be brief."},
@@ -100,7 +100,9 @@ BFCL_QUESTIONS = [
 BFCL_ANSWERS = [
     {
         "id": "simple_python_0",
-        "ground_truth": [{"weather": {"city": ["Paris", "paris"], "days": [[1, 2], ""], "unit": [{"kind": ["C"]}, ""]}}],
+        "ground_truth": [
+            {"weather": {"city": ["Paris", "paris"], "days": [[1, 2], ""], "unit": [{"kind": ["C"]}, ""]}}
+        ],
     }
 ]
 CHATTERBOT = b"""categories:

@@ -15,9 +15,38 @@ _NUMBERS = (
 )
 _TEXTS = (
     *("", " ", "0", "-1", "true", "null", "None", "nan", "a", "x" * 3000, "é", "😀", "\u2028", "\ufdd0", "\0", "a\nb"),
-    *("\ud800", "\udc80x", "../..", "/etc/passwd", "..\\x", "{}", "[]", "{{ x }}", "%s", "{0}", "\\", '"', "'", "\ufeff"),
+    *(
+        "\ud800",
+        "\udc80x",
+        "../..",
+        "/etc/passwd",
+        "..\\x",
+        "{}",
+        "[]",
+        "{{ x }}",
+        "%s",
+        "{0}",
+        "\\",
+        '"',
+        "'",
+        "\ufeff",
+    ),
 )
-_PIECES = (b"\0", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xff\xfe", b"[", b"{", b"}", b"]", b'"', b"\\", b",", b":")
+_PIECES = (
+    b"\0",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"[",
+    b"{",
+    b"}",
+    b"]",
+    b'"',
+    b"\\",
+    b",",
+    b":",
+)
 _DEPTHS = (3, 70, 1000, 5000)
 
 
@@ -156,7 +185,9 @@ def _nudge(root: Any, holder: Any, key: Any, chance: Random) -> None:
 def _change_text(text: str, chance: Random) -> str:
     place = chance.randrange(len(text) + 1)
     piece = chance.choice(_TEXTS)[:20]
-    return chance.choice((text[:place], text[:place] + piece + text[place:], text.upper(), text[place:] + text, f" {text} "))
+    return chance.choice(
+        (text[:place], text[:place] + piece + text[place:], text.upper(), text[place:] + text, f" {text} ")
+    )
 
 
 def _rename(root: Any, holder: Any, key: Any, chance: Random) -> None:
@@ -192,7 +223,14 @@ def _respell(content: bytes, chance: Random) -> bytes:
     if keys and chance.random() < 0.5:
         place, other = chance.choice(keys), chance.choice(keys)
         name = content[other:].split(b":")[0]
-        return content[:place] + name + b": " + chance.choice((b"null", b"1", b'"a"', b"[]", b"{}")) + b", " + content[place:]
+        return (
+            content[:place]
+            + name
+            + b": "
+            + chance.choice((b"null", b"1", b'"a"', b"[]", b"{}"))
+            + b", "
+            + content[place:]
+        )
     text = content.decode(errors="replace")
     return chance.choice(
         (
@@ -212,9 +250,43 @@ def _respell(content: bytes, chance: Random) -> bytes:
 
 
 _LINES = (
-    *("- ", "  - a", ": a", "a:", "? [a, b]\n: c", "<<: *a", "a: &a [*a]", "--- ", "...", "\t- a", "%YAML 9.9", "!!python/object:os.x {}"),
-    *("a: 2024-13-45", "a: 0x", "a: 1_0:99", "a: .nan", "a: !!binary x", "a: !!set {a, b}", "a: !!int x", "a: *b", "a: |\n x", '"\\ud800": 1'),
-    *(f"a: {'9' * 5000}", f"a: {'[' * 2000}", "a: " + "{a: " * 300, "a: !!float 1e", "1: 2", "null: 1", "true: 1", "1.5: a", "a: 1e999"),
+    *(
+        "- ",
+        "  - a",
+        ": a",
+        "a:",
+        "? [a, b]\n: c",
+        "<<: *a",
+        "a: &a [*a]",
+        "--- ",
+        "...",
+        "\t- a",
+        "%YAML 9.9",
+        "!!python/object:os.x {}",
+    ),
+    *(
+        "a: 2024-13-45",
+        "a: 0x",
+        "a: 1_0:99",
+        "a: .nan",
+        "a: !!binary x",
+        "a: !!set {a, b}",
+        "a: !!int x",
+        "a: *b",
+        "a: |\n x",
+        '"\\ud800": 1',
+    ),
+    *(
+        f"a: {'9' * 5000}",
+        f"a: {'[' * 2000}",
+        "a: " + "{a: " * 300,
+        "a: !!float 1e",
+        "1: 2",
+        "null: 1",
+        "true: 1",
+        "1.5: a",
+        "a: 1e999",
+    ),
 )
 
 
@@ -232,7 +304,21 @@ def _change_line(content: bytes, chance: Random) -> bytes:
         lines.insert(place, chance.choice(_LINES))
     elif kind == 4:
         key, colon, value = lines[place].partition(":")
-        given = chance.choice((*_TEXTS[:12], *map(str, _NUMBERS), "[a, b]", "{a: b}", "~", "yes", "2024-01-01", "*a", "&a", "!!str 1", value * 2))
+        given = chance.choice(
+            (
+                *_TEXTS[:12],
+                *map(str, _NUMBERS),
+                "[a, b]",
+                "{a: b}",
+                "~",
+                "yes",
+                "2024-01-01",
+                "*a",
+                "&a",
+                "!!str 1",
+                value * 2,
+            )
+        )
         lines[place] = f"{key}{colon} {given}" if colon else str(given)
     else:
         lines[place] = lines[place].lstrip()

@@ -57,7 +57,9 @@ def mutate_template(source: str, chance: Random) -> str:
     elif kind < 0.9:
         text = pieces[place]
         start = chance.randrange(len(text) + 1)
-        pieces[place] = text[:start] + chance.choice(("", "x", "\n", " ", "{", "%}", "}}", "-", "[1:]")) + text[start + 1 :]
+        pieces[place] = (
+            text[:start] + chance.choice(("", "x", "\n", " ", "{", "%}", "}}", "-", "[1:]")) + text[start + 1 :]
+        )
     else:
         return mutate_bytes(source.encode(errors="replace"), chance).decode(errors="replace")
     return "".join(pieces)

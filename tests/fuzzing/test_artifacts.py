@@ -1,10 +1,8 @@
 """Manifests, notes and partial results in a store, and what KFP hands a stage, changed: read, or refused in a line."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -18,7 +16,7 @@ from storm_core.promotion.config import GATE, GateConfig
 from storm_core.stores.ledger import parse
 from storm_core.stores.partial_results import DirectoryPartialResults
 from storm_core.stores.references import STORE_VARIABLE, open_reference
-from tests.fuzzing.mutations import mutate_bytes, mutate_json, to_json
+from tests.fuzzing.mutations import mutate_json, to_json
 from tests.fuzzing.readers import Reader, fuzz, readers, times
 from tests.reporting.conftest import RIGHT, make_evaluation
 
@@ -64,7 +62,7 @@ def read_note(content: bytes, place: Path) -> None:
 _EXECUTOR_INPUT = {
     "inputs": {"parameterValues": {"run_name": "it"}},
     "outputs": {
-        "parameters": {"a": {"outputFile": "/tmp/a"}},
+        "parameters": {"a": {"outputFile": "a"}},
         "artifacts": {
             "metrics": {"artifacts": [{"name": "m", "type": {"schemaTitle": "system.Metrics"}, "metadata": {}}]},
             "page": {"artifacts": [{"name": "p", "type": {"schemaTitle": "system.HTML"}}]},
@@ -107,9 +105,7 @@ def continue_training(content: bytes, place: Path) -> None:
 @times
 @readers(
     Reader(name="manifest", valid=manifests, mutate=mutate_json, read=read_any_manifest, inputs=400),
-    Reader(
-        name="artifact", valid=lambda d: manifests(d)[:1], mutate=mutate_json, read=open_with_manifest, inputs=150
-    ),
+    Reader(name="artifact", valid=lambda d: manifests(d)[:1], mutate=mutate_json, read=open_with_manifest, inputs=150),
     Reader(name="note", valid=notes, mutate=mutate_json, read=read_note, inputs=100),
     Reader(
         name="executor input",
@@ -119,9 +115,7 @@ def continue_training(content: bytes, place: Path) -> None:
         inputs=100,
     ),
     Reader(name="nodes", valid=lambda _: [to_json(_NODES)], mutate=mutate_json, read=read_training_nodes, inputs=100),
-    Reader(
-        name="checkpoint", valid=states, mutate=mutate_json, read=continue_training, inputs=100, takes_some=False
-    ),
+    Reader(name="checkpoint", valid=states, mutate=mutate_json, read=continue_training, inputs=100, takes_some=False),
 )
 def test_changed_file_is_read_or_refused(reader: Reader[bytes], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)
@@ -143,7 +137,9 @@ def test_changed_earlier_result_is_used_or_made_again_or_refused(
 
     def remembered(directory: Path) -> Path:
         pass_gate(directory / "decision")
-        (found,) = (tmp_path / "store").glob("*results*/*.json") if in_store else [directory / "decision" / MANIFEST_NAME]
+        (found,) = (
+            (tmp_path / "store").glob("*results*/*.json") if in_store else [directory / "decision" / MANIFEST_NAME]
+        )
         return found
 
     def valid(directory: Path) -> Sequence[bytes]:
@@ -157,4 +153,6 @@ def test_changed_earlier_result_is_used_or_made_again_or_refused(
         file.unlink()
 
     name = f"earlier result {'in a store' if in_store else 'in place'}"
-    fuzz(Reader(name=name, valid=valid, mutate=mutate_json, read=run_again, inputs=50, takes_some=False), times, tmp_path)
+    fuzz(
+        Reader(name=name, valid=valid, mutate=mutate_json, read=run_again, inputs=50, takes_some=False), times, tmp_path
+    )

@@ -38,7 +38,10 @@ def compare(model: ModelFiles, place: Path) -> None:
     (place / "fetched").mkdir()
     source = model.write(place / "source")
     fetch(FetchConfig(), Inputs({"source": [open_directory(source)]}), {"model": place / "fetched"})
-    found, tokenizer = load_model(place / "fetched", torch.float32, attn_implementation="eager"), load_tokenizer(place / "fetched")
+    found, tokenizer = (
+        load_model(place / "fetched", torch.float32, attn_implementation="eager"),
+        load_tokenizer(place / "fetched"),
+    )
     expected: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation="eager")
     theirs: Any = AutoTokenizer.from_pretrained(source)
     off = _distance(_logits(expected.eval()), _logits(found))

@@ -55,7 +55,13 @@ def convert(content: bytes, place: Path) -> None:
 @times
 @readers(
     Reader(name="GGUF header", valid=headers, mutate=mutate_gguf, read=read_header, inputs=400),
-    Reader(name="GGUF header for an estimate", valid=lambda d: headers(d)[:2], mutate=mutate_gguf, read=estimate, inputs=100),
+    Reader(
+        name="GGUF header for an estimate",
+        valid=lambda d: headers(d)[:2],
+        mutate=mutate_gguf,
+        read=estimate,
+        inputs=100,
+    ),
 )
 def test_changed_header_is_understood_or_refused(reader: Reader[GgufParts], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)

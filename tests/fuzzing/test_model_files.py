@@ -101,7 +101,13 @@ def read_tensors(tensors: Tensors, place: Path) -> None:
 @times
 @readers(
     Reader(name="config.json", valid=configs, mutate=mutate_model, read=read_config, inputs=400),
-    Reader(name="config.json for an estimate", valid=lambda d: configs(d)[:1], mutate=mutate_model, read=estimate, inputs=150),
+    Reader(
+        name="config.json for an estimate",
+        valid=lambda d: configs(d)[:1],
+        mutate=mutate_model,
+        read=estimate,
+        inputs=150,
+    ),
     Reader(name="config.json for transformers", valid=configs, mutate=mutate_model, read=build, inputs=100),
     Reader(name="tokenizer", valid=tokenizers, mutate=mutate_model, read=read_tokenizer, inputs=60),
     Reader(name="vocabulary", valid=tokenizers, mutate=mutate_model, read=read_vocabulary, inputs=50),

@@ -1,4 +1,4 @@
-"""Rows and data files of every layout, changed: each row is read, or rejected with its reason; or the file is refused."""
+"""Rows and data files of every layout, changed: each row is read or rejected with its reason, or the file refused."""
 
 import gzip
 import io
@@ -20,7 +20,7 @@ from storm_core.toolcalls.ast_check import check_calls
 from storm_core.toolcalls.bfcl import prompt_messages, reference_calls
 from storm_core.toolcalls.bfcl import read_bfcl as read_benchmark
 from tests.fuzzing.layouts import BFCL_ANSWERS, BFCL_QUESTIONS, CHATTERBOT, ROWS
-from tests.fuzzing.mutations import among, mutate_bytes, mutate_json, mutate_value, mutate_yaml, to_json
+from tests.fuzzing.mutations import mutate_bytes, mutate_json, mutate_value, mutate_yaml, to_json
 from tests.fuzzing.readers import Reader, fuzz, readers, times
 
 _HASHES = WordHashes()

@@ -55,7 +55,12 @@ def read_unfrozen(content: bytes, place: Path) -> None:
 
 
 _RUBRICS = "storm_core/judging/wording/rubrics"
-_UNFROZEN = b"unfrozen_parameters:\n- ^lm_head.weight$\n- ^model.embed_tokens.weight$\n# mlp.up_proj layers\n- model.layers.0.mlp.up_proj\n"
+_UNFROZEN = b"""unfrozen_parameters:
+- ^lm_head.weight$
+- ^model.embed_tokens.weight$
+# mlp.up_proj layers
+- model.layers.0.mlp.up_proj
+"""
 
 
 @times

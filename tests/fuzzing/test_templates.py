@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-
 import pytest
 
 from storm_core.chat_templates import rendering
@@ -68,7 +67,9 @@ def reader_of(tokenizer: Any) -> Callable[[str, Path], None]:
     return read
 
 
-def refusal_of(template: ChatTemplate, tokens: AnswerTokens, tokenizer: Any, messages: Sequence[Message]) -> MisfitError | None:
+def refusal_of(
+    template: ChatTemplate, tokens: AnswerTokens, tokenizer: Any, messages: Sequence[Message]
+) -> MisfitError | None:
     """Why the template does not fit the conversation; where it does, all of it was found in what it writes."""
     try:
         prompt = template.prompt(messages[:-1])
