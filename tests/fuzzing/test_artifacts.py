@@ -104,18 +104,18 @@ def continue_training(content: bytes, place: Path) -> None:
 
 @times
 @readers(
-    Reader(name="manifest", valid=manifests, mutate=mutate_json, read=read_any_manifest, inputs=400),
-    Reader(name="artifact", valid=lambda d: manifests(d)[:1], mutate=mutate_json, read=open_with_manifest, inputs=150),
-    Reader(name="note", valid=notes, mutate=mutate_json, read=read_note, inputs=100),
+    Reader(name="manifest", valid=manifests, mutate=mutate_json, read=read_any_manifest, inputs=350),
+    Reader(name="artifact", valid=lambda d: manifests(d)[:1], mutate=mutate_json, read=open_with_manifest, inputs=100),
+    Reader(name="note", valid=notes, mutate=mutate_json, read=read_note, inputs=80),
     Reader(
         name="executor input",
         valid=lambda _: [to_json(_EXECUTOR_INPUT)],
         mutate=mutate_json,
         read=read_executor_input,
-        inputs=100,
+        inputs=80,
     ),
-    Reader(name="nodes", valid=lambda _: [to_json(_NODES)], mutate=mutate_json, read=read_training_nodes, inputs=100),
-    Reader(name="checkpoint", valid=states, mutate=mutate_json, read=continue_training, inputs=100, takes_some=False),
+    Reader(name="nodes", valid=lambda _: [to_json(_NODES)], mutate=mutate_json, read=read_training_nodes, inputs=80),
+    Reader(name="checkpoint", valid=states, mutate=mutate_json, read=continue_training, inputs=80, takes_some=False),
 )
 def test_changed_file_is_read_or_refused(reader: Reader[bytes], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)
@@ -154,5 +154,5 @@ def test_changed_earlier_result_is_used_or_made_again_or_refused(
 
     name = f"earlier result {'in a store' if in_store else 'in place'}"
     fuzz(
-        Reader(name=name, valid=valid, mutate=mutate_json, read=run_again, inputs=50, takes_some=False), times, tmp_path
+        Reader(name=name, valid=valid, mutate=mutate_json, read=run_again, inputs=20, takes_some=False), times, tmp_path
     )

@@ -78,8 +78,8 @@ def _changes(model: ModelFiles) -> str:
 
 @times
 @readers(
-    Reader(name="fetched config", valid=configs, mutate=mutate_model, read=compare, inputs=30),
-    Reader(name="fetched model", valid=other_files, mutate=mutate_model, read=compare, inputs=20),
+    Reader(name="fetched config", valid=configs, mutate=mutate_model, read=compare, inputs=12),
+    Reader(name="fetched model", valid=other_files, mutate=mutate_model, read=compare, inputs=8),
 )
 def test_changed_model_is_refused_or_computes_the_same(reader: Reader[ModelFiles], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)

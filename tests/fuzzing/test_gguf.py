@@ -54,7 +54,7 @@ def convert(content: bytes, place: Path) -> None:
 
 @times
 @readers(
-    Reader(name="GGUF header", valid=headers, mutate=mutate_gguf, read=read_header, inputs=400),
+    Reader(name="GGUF header", valid=headers, mutate=mutate_gguf, read=read_header, inputs=300),
     Reader(
         name="GGUF header for an estimate",
         valid=lambda d: headers(d)[:2],

@@ -100,24 +100,24 @@ def read_tensors(tensors: Tensors, place: Path) -> None:
 @pytest.mark.slow
 @times
 @readers(
-    Reader(name="config.json", valid=configs, mutate=mutate_model, read=read_config, inputs=400),
+    Reader(name="config.json", valid=configs, mutate=mutate_model, read=read_config, inputs=300),
     Reader(
         name="config.json for an estimate",
         valid=lambda d: configs(d)[:1],
         mutate=mutate_model,
         read=estimate,
-        inputs=150,
+        inputs=100,
     ),
-    Reader(name="config.json for transformers", valid=configs, mutate=mutate_model, read=build, inputs=100),
-    Reader(name="tokenizer", valid=tokenizers, mutate=mutate_model, read=read_tokenizer, inputs=60),
-    Reader(name="vocabulary", valid=tokenizers, mutate=mutate_model, read=read_vocabulary, inputs=50),
-    Reader(name="index", valid=indexes, mutate=mutate_model, read=read_weights, inputs=150),
+    Reader(name="config.json for transformers", valid=configs, mutate=mutate_model, read=build, inputs=60),
+    Reader(name="tokenizer", valid=tokenizers, mutate=mutate_model, read=read_tokenizer, inputs=50),
+    Reader(name="vocabulary", valid=tokenizers, mutate=mutate_model, read=read_vocabulary, inputs=40),
+    Reader(name="index", valid=indexes, mutate=mutate_model, read=read_weights, inputs=100),
 )
 def test_changed_model_file_is_taken_or_refused(reader: Reader[ModelFiles], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)
 
 
 @times
-@readers(Reader(name="safetensors", valid=weights, mutate=mutate_tensors, read=read_tensors, inputs=400))
+@readers(Reader(name="safetensors", valid=weights, mutate=mutate_tensors, read=read_tensors, inputs=300))
 def test_changed_safetensors_file_is_taken_or_refused(reader: Reader[Tensors], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)

@@ -131,18 +131,18 @@ def read_bfcl(pair: Pair, place: Path) -> None:
 
 @times
 @readers(
-    Reader(name="JSON lines", valid=lines, mutate=mutate_lines, read=in_file("it.jsonl"), inputs=900),
-    Reader(name="JSON array", valid=arrays, mutate=mutate_json, read=in_file("it.json"), inputs=150),
-    Reader(name="gzip", valid=gzips, mutate=mutate_bytes, read=in_file("it.jsonl.gz"), inputs=100),
-    Reader(name="Parquet", valid=tables, mutate=mutate_table, read=in_file("it.parquet"), inputs=250),
-    Reader(name="Arrow", valid=arrow_files, mutate=mutate_bytes, read=in_file("it.arrow"), inputs=150),
-    Reader(name="chatterbot", valid=lambda _: [CHATTERBOT], mutate=mutate_yaml, read=read_chatterbot, inputs=250),
+    Reader(name="JSON lines", valid=lines, mutate=mutate_lines, read=in_file("it.jsonl"), inputs=700),
+    Reader(name="JSON array", valid=arrays, mutate=mutate_json, read=in_file("it.json"), inputs=100),
+    Reader(name="gzip", valid=gzips, mutate=mutate_bytes, read=in_file("it.jsonl.gz"), inputs=80),
+    Reader(name="Parquet", valid=tables, mutate=mutate_table, read=in_file("it.parquet"), inputs=150),
+    Reader(name="Arrow", valid=arrow_files, mutate=mutate_bytes, read=in_file("it.arrow"), inputs=100),
+    Reader(name="chatterbot", valid=lambda _: [CHATTERBOT], mutate=mutate_yaml, read=read_chatterbot, inputs=150),
 )
 def test_changed_rows_are_read_or_refused(reader: Reader[bytes], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)
 
 
 @times
-@readers(Reader(name="BFCL", valid=bfcl_pairs, mutate=mutate_pair, read=read_bfcl, inputs=250))
+@readers(Reader(name="BFCL", valid=bfcl_pairs, mutate=mutate_pair, read=read_bfcl, inputs=200))
 def test_changed_bfcl_entries_are_read_or_refused(reader: Reader[Pair], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)

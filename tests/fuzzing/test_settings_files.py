@@ -70,30 +70,30 @@ _UNFROZEN = b"""unfrozen_parameters:
         valid=contents("recipes/smoke.yaml", "recipes/llama31_storm_8b.yaml"),
         mutate=mutate_yaml,
         read=read_recipe,
-        inputs=150,
+        inputs=100,
     ),
     Reader(
         name="profile",
         valid=contents(*(f"pipelines/profiles/{name}.yaml" for name in ("h100-node", "laptop-kind", "one-gpu"))),
         mutate=mutate_yaml,
         read=read_profile,
-        inputs=150,
+        inputs=100,
     ),
     Reader(
         name="suite",
         valid=contents("storm_core/evaluation/suites/smoke.yaml", "storm_core/evaluation/suites/article.yaml"),
         mutate=mutate_yaml,
         read=read_suite,
-        inputs=250,
+        inputs=150,
     ),
     Reader(
         name="rubric",
         valid=contents(*(f"{_RUBRICS}/{name}.yaml" for name in ("difficulty", "educational_value", "framing"))),
         mutate=mutate_yaml,
         read=read_rubric,
-        inputs=150,
+        inputs=100,
     ),
-    Reader(name="unfrozen parameters", valid=lambda _: [_UNFROZEN], mutate=mutate_yaml, read=read_unfrozen, inputs=200),
+    Reader(name="unfrozen parameters", valid=lambda _: [_UNFROZEN], mutate=mutate_yaml, read=read_unfrozen, inputs=100),
 )
 def test_changed_settings_are_read_or_refused(reader: Reader[bytes], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)

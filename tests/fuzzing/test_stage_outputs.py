@@ -148,9 +148,9 @@ def mutate_rows(schema: pa.Schema) -> Callable[[bytes, Random], bytes]:
 
 @times
 @readers(
-    Reader(name="inputs of report", valid=reported, mutate=mutate_file, read=read_for_report, inputs=200),
-    Reader(name="inputs of gate", valid=evaluations, mutate=mutate_file, read=pass_gate, inputs=150),
-    Reader(name="decision", valid=decisions, mutate=mutate_file, read=read_gates_decision, inputs=50),
+    Reader(name="inputs of report", valid=reported, mutate=mutate_file, read=read_for_report, inputs=80),
+    Reader(name="inputs of gate", valid=evaluations, mutate=mutate_file, read=pass_gate, inputs=60),
+    Reader(name="decision", valid=decisions, mutate=mutate_file, read=read_gates_decision, inputs=40),
 )
 def test_changed_artifact_is_read_or_refused(reader: Reader[ChangedFile], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)
@@ -164,10 +164,10 @@ def test_report_on_changed_artifacts_is_drawn_or_refused(reader: Reader[ChangedF
 
 @times
 @readers(
-    Reader(name="ledger", valid=ledgers, mutate=mutate_json, read=read_ledger, inputs=150),
-    Reader(name="settings of verdicts", valid=settings, mutate=mutate_json, read=read_settings, inputs=100),
-    Reader(name="examples", valid=shards, mutate=mutate_rows(EXAMPLES), read=read_shard, inputs=150),
-    Reader(name="verdicts", valid=verdicts, mutate=mutate_rows(VERDICTS), read=read_table, inputs=150),
+    Reader(name="ledger", valid=ledgers, mutate=mutate_json, read=read_ledger, inputs=120),
+    Reader(name="settings of verdicts", valid=settings, mutate=mutate_json, read=read_settings, inputs=80),
+    Reader(name="examples", valid=shards, mutate=mutate_rows(EXAMPLES), read=read_shard, inputs=110),
+    Reader(name="verdicts", valid=verdicts, mutate=mutate_rows(VERDICTS), read=read_table, inputs=110),
 )
 def test_changed_file_is_read_or_refused(reader: Reader[bytes], times: int, tmp_path: Path) -> None:
     fuzz(reader, times, tmp_path)

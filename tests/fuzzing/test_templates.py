@@ -93,5 +93,5 @@ def test_changed_template_says_everything_or_is_refused(
     monkeypatch.setattr(rendering, "SECONDS", 0.5)  # A few of the changes make loops that end in years.
     tokenizer: Any = tokenizer_with(tiny_tokenizer_directory, "")
     tokenizer.add_tokens(list(dict.fromkeys(token for family in FAMILIES.values() for token in family.control)))
-    reader = Reader(name="template", valid=sources, mutate=mutate_template, read=reader_of(tokenizer), inputs=400)
+    reader = Reader(name="template", valid=sources, mutate=mutate_template, read=reader_of(tokenizer), inputs=190)
     fuzz(reader, times, tmp_path)
