@@ -102,6 +102,8 @@ def _read_vocabulary(path: Path) -> dict[str, int] | None:
         # Unigram models list [token, score] pairs in the order of their IDs; all others map tokens to IDs.
         tokens = listed if isinstance(listed, dict) else {token: number for number, (token, _) in enumerate(listed)}
         tokens = {**tokens, **{added["content"]: added["id"] for added in tokenizer.get("added_tokens") or []}}
+    except InputError as error:
+        raise InputError(f"{file} is not a readable tokenizer: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file} is not a readable tokenizer: {error!r}") from error
     strange = next((token for token, number in tokens.items() if type(number) is not int), None)

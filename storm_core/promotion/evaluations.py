@@ -77,7 +77,7 @@ def read_evaluation(artifact: Artifact) -> Evaluation:
     path = artifact.file("results.json")
     questions = _read_questions(artifact.file("samples.parquet"))
     raw = {"dtype": "", "template_date": "", **read_object(path)}
-    check_shape(raw, _RESULTS, path, "evaluate the model again")
+    check_shape(raw, _RESULTS, f"{path} is not what evaluate writes", "evaluate the model again")
     try:
         benchmarks = tuple(_benchmark(entry, questions.get(entry["name"], {})) for entry in raw["benchmarks"])
         evaluation = Evaluation(

@@ -81,7 +81,7 @@ def read_decision(artifact: Artifact) -> dict[str, Any]:
     """
     path = artifact.file("decision.json")
     decision = read_object(path)
-    check_shape(decision, _DECISION, path, "run gate again")
+    check_shape(decision, _DECISION, f"{path} is not what gate writes", "run gate again")
     return decision
 
 

@@ -71,7 +71,7 @@ def read_json(artifact: Artifact, name: str) -> dict[str, Any]:
     """
     path: Path = artifact.file(name)
     content = read_object(path)
-    check_shape(content, SHAPES[name], path, "give what the stage wrote")
+    check_shape(content, SHAPES[name], f"{path} is not what its stage writes", "make it again")
     return content
 
 
