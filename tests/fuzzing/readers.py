@@ -81,7 +81,8 @@ def fuzz(reader: Reader[Input], times: int, directory: Path) -> None:
         for number, given in enumerate(valid):
             assert _outcome(reader, given, place) == "taken", f"input {number} of {reader}, unchanged"
         for seed in _seeds(reader.inputs * times):
-            # Named by the reader, so that no two get the same changes.
+            # Where a library ends the process, this tells with what.
+            (directory / "seed").write_text(str(seed))
             given = mutated(reader, valid, seed)
             try:
                 outcomes[_outcome(reader, given, place)] += 1
@@ -94,6 +95,7 @@ def fuzz(reader: Reader[Input], times: int, directory: Path) -> None:
 
 def mutated(reader: Reader[Input], valid: Sequence[Input], seed: int) -> Input:
     """The input of this seed."""
+    # Named by the reader, so that no two get the same changes.
     chance = Random(f"{reader.name}:{seed}")  # noqa: S311 (not secret)
     given = reader.mutate(chance.choice(valid), chance)
     while chance.random() < 0.3:
