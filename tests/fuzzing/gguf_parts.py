@@ -71,7 +71,7 @@ class GgufParts:
         """The file."""
         tensors, settings = self.counts or (len(self.places), len(self.fields))
         head = b"GGUF" + struct.pack("<IQQ", self.version, tensors, settings)
-        head += b"".join(part.content() for part in (*self.fields, *self.places))
+        head += b"".join(one.content() for one in self.fields) + b"".join(one.content() for one in self.places)
         whole = head + b"\0" * (-len(head) % _ALIGNMENT) + self.data
         for seed in self.damage:
             whole = mutate_bytes(whole, Random(seed))  # noqa: S311 (not secret)
