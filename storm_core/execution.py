@@ -30,6 +30,7 @@ from storm_core.config import StageConfig, deciding_options
 from storm_core.destinations import beside, check_file, check_outputs, followed, replace_directory, staging
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
+from storm_core.json_objects import ANYTHING, NUMBER, TEXT, Each, Shape, check_shape
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.machine_errors import NamesFullDisk
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
@@ -180,14 +181,16 @@ def _recall(stage: Stage, store: Store | None, key: str, outputs: Mapping[str, P
     """An earlier run's outcome for the same key, its content verified again; None where there is none."""
     if not stage.reusable:
         return None
-    entry = store.recall(key) if store else _recall_in_place(key, outputs)
-    if entry is None:
-        return None
     try:
+        entry = store.recall(key) if store else _recall_in_place(key, outputs)
+        if entry is None:
+            return None
+        shape: Shape = {"outputs": dict.fromkeys(outputs, TEXT), "metrics": Each(NUMBER), "values": Each(ANYTHING)}
+        check_shape(entry, shape, "what is remembered of it", "it is made again")
         if store:
             note_uses(store.ledger, [uri.rpartition("/")[2] for uri in entry["outputs"].values()], stage.verb)
         manifests = {name: check_reference(entry["outputs"][name]) for name in outputs}
-    except InputError as error:
+    except (ValueError, RecursionError) as error:  # What a store remembers may be damaged.
         report(f"{stage.verb}: runs again, the earlier result cannot be used: {error}")
         return None
     return Outcome(manifests=manifests, metrics=entry["metrics"], values=entry["values"], reused=True, seconds=0.0)
@@ -199,7 +202,7 @@ def _recall_in_place(key: str, outputs: Mapping[str, Path]) -> dict[str, Any] | 
     if len(manifests) != len(outputs) or any(manifest.producer.get("key") != key for manifest in manifests):
         return None
     references = {name: str(path) for name, path in outputs.items()}
-    return {"outputs": references, "metrics": manifests[0].metrics, "values": manifests[0].producer["values"]}
+    return {"outputs": references, "metrics": manifests[0].metrics, "values": manifests[0].producer.get("values")}
 
 
 def _produce(

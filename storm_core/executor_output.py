@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.errors import InputError
+from storm_core.json_objects import ANYTHING, TEXT, Each, IfThere, Shape, check_shape
 from storm_core.manifest import Manifest
 from storm_core.stages import RUN_NAME
 
@@ -18,6 +19,10 @@ from storm_core.stages import RUN_NAME
 METRICS_TYPE = "system.Metrics"
 # The type of the artifact whose file the UI shows as a page.
 PAGE_TYPE = "system.HTML"
+_REMEDY = "a KFP ExecutorInput; leave it out by hand"
+_ARTIFACT: Shape = {"type": IfThere({"schemaTitle": IfThere(TEXT)}), "metadata": IfThere(Each(ANYTHING))}
+_OUTPUTS: Shape = {"outputFile": TEXT, "artifacts": IfThere(Each({"artifacts": IfThere([_ARTIFACT])}))}
+_EXECUTOR_INPUT: Shape = {"inputs": IfThere({"parameterValues": IfThere(Each(ANYTHING))}), "outputs": _OUTPUTS}
 
 
 def parse_executor_input(text: str) -> dict[str, Any]:
@@ -28,9 +33,9 @@ def parse_executor_input(text: str) -> dict[str, Any]:
     """
     try:
         executor_input: dict[str, Any] = json.loads(text)
-        executor_input["outputs"]["outputFile"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError("executor_input is not the JSON of a KFP ExecutorInput; leave it out by hand") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"executor_input is not the JSON of {_REMEDY}") from None
+    check_shape(executor_input, _EXECUTOR_INPUT, "executor_input", f"give {_REMEDY}")
     return executor_input
 
 

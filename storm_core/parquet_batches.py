@@ -33,10 +33,21 @@ def read_batches(path: Path, schema: pa.Schema, rows: int, *, content: str, reme
         for read in parquet.iter_batches(batch_size=rows, columns=schema.names):
             batch = read.select(schema.names)
             batch.validate(full=True)  # Parquet says nothing of text that is not UTF-8.
-            empty = [name for name in schema.names if batch.column(name).null_count]
+            empty = [name for name in schema.names if _has_nulls(batch.column(name))]
             if empty:
                 raise InputError(f"{path} has {content} without {', '.join(empty)}; {remedy}")
             yield batch.cast(schema)
+
+
+def _has_nulls(column: pa.Array) -> bool:
+    """Whether anything is missing in the column, within lists and records too."""
+    kind = column.type
+    inner: list[pa.Array] = []
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = [column.flatten()]
+    elif pa.types.is_struct(kind):
+        inner = column.flatten()
+    return bool(column.null_count) or any(map(_has_nulls, inner))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from storm_core.chat_templates.clock import clock_at
 from storm_core.chat_templates.date import DEFAULT_DATE, read_date
+from storm_core.chat_templates.time_limit import SECONDS, TimeIsUpError, limited_time
+from storm_core.errors import InputError
 from storm_core.records import Message
 
 if TYPE_CHECKING:
@@ -44,14 +46,20 @@ class Renderer:
 
         Raises:
             MisfitError: the template is broken, or refuses the turns.
+            InputError: the template does not end; every other conversation would take as long.
         """
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         settings: dict[str, Any] = {} if thinking else {"enable_thinking": False}
         try:
-            with clock_at(self._day):
+            with clock_at(self._day), limited_time(SECONDS):
                 text = self._tokenizer.apply_chat_template(
                     messages, tokenize=False, add_generation_prompt=prompt, **settings
                 )
+        except TimeIsUpError as error:
+            raise InputError(
+                f"the chat template of {self._tokenizer.name_or_path} does not end: it computes for more than "
+                f"{SECONDS:g} seconds on one conversation; give the model another template"
+            ) from error
         except _template_errors() as error:
             words = " ".join(str(error).split()) or type(error).__name__
             raise MisfitError(CHAT_TEMPLATE, words) from error
@@ -64,4 +72,5 @@ def _template_errors() -> tuple[type[Exception], ...]:
     from jinja2 import TemplateError
 
     expressions = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
-    return (TemplateError, *expressions)
+    # What jinja2 does not see while it compiles, Python does: a `break` outside of a loop.
+    return (TemplateError, SyntaxError, *expressions)

@@ -12,12 +12,6 @@ from storm_core.errors import InputError, first_line
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# What transformers raises at settings that it cannot build a model of: it computes with them unchecked.
-UNBUILDABLE = (
-    *(ValueError, KeyError, TypeError, AttributeError, IndexError),
-    *(ArithmeticError, AssertionError, OSError, ImportError, RuntimeError),
-)
-
 
 def build_empty(path: Path, dtype: torch.dtype | None = None) -> "PreTrainedModel":
     """The model that `config.json` in `path` describes, on the meta device: without memory for its weights.
@@ -34,9 +28,18 @@ def build_empty(path: Path, dtype: torch.dtype | None = None) -> "PreTrainedMode
             model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
                 config, trust_remote_code=False, **options
             )
-    except UNBUILDABLE as error:
+    except _unbuildable() as error:
         raise InputError(f"{path} is not a causal language model of transformers: {first_line(error)}") from error
     return model
+
+
+def _unbuildable() -> tuple[type[Exception], ...]:
+    """What transformers raises at settings that it cannot build a model of: it computes with most of them unchecked."""
+    # Imported here: it comes with transformers.
+    from huggingface_hub.errors import StrictDataclassError
+
+    computed = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+    return (StrictDataclassError, *computed, OSError, ImportError, RuntimeError)
 
 
 def check_tensors(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:

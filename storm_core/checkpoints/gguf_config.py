@@ -63,7 +63,7 @@ def gguf_settings(described: Described) -> dict[str, Any]:
         return _config(described)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{described.name} lacks a setting of its model, or has a wrong one: {first_line(error)}"
         ) from error

@@ -27,13 +27,14 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     Raises:
         InputError: there is no tokenizer, or it has no chat template.
     """
-    try:
-        with activity("load the tokenizer"):
-            from transformers import AutoTokenizer
+    with activity("load the tokenizer"):
+        from transformers import AutoTokenizer
 
+        try:
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no usable tokenizer in {path}: {first_line(error)}") from error
+        # The library of tokenizers raises the base class of all, and transformers what unchecked settings lead to.
+        except Exception as error:
+            raise InputError(f"no usable tokenizer in {path}: {first_line(error)}") from error
     if not tokenizer.chat_template:
         raise InputError(f"the tokenizer in {path} has no chat template; use an instruct model")
     loaded: PreTrainedTokenizerBase = tokenizer

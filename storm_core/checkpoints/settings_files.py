@@ -7,6 +7,7 @@ from typing import Any
 
 from storm_core.checkpoints.text_part import has_text_part, text_config
 from storm_core.errors import InputError
+from storm_core.json_objects import read_object
 
 
 def read_model_config(path: Path) -> dict[str, Any]:
@@ -31,6 +32,8 @@ def read_whole_config(path: Path) -> dict[str, Any]:
     config = read_settings(file)
     if "auto_map" in config:
         raise InputError(f"{file} has auto_map, which runs code from a hub; that is never done")
+    if not isinstance(config.get("model_type"), str | None):
+        raise InputError(f"{file}: model_type must be the name of an architecture, got {config['model_type']!r:.80}")
     return config
 
 
@@ -38,17 +41,11 @@ def read_settings(file: Path) -> dict[str, Any]:
     """The JSON object in a config file; empty where there is no file.
 
     Raises:
-        InputError: it is not JSON, or no object.
+        InputError: it is not JSON, or no object, or has text that no file can hold.
     """
     if not file.is_file():
         return {}
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{file} does not hold a JSON object")
-    return settings
+    return read_object(file)
 
 
 def write_settings(file: Path, settings: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ reads whatever is there. So a directory is read where it holds one model under t
 holds two.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.errors import InputError
+from storm_core.json_objects import read_object
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
@@ -118,10 +118,10 @@ def _nothing(path: Path) -> str:
 def _read_index(index: Path) -> dict[str, str]:
     """File by tensor, each of which is there."""
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = read_object(index)["weight_map"]
         files = {str(tensor): str(file) for tensor, file in weight_map.items()}
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{index} is not a safetensors index: {error}") from error
+    except (KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{index} is not a safetensors index: {error!r}") from error
     if not files:
         raise InputError(f"{index} lists no tensor; write it again, or take it out if {SINGLE_NAME} is the model")
     for name in sorted(set(files.values())):

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from storm_core.errors import InputError
+from storm_core.json_objects import ANYTHING, TEXT, Shape, check_shape, read_object
 from storm_core.progress import report
 from storm_core.stores.partial_results import PartialResults
 
 COMPLETE = "complete"
+_MARK: Shape = {"files": [TEXT], "state": ANYTHING}
 
 
 class TrainingCheckpoints:
@@ -93,8 +96,13 @@ class TrainingCheckpoints:
             return "was never finished", None
         if not self._partial_results.fetch(f"{folder}/{COMPLETE}", mark):
             return f"has an altered file {COMPLETE}", None
-        content = json.loads(mark.read_text(encoding="utf-8"))
-        mark.unlink()
+        try:
+            content = read_object(mark)
+            check_shape(content, _MARK, mark, "another version wrote it")
+        except InputError:
+            return f"has a file {COMPLETE} that this version does not read", None
+        finally:
+            mark.unlink()
         missing = sorted(set(content["files"]) - stored)
         return (f"has no {missing[0]}, or an altered one" if missing else None), content
 

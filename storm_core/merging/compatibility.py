@@ -1,12 +1,12 @@
 """Whether two checkpoints can be merged: the same architecture, tensors, shapes and vocabulary."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from storm_core.checkpoints.checkpoint import Checkpoint
 from storm_core.checkpoints.forward_settings import forward_settings
+from storm_core.checkpoints.settings_files import read_settings
 from storm_core.checkpoints.shapes import HEAD
 from storm_core.errors import InputError
 from storm_core.progress import report
@@ -98,10 +98,16 @@ def _read_vocabulary(path: Path) -> dict[str, int] | None:
     if not file.is_file():
         return None
     try:
-        tokenizer = json.loads(file.read_text(encoding="utf-8"))
+        tokenizer = read_settings(file)
         listed = tokenizer["model"]["vocab"]
         # Unigram models list [token, score] pairs in the order of their IDs; all others map tokens to IDs.
         tokens = listed if isinstance(listed, dict) else {token: number for number, (token, _) in enumerate(listed)}
-        return {**tokens, **{added["content"]: added["id"] for added in tokenizer.get("added_tokens") or []}}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        tokens = {**tokens, **{added["content"]: added["id"] for added in tokenizer.get("added_tokens") or []}}
+    except InputError as error:
+        raise InputError(f"{file} is not a readable tokenizer: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file} is not a readable tokenizer: {error!r}") from error
+    strange = next((token for token, number in tokens.items() if type(number) is not int), None)
+    if strange is not None:
+        raise InputError(f"{file} is not a readable tokenizer: the ID of {strange!r:.80} is {tokens[strange]!r:.80}")
+    return tokens

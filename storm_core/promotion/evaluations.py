@@ -1,6 +1,5 @@
 """An evaluation as `evaluate` wrote it, and the check that several may be compared."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +11,29 @@ import pyarrow.parquet as pq
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError, first_line
+from storm_core.json_objects import COUNT, NUMBER, TEXT, Maybe, Shape, check_shape, read_object
+from storm_core.parquet_batches import damage_in_words
 
 # The models of a run, in the order in which they come to be; each has an input named `<role>_evaluation`.
 ROLES = ("base", "sibling", "tuned", "merged", "quantized")
+
+_BENCHMARK: Shape = {
+    "name": TEXT,
+    "title": TEXT,
+    "metric": TEXT,
+    "value": NUMBER,
+    "stderr": Maybe(NUMBER),
+    "samples": COUNT,
+}
+_RESULTS: Shape = {
+    "suite": TEXT,
+    "suite_sha256": TEXT,
+    "dtype": TEXT,
+    "template_date": TEXT,
+    "model_digest": TEXT,
+    "benchmarks": [_BENCHMARK],
+}
+_QUESTIONS = pa.schema([("benchmark", pa.string()), ("id", pa.string()), ("score", pa.float64())])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,19 +76,20 @@ def read_evaluation(artifact: Artifact) -> Evaluation:
     """
     path = artifact.file("results.json")
     questions = _read_questions(artifact.file("samples.parquet"))
+    raw = {"dtype": "", "template_date": "", **read_object(path)}
+    check_shape(raw, _RESULTS, f"{path} is not what evaluate writes", "evaluate the model again")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
         benchmarks = tuple(_benchmark(entry, questions.get(entry["name"], {})) for entry in raw["benchmarks"])
         evaluation = Evaluation(
             suite=raw["suite"],
             suite_sha256=raw["suite_sha256"],
-            dtype=raw.get("dtype", ""),
-            template_date=raw.get("template_date", ""),
+            dtype=raw["dtype"],
+            template_date=raw["template_date"],
             model_digest=raw["model_digest"],
             benchmarks=benchmarks,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not what evaluate writes: {error!r}; evaluate the model again") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not what evaluate writes: {error}; evaluate the model again") from error
     if not benchmarks:
         raise InputError(f"{path} lists no benchmark; evaluate the model on a suite that has some")
     return evaluation
@@ -120,8 +140,9 @@ def _read_questions(path: Path) -> dict[str, dict[str, float]]:
     """Score of every question, by benchmark and id; a benchmark with an unknown score or a repeated id is left out."""
     columns = ["benchmark", "id", "score"]
     try:
-        rows = pq.read_table(path, columns=columns).to_pylist()
-    except (pa.ArrowInvalid, KeyError) as error:
+        with damage_in_words(path, "scored questions"):
+            rows = pq.read_table(path, columns=columns).cast(_QUESTIONS).to_pylist()
+    except KeyError as error:
         raise InputError(f"{path} is not what evaluate writes: {first_line(error)}") from error
     questions: dict[str, dict[str, float]] = {}
     unusable = set()

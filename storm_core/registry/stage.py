@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError, StoreError
 from storm_core.heartbeat import activity
+from storm_core.json_objects import TEXT, TRUTH, Each, Shape, check_shape, read_object
 from storm_core.progress import report
 from storm_core.promotion.evaluations import Evaluation, read_evaluation
 from storm_core.registry.config import RegisterConfig
@@ -24,6 +25,7 @@ from storm_core.tracking.failures import errors_in_words
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_DECISION: Shape = {"models": Each(TEXT), "rules": [{"name": TEXT, "reason": TEXT, "passed": TRUTH}], "passed": TRUTH}
 REGISTERED_ROLES = ("merged", "quantized")
 
 
@@ -79,11 +81,8 @@ def read_decision(artifact: Artifact) -> dict[str, Any]:
         InputError: it is not what `gate` writes.
     """
     path = artifact.file("decision.json")
-    try:
-        decision: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _ = decision["models"], decision["rules"], bool(decision["passed"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not what gate writes: {error!r}; run gate again") from error
+    decision = read_object(path)
+    check_shape(decision, _DECISION, f"{path} is not what gate writes", "run gate again")
     return decision
 
 

@@ -1,14 +1,14 @@
 """Everything the report tells, as data: the content of `results.json`."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from storm_core.artifacts import Artifact
-from storm_core.errors import InputError
+from storm_core.json_objects import check_shape, read_object
 from storm_core.promotion.evaluations import ROLES, check_comparable, read_evaluation
 from storm_core.reporting.config import REPORT
+from storm_core.reporting.shapes import SHAPES
 from storm_core.stage import Inputs
 from storm_core.verdicts.schema import FILE_NAME
 from storm_core.verdicts.summary import COLUMNS, VerdictSummary, summarise, total_of
@@ -70,12 +70,8 @@ def read_json(artifact: Artifact, name: str) -> dict[str, Any]:
         InputError: there is no such file, or it holds something else.
     """
     path: Path = artifact.file(name)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no JSON object")
+    content = read_object(path)
+    check_shape(content, SHAPES[name], f"{path} is not what its stage writes", "make it again")
     return content
 
 

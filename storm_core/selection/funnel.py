@@ -26,7 +26,7 @@ def parse_ledger(text: str) -> Ledger:
             }
             for source, row in sources.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"ledger.json of the examples is not what prepare writes: {error!r}; prepare again") from error
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.artifacts import is_whole, verify
+from storm_core.json_objects import read_object
 from storm_core.machine_errors import NamesFullDisk, check_room
 from storm_core.manifest import MANIFEST_NAME, Manifest, write_manifest
 from storm_core.progress import report
@@ -81,8 +82,7 @@ class FileStore:
         path = result_location(self.location, key).path
         if not path.is_file():
             return None
-        entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return entry
+        return read_object(path)
 
     def remember(self, key: str, entry: Mapping[str, Any]) -> None:
         """Keep the JSON object `entry` under `key`, replacing what was there in one step."""

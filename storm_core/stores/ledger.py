@@ -66,7 +66,7 @@ def parse(content: bytes, place: str) -> Note:
     """
     try:
         note = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         note = None
     if not isinstance(note, dict):
         raise InputError(f"{place} holds no JSON object; remove it if nothing runs on this store")

@@ -7,6 +7,7 @@ from typing import Any
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
+from storm_core.json_objects import read_object
 
 SETTINGS_NAME = "settings.json"
 # Where a judge behind a server is, and its name there; who is elsewhere counts as another judge.
@@ -45,7 +46,6 @@ def refuse_mixed(verdicts: Iterable[Artifact], again: Mapping[str, Any] | None =
 
 def _settings(artifact: Artifact) -> dict[str, Any]:
     try:
-        settings: dict[str, Any] = json.loads(artifact.file(SETTINGS_NAME).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{artifact.path / SETTINGS_NAME} is not JSON: {error}; score again") from error
-    return settings
+        return read_object(artifact.file(SETTINGS_NAME))
+    except InputError as error:
+        raise InputError(f"{error}; score again") from error

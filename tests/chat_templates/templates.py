@@ -1,5 +1,6 @@
 """Chat templates with the quirks of real ones, in any combination, and conversations to render by them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,11 @@ TEXTS = st.one_of(
         str.strip
     ),
 )
+
+
+def must_fit(quirks: Quirks, messages: Sequence[Message]) -> bool:
+    """Whether such a template can be given all of the conversation: only thoughts that it strips are gone for good."""
+    return quirks.thoughts != "stripped" or not any("</think>" in turn.content for turn in messages)
 
 
 @st.composite
