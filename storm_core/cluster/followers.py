@@ -42,7 +42,7 @@ def forget(ledger: Ledger, key: str) -> None:
     """Remove the leases of all followers: what they followed is over."""
     with contextlib.suppress(StoreError):
         for place in ledger.ages(_place(key)):
-            ledger.delete(place)
+            ledger.tidy(place)
 
 
 def unfollowed_seconds(ledger: Ledger, key: str) -> float | None:

@@ -19,7 +19,7 @@ from storm_core.errors import InputError, StoreError
 from storm_core.manifest import FileEntry
 from storm_core.stores.events import Observer
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_client import CONNECTIONS, reading_again
+from storm_core.stores.s3_client import CONNECTIONS, reading_again, size_of
 from storm_core.stores.s3_errors import code_of, errors_in_words, is_missing, said
 
 if TYPE_CHECKING:
@@ -183,13 +183,9 @@ class Downloader:
             )
 
     def _check_empty(self, source: S3Location) -> None:
-        with errors_in_words(self._client, source):
-            try:
-                size = said(self._client.head_object(Bucket=source.bucket, Key=source.key), "ContentLength")
-            except ClientError as error:
-                if is_missing(error):
-                    raise _missing(source) from error
-                raise
+        size = size_of(self._client, source)
+        if size is None:
+            raise _missing(source)
         if size:
             raise InputError(f"{source.uri} has {size} bytes, its manifest says 0; it was altered")
 

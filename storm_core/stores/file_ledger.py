@@ -45,6 +45,11 @@ class FileLedger:
         """Remove the note, if it is there."""
         note_location(self._store, key).path.unlink(missing_ok=True)
 
+    def tidy(self, key: str) -> bool:
+        """Remove a note that nobody needs any more."""
+        self.delete(key)
+        return True
+
     def ages(self, prefix: str) -> dict[str, float]:
         """Seconds since each note below the key `prefix` was written, by key."""
         root = ledger_location(self._store).path

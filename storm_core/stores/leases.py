@@ -109,7 +109,7 @@ def _is_newest(ledger: Ledger, row: str, place: str) -> bool:
     places = sorted(ledger.ages(row))
     is_newest = places[-1:] == [place]
     for other in places[:-1] if is_newest else [place]:
-        ledger.delete(other)
+        ledger.tidy(other)
     return is_newest
 
 

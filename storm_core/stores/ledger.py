@@ -35,6 +35,9 @@ class Ledger(Protocol):
     def delete(self, key: str) -> None:
         """Remove the note, if it is there."""
 
+    def tidy(self, key: str) -> bool:
+        """Remove a note that nobody needs any more; False where this user may not, and then it stays."""
+
     def ages(self, prefix: str) -> dict[str, float]:
         """Seconds since each note below the key `prefix` was written, by key."""
 

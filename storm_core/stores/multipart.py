@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from storm_core.stores.locations import S3Location
 from storm_core.stores.s3_errors import code_of
+from storm_core.stores.s3_rights import is_unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -56,21 +57,43 @@ def read_parts(path: Path, part_bytes: int) -> Iterator[Part]:
 
 
 def find_upload(client: "S3Client", target: S3Location) -> str | None:
-    """The ID of the upload to `target` that was begun last and is not complete, if there is one."""
+    """The ID of the upload to `target` that was begun last and is not complete.
+
+    None where there is none, or where the user may not see it: then what was sent of it is sent once more.
+    """
     pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=target.bucket, Prefix=target.key)
-    uploads = [upload for page in pages for upload in page.get("Uploads", []) if upload["Key"] == target.key]
+    try:
+        uploads = [upload for page in pages for upload in page.get("Uploads", []) if upload["Key"] == target.key]
+    except ClientError as error:
+        if is_unavailable(error):
+            return None
+        raise
     return max(uploads, key=lambda upload: upload["Initiated"])["UploadId"] if uploads else None
 
 
 def earlier_parts(client: "S3Client", target: S3Location, upload_id: str) -> dict[int, EarlierPart]:
-    """The parts that the upload holds, by number."""
+    """The parts that the upload holds, by number; none where the user may not see them."""
     pages = client.get_paginator("list_parts").paginate(Bucket=target.bucket, Key=target.key, UploadId=upload_id)
-    with vanishing_upload():
-        return {
-            part["PartNumber"]: EarlierPart(size=part["Size"], etag=part["ETag"])
-            for page in pages
-            for part in page.get("Parts", [])
-        }
+    try:
+        with vanishing_upload():
+            return {
+                part["PartNumber"]: EarlierPart(size=part["Size"], etag=part["ETag"])
+                for page in pages
+                for part in page.get("Parts", [])
+            }
+    except ClientError as error:
+        if is_unavailable(error):
+            return {}
+        raise
+
+
+def abort_upload(client: "S3Client", target: S3Location, upload_id: str) -> None:
+    """Abort the upload; where the user may not, it is left to `storm artifact gc` or a rule of the bucket."""
+    try:
+        client.abort_multipart_upload(Bucket=target.bucket, Key=target.key, UploadId=upload_id)
+    except ClientError as error:
+        if not is_unavailable(error):
+            raise
 
 
 @contextlib.contextmanager

@@ -17,7 +17,15 @@ from storm_core.stores.downloads import RANGE_BYTES, Downloader
 from storm_core.stores.events import Observer, ignore
 from storm_core.stores.layout import is_named_by_digest
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_client import delete_below, delete_object, list_objects, put_if_absent, read_object
+from storm_core.stores.rights import MissingRightError
+from storm_core.stores.s3_client import (
+    delete_below,
+    delete_object,
+    list_objects,
+    put_if_absent,
+    read_object,
+    size_of,
+)
 from storm_core.stores.uploads import PART_BYTES, Uploader
 
 if TYPE_CHECKING:
@@ -55,12 +63,13 @@ class S3Artifact:
             StoreError: the store cannot be used.
         """
         self._observe("publish.begin")
-        if self._find_manifest() is None:
+        is_ours = False
+        if not self._is_finished():
             self._send_files(directory, manifest.files, manifest)
             self._observe("publish.before_manifest")
-            self._send_manifest(manifest)
+            is_ours = self._send_manifest(manifest)
         # What is there may have been damaged, or collected as rubbish while it was not finished.
-        missing = self._missing_files(self._read_manifest())
+        missing = self._missing_files(manifest if is_ours else self._read_manifest())
         if missing:
             self._send_files(directory, missing, manifest)
 
@@ -152,9 +161,30 @@ class S3Artifact:
         content = read_object(self._client, place, MAX_MANIFEST_BYTES)
         return None if content is None else parse_manifest(content, place.uri)
 
+    def _is_finished(self) -> bool:
+        """Whether a manifest is there; False too where a user may not know, who may not list what is there."""
+        try:
+            return self._find_manifest() is not None
+        except MissingRightError:
+            if self._is_listed(MANIFEST_NAME):
+                raise
+            return False
+
+    def _is_listed(self, name: str) -> bool:
+        try:
+            return any(listed.name == name for listed in list_objects(self._client, self.location, name))
+        except MissingRightError:
+            return False
+
     def _missing_files(self, manifest: Manifest) -> list[FileEntry]:
         """The listed files that are not there with the right size."""
-        there = {listed.name: listed.size for listed in list_objects(self._client, self.location)}
+        try:
+            there: dict[str, int | None] = {
+                listed.name: listed.size for listed in list_objects(self._client, self.location)
+            }
+        except MissingRightError:  # Then one by one.
+            names = [entry.path for entry in manifest.files]
+            there = {name: size_of(self._client, self.location.below(name)) for name in names}
         return [entry for entry in manifest.files if there.get(entry.path) != entry.size]
 
     def _send_files(self, directory: Path, entries: Sequence[FileEntry], manifest: Manifest) -> None:
@@ -164,12 +194,13 @@ class S3Artifact:
         ):
             uploader.send(directory, entries, self.location, advance)
 
-    def _send_manifest(self, manifest: Manifest) -> None:
-        """Put the manifest unless there is one."""
+    def _send_manifest(self, manifest: Manifest) -> bool:
+        """Put the manifest unless there is one; returns whether it was put."""
         place = self.location.below(MANIFEST_NAME)
         body = replace(manifest, uri=None).to_json().encode()
-        put_if_absent(self._client, place, body)
+        is_ours = put_if_absent(self._client, place, body)
         self._observe("publish.manifest_sent")
+        return is_ours
 
 
 def _bytes_of(entries: Sequence[FileEntry]) -> int:

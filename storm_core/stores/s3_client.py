@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -26,6 +25,8 @@ from storm_core.stores.inventory import ListedFile
 from storm_core.stores.locations import S3Location
 from storm_core.stores.patience import Patience
 from storm_core.stores.s3_checksums import sent
+from storm_core.stores.s3_configuration import names, needs_path_style, with_path_style
+from storm_core.stores.s3_encryption import ask_for_encryption
 from storm_core.stores.s3_errors import errors_in_words, is_missing, is_taken, lacks_conditional_writes, said
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
     """A client that threads may share.
 
     Raises:
+        InputError: no such encryption.
         StoreError: the AWS configuration cannot be used.
     """
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,
         read_timeout=read_timeout_seconds,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         max_pool_connections=CONNECTIONS + 2,
         response_checksum_validation="when_required",
     )
@@ -66,13 +67,16 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
     try:
         session = boto3.session.Session(region_name=region)
         region = session.region_name or "us-east-1"
+        is_patient = not any(names(session, setting) for setting in ("max_attempts", "retry_mode"))
+        if is_patient:
+            config = config.merge(Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}))
         client = session.client("s3", region_name=region, config=config)
-        if not (urlsplit(client.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            # Bucket names are rarely host names below a self-hosted server.
-            path_style = config.merge(Config(s3={"addressing_style": "path"}))
-            client = session.client("s3", region_name=region, config=path_style)
+        if needs_path_style(session, client):
+            client = session.client("s3", region_name=region, config=with_path_style(config))
         client.meta.events.register_first("needs-retry.s3", _keep_redirects, unique_id="storm-redirects")
-        Patience(client, _PATIENCE_SECONDS)
+        ask_for_encryption(client)
+        if is_patient:
+            Patience(client, _PATIENCE_SECONDS)
     except (BotoCoreError, ValueError) as error:
         raise StoreError(f"the AWS configuration cannot be used: {error}") from error
     return client
@@ -136,6 +140,21 @@ def read_object(client: "S3Client", location: S3Location, max_bytes: int) -> byt
     with errors_in_words(client, location):
         try:
             return reading_again(read)
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+
+
+def size_of(client: "S3Client", location: S3Location) -> int | None:
+    """Bytes of the object, or None where there is none.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    with errors_in_words(client, location):
+        try:
+            return int(said(client.head_object(Bucket=location.bucket, Key=location.key), "ContentLength"))
         except ClientError as error:
             if is_missing(error):
                 return None

@@ -15,11 +15,13 @@ from botocore.parsers import ResponseParserError
 
 from storm_core.errors import StoreError
 from storm_core.stores.locations import S3Location
+from storm_core.stores.rights import MissingRightError
+from storm_core.stores.s3_rights import denied_in_words, is_denied
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_DENIED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken")
+_UNKNOWN_USER = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken")
 _MISSING = ("NoSuchKey", "NotFound", "404")
 _TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 # What to do about a code whose own message does not say it.
@@ -27,6 +29,9 @@ _REMEDIES = {
     "ExpiredToken": "its credentials are over; get new ones and set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
     "AWS_SESSION_TOKEN",
     "RequestTimeTooSkewed": "the clock of this machine or that of the server is wrong; set it right",
+    "SecondLevelDomainForbidden": "it takes a bucket as part of the host's name; set addressing_style = virtual in the "
+    "section s3 of ~/.aws/config",
+    "InvalidObjectState": "the object is archived; restore it first",
 }
 
 
@@ -36,11 +41,17 @@ class NotS3Error(Exception):
 
 @contextlib.contextmanager
 def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
-    """Turn what boto3 raises about `location` into a `StoreError` that says what to do."""
+    """Turn what boto3 raises about `location` into a `StoreError` that says what to do.
+
+    It is a `MissingRightError` where the server knows the user, who may not do this.
+    """
     endpoint = client.meta.endpoint_url
     try:
         yield
     except ClientError as error:
+        if is_denied(error):
+            words = f"{endpoint} denies access to {location.uri} {denied_in_words(error)}"
+            raise MissingRightError(words) from error
         raise StoreError(_explain(error, location, endpoint)) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise StoreError(
@@ -105,10 +116,10 @@ def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:
     code = code_of(error)
     if code == "NoSuchBucket":
         return f"there is no bucket {location.bucket!r} at {endpoint}; create it, or correct the URI {location.uri}"
-    if code in _DENIED:
+    if code in _UNKNOWN_USER:
         return (
-            f"{endpoint} denies access to {location.uri} ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
-            "the rights of that user on the bucket"
+            f"{endpoint} denies access to {location.uri} ({code}): it does not know this user; check "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile of AWS_PROFILE"
         )
     if 300 <= status_of(error) < 400:
         return _redirected(error, location, endpoint)

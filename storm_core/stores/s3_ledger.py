@@ -8,6 +8,7 @@ from storm_core.progress import report
 from storm_core.stores.layout import ledger_location
 from storm_core.stores.ledger import SUFFIX, Note, note_location, parse, serialised
 from storm_core.stores.locations import S3Location
+from storm_core.stores.rights import Tidying
 from storm_core.stores.s3_client import delete_object, put_if_absent, put_object, read_object
 from storm_core.stores.s3_errors import errors_in_words, said
 
@@ -20,9 +21,10 @@ _MAX_BYTES = 1 << 20
 class S3Ledger:
     """The ledger of a store in a bucket."""
 
-    def __init__(self, client: "S3Client", store: S3Location) -> None:
+    def __init__(self, client: "S3Client", store: S3Location, tidying: Tidying) -> None:
         self._client = client
         self._store = store
+        self._tidying = tidying
         self._is_checked = False
 
     def read(self, key: str) -> Note | None:
@@ -61,6 +63,10 @@ class S3Ledger:
     def delete(self, key: str) -> None:
         """Remove the note, if it is there."""
         delete_object(self._client, note_location(self._store, key))
+
+    def tidy(self, key: str) -> bool:
+        """Remove a note that nobody needs any more; False where this user may not, and then it stays."""
+        return self._tidying.tidied(lambda: self.delete(key))
 
     def ages(self, prefix: str) -> dict[str, float]:
         """Seconds since each note below the key `prefix` was written, by key."""

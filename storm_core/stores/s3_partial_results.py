@@ -11,6 +11,7 @@ from storm_core.stores.downloads import Downloader
 from storm_core.stores.events import Observer
 from storm_core.stores.locations import S3Location
 from storm_core.stores.partial_results import parse_stored_name, stored_name
+from storm_core.stores.rights import Tidying
 from storm_core.stores.s3_client import delete_below, delete_object, list_objects
 from storm_core.stores.uploads import Uploader
 
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 
 class S3PartialResults:
-    """Partial results below `location`, each one object; S3 shows an object whole or not at all."""
+    """Partial results below `location`, each one object; S3 shows an object whole or not at all.
 
-    def __init__(self, client: "S3Client", location: S3Location, observer: Observer) -> None:
+    What its user may not remove stays: of several by one name the newest counts.
+    """
+
+    def __init__(self, client: "S3Client", location: S3Location, tidying: Tidying, observer: Observer) -> None:
         self._client = client
         self._location = location
+        self._tidying = tidying
         self._observe = observer
 
     def names(self) -> tuple[str, ...]:
@@ -40,7 +45,7 @@ class S3PartialResults:
             uploader.send_file(source, entry, target, lambda _: None)
         for old in earlier:
             if old.path != stored_name(name, entry.sha256):
-                delete_object(self._client, self._location.below(old.path))
+                self._remove(old)
 
     def fetch(self, name: str, target: Path) -> bool:
         """Copy the partial result to the file `target`; False, and no file, where it is absent or was altered."""
@@ -58,16 +63,23 @@ class S3PartialResults:
     def drop(self, name: str) -> None:
         """Remove the partial result, if it is there."""
         for stored in self._stored(name).get(name, []):
-            delete_object(self._client, self._location.below(stored.path))
+            self._remove(stored)
 
     def clear(self) -> None:
         """Remove every partial result under the key."""
-        delete_below(self._client, self._location)
+        self._tidying.tidied(lambda: delete_below(self._client, self._location))
+
+    def _remove(self, stored: FileEntry) -> None:
+        self._tidying.tidied(lambda: delete_object(self._client, self._location.below(stored.path)))
 
     def _stored(self, start: str = "") -> dict[str, list[FileEntry]]:
-        """The stored files of every partial result whose name starts with `start`; their hash is in their name."""
+        """The stored files of every partial result whose name starts with `start`, the newest of each first.
+
+        Their hash is in their name.
+        """
         found: dict[str, list[FileEntry]] = {}
-        for listed in list_objects(self._client, self._location, start):
+        everything = list_objects(self._client, self._location, start)
+        for listed in sorted(everything, key=lambda listed: listed.modified, reverse=True):
             parsed = parse_stored_name(listed.name)
             if parsed:
                 name, sha256 = parsed

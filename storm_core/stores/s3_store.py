@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.manifest import Manifest
+from storm_core.progress import report
 from storm_core.stores.inventory import Leftover, Place, group_files
 from storm_core.stores.layout import artifact_location, partial_results_location, result_location, results_location
 from storm_core.stores.locations import S3Location
 from storm_core.stores.partial_results import PartialResults
+from storm_core.stores.rights import MissingRightError, Tidying
 from storm_core.stores.s3_artifact import MAX_MANIFEST_BYTES, S3Access, S3Artifact
 from storm_core.stores.s3_client import delete_object, list_objects, put_object, read_object
 from storm_core.stores.s3_ledger import S3Ledger
@@ -24,7 +26,8 @@ class S3Store:
         self.location = location
         self.access = access
         self._client = access.client
-        self.ledger = S3Ledger(access.client, location)
+        self._tidying = Tidying(location.uri)
+        self.ledger = S3Ledger(access.client, location, self._tidying)
 
     def artifact(self, kind: str, digest: str) -> S3Artifact:
         """The artifact of this kind and digest, be it there or not."""
@@ -82,7 +85,8 @@ class S3Store:
 
     def partial_results(self, key: str) -> PartialResults:
         """The partial results of unfinished work under `key`."""
-        return S3PartialResults(self._client, partial_results_location(self.location).below(key), self.access.observe)
+        location = partial_results_location(self.location).below(key)
+        return S3PartialResults(self._client, location, self._tidying, self.access.observe)
 
     def places(self) -> Iterator[Place]:
         """Every artifact below the store, finished or not.
@@ -93,6 +97,12 @@ class S3Store:
         return group_files(self.location, list_objects(self._client, self.location))
 
     def leftovers(self) -> Iterator[Leftover]:
-        """The partial results of unfinished runs, and the uploads that were not completed."""
+        """The partial results of unfinished runs, and the uploads that were not completed.
+
+        A line says so where this user may not list the latter; a rule of the bucket aborts them, too.
+        """
         yield from partial_result_leftovers(self._client, partial_results_location(self.location))
-        yield from upload_leftovers(self._client, self.location)
+        try:
+            yield from upload_leftovers(self._client, self.location)
+        except MissingRightError as error:
+            report(f"uploads that were not completed are not looked for: {error}", "warning")

@@ -22,6 +22,7 @@ from storm_core.stores.multipart import (
     EarlierPart,
     Part,
     UploadGoneError,
+    abort_upload,
     earlier_parts,
     find_upload,
     read_parts,
@@ -30,6 +31,7 @@ from storm_core.stores.multipart import (
 from storm_core.stores.s3_checksums import sent
 from storm_core.stores.s3_client import CONNECTIONS
 from storm_core.stores.s3_errors import errors_in_words, is_missing, said
+from storm_core.stores.s3_rights import is_denied
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -101,11 +103,14 @@ class Uploader:
         raise StoreError(f"{target.uri}: its upload vanished {_RESTARTS} times; is someone clearing the bucket?")
 
     def is_there(self, entry: FileEntry, target: S3Location) -> bool:
-        """Whether the object is there whole: an object comes to be only after its hash was checked."""
+        """Whether the object is there whole: an object comes to be only after its hash was checked.
+
+        False too where the user may not look; without the right to list, that is also the answer where there is none.
+        """
         try:
             head = self._client.head_object(Bucket=target.bucket, Key=target.key)
         except ClientError as error:
-            if is_missing(error):
+            if is_missing(error) or is_denied(error):
                 return False
             raise
         return head.get("ContentLength") == entry.size and head["Metadata"].get("sha256") == entry.sha256
@@ -145,7 +150,7 @@ class Uploader:
         while pending:
             done.append(_result(pending))
         if (size, digest.hexdigest()) != (entry.size, entry.sha256):
-            self._client.abort_multipart_upload(Bucket=target.bucket, Key=target.key, UploadId=upload_id)
+            abort_upload(self._client, target, upload_id)
         _check_unchanged(path, entry, size, digest.hexdigest())
         self._complete(target, upload_id, done)
 

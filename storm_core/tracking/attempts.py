@@ -48,7 +48,7 @@ class Life:
         """Take the sign away."""
         if self._ledger:
             with contextlib.suppress(StoreError):
-                self._ledger.delete(f"{_SIGNS}/{self._token}")
+                self._ledger.tidy(f"{_SIGNS}/{self._token}")
 
 
 def close_earlier_attempts(run: OpenRun) -> int:
@@ -74,7 +74,7 @@ def close_dead_runs(run: OpenRun, ledger: Ledger | None) -> None:
     dead = [one for one in running if ages.get(_sign_of(one), _DEAD_AFTER_SECONDS) >= _DEAD_AFTER_SECONDS]
     for one in dead:
         _close(run, one.info.run_id, "killed; a later stage closed it")
-        ledger.delete(_sign_of(one))
+        ledger.tidy(_sign_of(one))
     for parent in sorted({one.data.tags[PARENT_TAG] for one in dead if PARENT_TAG in one.data.tags}):
         if not run.parent or parent != run.parent.run_id:
             _close_parent(run, parent)

@@ -22,6 +22,8 @@ PREFIX = "unlogged"
 # A note is at most a megabyte; a point takes less than 120 bytes.
 _POINTS_PER_NOTE = 5000
 _LEASE = "mlflow/unlogged"
+# What a note says that could not be removed once it was logged.
+_LOGGED: Note = {"logged": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +62,15 @@ def log_unlogged(ledger: Ledger, say: Callable[[str], None]) -> None:
     with held(ledger, _LEASE):
         keys = sorted(ledger.ages(PREFIX))
         for prefix in sorted({key.rpartition("/")[0] for key in keys}):
-            notes = [ledger.read(key) for key in keys if key.startswith(f"{prefix}/")]
-            unlogged = _joined([note for note in notes if note is not None])
+            found = {key: ledger.read(key) for key in keys if key.startswith(f"{prefix}/")}
+            notes = {key: note for key, note in found.items() if note not in (None, _LOGGED)}
+            if not notes:
+                continue
+            unlogged = _joined(list(notes.values()))
             _log(unlogged, ledger)
-            for key in keys:
-                if key.startswith(f"{prefix}/"):
-                    ledger.delete(key)
+            for key in notes:
+                if not ledger.tidy(key):
+                    ledger.put(key, _LOGGED)
             say(f"logged to MLflow what {unlogged.work.task} had kept")
 
 
