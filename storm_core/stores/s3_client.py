@@ -25,7 +25,7 @@ from storm_core.stores.inventory import ListedFile
 from storm_core.stores.locations import S3Location
 from storm_core.stores.patience import Patience
 from storm_core.stores.s3_checksums import sent
-from storm_core.stores.s3_configuration import names, needs_path_style, with_path_style
+from storm_core.stores.s3_configuration import addressing, names
 from storm_core.stores.s3_encryption import ask_for_encryption
 from storm_core.stores.s3_errors import errors_in_words, is_missing, is_taken, lacks_conditional_writes, said
 
@@ -70,9 +70,7 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
         is_patient = not any(names(session, setting) for setting in ("max_attempts", "retry_mode"))
         if is_patient:
             config = config.merge(Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}))
-        client = session.client("s3", region_name=region, config=config)
-        if needs_path_style(session, client):
-            client = session.client("s3", region_name=region, config=with_path_style(config))
+        client = session.client("s3", region_name=region, config=config.merge(addressing(session)))
         client.meta.events.register_first("needs-retry.s3", _keep_redirects, unique_id="storm-redirects")
         ask_for_encryption(client)
         if is_patient:

@@ -7,38 +7,40 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.config import Config
+from botocore.configprovider import ConfiguredEndpointProvider
 
 if TYPE_CHECKING:
     from boto3.session import Session
-    from mypy_boto3_s3 import S3Client
 
 _AMAZONS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 
 
 def names(session: "Session", setting: str) -> bool:
     """Whether a variable or the profile's file names the setting; boto3's defaults do not count."""
-    # boto3's types know nothing of the session below it, which alone tells a default from what was said.
     return _below(session).get_config_variable(setting, methods=("env", "config")) is not None
 
 
-def needs_path_style(session: "Session", client: "S3Client") -> bool:
-    """Whether the bucket goes into the path: on a server of one's own, where nobody says otherwise.
+def addressing(session: "Session") -> Config:
+    """The bucket goes into the path on a server of one's own, where nobody says otherwise.
 
     Bucket names are rarely host names below a self-hosted server.
     """
-    asked = _below(session).get_config_variable("s3") or {}
-    return not asked.get("addressing_style") and not is_amazons(client)
+    said = _below(session).get_config_variable("s3") or {}
+    if said.get("addressing_style") or not _has_own_endpoint(session):
+        return Config()
+    return Config(s3={"addressing_style": "path"})
 
 
-def is_amazons(client: "S3Client") -> bool:
-    """Whether the client asks Amazon's own servers."""
-    return (urlsplit(client.meta.endpoint_url).hostname or "").endswith(_AMAZONS)
-
-
-def with_path_style(config: Config) -> Config:
-    """The configuration with the bucket in the path."""
-    return config.merge(Config(s3={"addressing_style": "path"}))
+def _has_own_endpoint(session: "Session") -> bool:
+    below = _below(session)
+    if below.get_config_variable("ignore_configured_endpoint_urls"):
+        return False
+    endpoint = ConfiguredEndpointProvider(
+        full_config=below.full_config, scoped_config=below.get_scoped_config(), client_name="s3"
+    ).provide()
+    return bool(endpoint) and not (urlsplit(endpoint).hostname or "").endswith(_AMAZONS)
 
 
 def _below(session: "Session") -> Any:
+    # What boto3 shows of its session does not tell a default from what was said; botocore's does.
     return session._session

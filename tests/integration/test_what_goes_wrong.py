@@ -61,7 +61,7 @@ def test_wrong_key_of_the_store_is_one_line_that_says_what_to_check(
     replay = merge(finished, secrets={SECRETS["s3"]: "storm-s3-wrong"})
     line = replay.error(replay.start())
     assert re.fullmatch(
-        r"merge: error: http://s3:8333 denies access to s3://\S+ \(\w+\); check AWS_ACCESS_KEY_ID.*", line
+        r"merge: error: http://s3:8333 denies access to s3://\S+ \(\w+\): .*check AWS_ACCESS_KEY_ID.*", line
     )
 
 
