@@ -15,6 +15,7 @@ from types import TracebackType
 
 from storm_core.errors import InputError
 from storm_core.line_stream import LineStream
+from storm_core.redaction import without_secrets
 
 FORMAT_VARIABLE = "STORM_LOG_FORMAT"
 TASK_NAME_VARIABLE = "STORM_TASK_NAME"
@@ -22,7 +23,8 @@ FORMATS = ("text", "json")
 
 
 def write_line(message: str, level: str = "info") -> None:
-    """Write one event to standard error."""
+    """Write one event to standard error, without secrets."""
+    message = without_secrets(message)
     line = _as_json(message, level) if wants_json() else message
     if isinstance(sys.stderr, LineStream):
         sys.stderr.write_line(line)

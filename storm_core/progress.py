@@ -14,6 +14,7 @@ from typing import TypeVar
 from storm_core.heartbeat import activity, path_of
 from storm_core.log_lines import wants_json, write_line
 from storm_core.processes import is_main
+from storm_core.redaction import without_secrets
 
 T = TypeVar("T")
 BAR_VARIABLE = "STORM_PROGRESS"
@@ -77,8 +78,8 @@ def shows_bars() -> bool:
 
 
 def answer(line: str) -> None:
-    """Write one line of what was asked for to standard output."""
-    print(line, flush=True)
+    """Write one line of what was asked for to standard output, without secrets."""
+    print(without_secrets(line), flush=True)
 
 
 def report(line: str, level: str = "info") -> None:

@@ -2,7 +2,7 @@
 
 A version of MLflow's own open-source registry carries no metrics. So the scores go to three places: the description and
 the tags of the version, which its page shows, and the metrics of a logged model that is linked with the version, by
-which MLflow compares and draws models.
+which MLflow compares and draws models. Servers older than MLflow 3 have no logged models: there a version is without.
 """
 
 import json
@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND, RESOURCE_ALREADY_EXISTS, ErrorCode
+
+from storm_core.errors import InputError
+from storm_core.progress import report
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +27,8 @@ DIGEST_TAG = "storm.digest"
 _LOGGED_MODEL_TAG = "storm.logged_model"
 # By this tag MLflow's pages lead from a logged model to its versions; its server sets it, its SQL client does not.
 _VERSIONS_TAG = "mlflow.modelVersions"
+# How servers that are not MLflow's own answer in JSON what they have no page for, as GitLab does.
+_NO_PAGE = "404 Not Found"
 # MLflow takes these in the name of a registered model and refuses them in that of a logged one.
 _NOT_IN_LOGGED_MODELS = re.compile(r"[.%]")
 
@@ -62,7 +67,13 @@ def register_version(client: "MlflowClient", run_id: str, name: str, entry: Mode
             client.set_model_version_tag(name, version, tag, text)
     if found.description != entry.description:
         client.update_model_version(name, version, description=entry.description)
-    model_id = found.tags[_LOGGED_MODEL_TAG]
+    if model_id := found.tags.get(_LOGGED_MODEL_TAG):
+        _link(client, run_id, model_id, name, version, entry)
+    return version
+
+
+def _link(client: "MlflowClient", run_id: str, model_id: str, name: str, version: str, entry: ModelEntry) -> None:
+    """Lead from the logged model to the version, and log the scores to it."""
     client.set_logged_model_tags(model_id, {_VERSIONS_TAG: json.dumps([{"name": name, "version": version}])})
     now = int(time.time() * 1000)
     # A metric belongs to the run too, where the names of two models must not clash.
@@ -70,7 +81,23 @@ def register_version(client: "MlflowClient", run_id: str, name: str, entry: Mode
         Metric(f"{entry.role}/{metric}", value, now, 0, model_id=model_id) for metric, value in entry.metrics.items()
     ]
     client.log_batch(run_id, metrics)
-    return version
+
+
+def check_aliases(client: "MlflowClient", name: str) -> None:
+    """Refuse a server on which a version gets no alias, before there is a version.
+
+    Raises:
+        InputError: its registry has no aliases, or it has no registry.
+    """
+    try:
+        client.get_model_version_by_alias(name, "candidate")
+    except MlflowException as error:
+        # Where only the alias is not there, or the model, the server has a code of its own for that.
+        if _is_unknown_request(error):
+            raise InputError(
+                "the MLflow server has no aliases of registered models, by which `register` tells candidate and "
+                "champion; use MLflow 2.3 or later"
+            ) from error
 
 
 def find_version(client: "MlflowClient", name: str, digest: str) -> "ModelVersion | None":
@@ -106,26 +133,44 @@ def _create_first_version(client: "MlflowClient", run_id: str, name: str, entry:
     if first is None or str(first.version) == str(made.version):
         return made
     client.delete_model_version(name, str(made.version))
-    client.delete_logged_model(made.tags[_LOGGED_MODEL_TAG])
+    if model_id := made.tags.get(_LOGGED_MODEL_TAG):
+        client.delete_logged_model(model_id)
     return first
 
 
 def _create_version(client: "MlflowClient", run_id: str, name: str, entry: ModelEntry) -> "ModelVersion":
-    experiment = client.get_run(run_id).info.experiment_id
-    logged = client.create_logged_model(
-        experiment,
-        name=logged_model_name(name, entry.role),
-        source_run_id=run_id,
-        tags={DIGEST_TAG: entry.digest},
-        params={"source": entry.source},
-        model_type=entry.role,
-    )
-    client.finalize_logged_model(logged.model_id, "READY")
+    model_id = _create_logged_model(client, run_id, name, entry)
     # The tags that a retry looks for come with the creation itself, and so do all others: each alone is a request.
-    tags = {**entry.tags, DIGEST_TAG: entry.digest, _LOGGED_MODEL_TAG: logged.model_id}
+    tags = {**entry.tags, DIGEST_TAG: entry.digest, **({_LOGGED_MODEL_TAG: model_id} if model_id else {})}
     return client.create_model_version(
-        name, entry.source, run_id=run_id, tags=tags, description=entry.description, model_id=logged.model_id
+        name, entry.source, run_id=run_id, tags=tags, description=entry.description, model_id=model_id
     )
+
+
+def _create_logged_model(client: "MlflowClient", run_id: str, name: str, entry: ModelEntry) -> str | None:
+    """The ID of a new logged model; None on a server that has none."""
+    experiment = client.get_run(run_id).info.experiment_id
+    try:
+        logged = client.create_logged_model(
+            experiment,
+            name=logged_model_name(name, entry.role),
+            source_run_id=run_id,
+            tags={DIGEST_TAG: entry.digest},
+            params={"source": entry.source},
+            model_type=entry.role,
+        )
+    except MlflowException as error:
+        if not _is_unknown_request(error):
+            raise
+        report(f"{name}, {entry.role}: scores are in tags and description alone; MLflow 3 would compare them, too")
+        return None
+    client.finalize_logged_model(logged.model_id, "READY")
+    return str(logged.model_id)
+
+
+def _is_unknown_request(error: MlflowException) -> bool:
+    """Whether the server knows no such request: it, or what stands before it, answers with a page that is not there."""
+    return error.error_code == ErrorCode.Name(ENDPOINT_NOT_FOUND) or _NO_PAGE in str(error)
 
 
 def logged_model_name(name: str, role: str) -> str:

@@ -14,7 +14,7 @@ from storm_core.progress import report
 from storm_core.promotion.evaluations import Evaluation, read_evaluation
 from storm_core.registry.config import RegisterConfig
 from storm_core.registry.entries import model_entry
-from storm_core.registry.model_versions import ModelEntry, aliases_of, register_version
+from storm_core.registry.model_versions import ModelEntry, aliases_of, check_aliases, register_version
 from storm_core.stage import Inputs, Results
 from storm_core.stores.references import store_holding
 from storm_core.stores.registrations import DECISION_TAGS, Registration, note_registration, registry_address
@@ -65,6 +65,7 @@ def run(config: RegisterConfig, inputs: Inputs, outputs: Mapping[str, Path]) -> 
 def _register(
     client: "MlflowClient", run_id: str, name: str, entries: list[ModelEntry], *, passed: bool
 ) -> list[dict[str, Any]]:
+    check_aliases(client, name)
     versions = {entry.role: register_version(client, run_id, name, entry) for entry in entries}
     for alias in ("candidate", "champion") if passed else ("candidate",):
         client.set_registered_model_alias(name, alias, versions["merged"])
@@ -99,8 +100,8 @@ def check_source(source: str, registry_uri: str) -> None:
     """
     if urlsplit(registry_uri).scheme in ("http", "https") and urlsplit(source).scheme == "file":
         raise InputError(
-            f"the MLflow server at {registry_uri} accepts no local path as a model's source, and {source} is one; "
-            "publish to a store that the server's users can reach (STORM_STORE=s3://...), "
+            f"the MLflow server at {registry_address(registry_uri)} accepts no local path as a model's source, and "
+            f"{source} is one; publish to a store that the server's users can reach (STORM_STORE=s3://...), "
             "or set MLFLOW_TRACKING_URI to the database itself (sqlite:///FILE)"
         )
 

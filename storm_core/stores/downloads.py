@@ -20,7 +20,7 @@ from storm_core.manifest import FileEntry
 from storm_core.stores.events import Observer
 from storm_core.stores.locations import S3Location
 from storm_core.stores.s3_client import CONNECTIONS, reading_again, size_of
-from storm_core.stores.s3_errors import code_of, errors_in_words, is_missing, said
+from storm_core.stores.s3_errors import code_of, endpoint_of, errors_in_words, is_missing, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -177,7 +177,7 @@ class Downloader:
         _check_size(source, entry, str(said(answer, "ContentLength")))
         if entry.size > self._range_bytes:
             raise StoreError(
-                f"{source.uri}: the S3 server at {self._client.meta.endpoint_url} ignores Range, so that of "
+                f"{source.uri}: the S3 server at {endpoint_of(self._client)} ignores Range, so that of "
                 f"{entry.size} bytes every part would be all of them; use a server that answers ranges, or check what "
                 "stands between"
             )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from storm_core.errors import InputError, first_line
 from storm_core.manifest import Manifest
+from storm_core.redaction import without_secrets
 from storm_core.stores.layout import split_location
 from storm_core.stores.needed import Needed
 from storm_core.stores.references import stored_artifact
@@ -88,7 +89,7 @@ def _versions(registry: str | None) -> Iterator["ModelVersion"]:
     except MlflowException as error:
         uri = registry or mlflow.get_registry_uri()
         named = registry_address(uri)
-        fault = first_line(error).replace(uri, named)  # It may hold a password.
+        fault = without_secrets(first_line(error)).replace(uri, named)  # It may hold a password.
         raise InputError(f"the registry {named} cannot be asked what to keep: {fault}") from error
 
 

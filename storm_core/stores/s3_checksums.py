@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import ClientError
 
 from storm_core.progress import report
-from storm_core.stores.s3_errors import code_of, status_of
+from storm_core.stores.s3_errors import code_of, endpoint_of, status_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -43,7 +43,7 @@ def sent(client: "S3Client", operation: Callable[[], T]) -> T:
         raise refused from None
     if is_first:
         reason = code_of(refused)
-        report(f"{client.meta.endpoint_url} refuses checksums of what it is sent ({reason}); it gets no more of them")
+        report(f"{endpoint_of(client)} refuses checksums of what it is sent ({reason}); it gets no more of them")
     return result
 
 

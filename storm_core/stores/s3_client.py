@@ -21,6 +21,7 @@ from botocore.exceptions import (
 )
 
 from storm_core.errors import InputError, StoreError
+from storm_core.redaction import without_secrets
 from storm_core.stores.inventory import ListedFile
 from storm_core.stores.locations import S3Location
 from storm_core.stores.patience import Patience
@@ -76,7 +77,7 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
         if is_patient:
             Patience(client, _PATIENCE_SECONDS)
     except (BotoCoreError, ValueError) as error:
-        raise StoreError(f"the AWS configuration cannot be used: {error}") from error
+        raise StoreError(f"the AWS configuration cannot be used: {without_secrets(str(error))}") from error
     return client
 
 

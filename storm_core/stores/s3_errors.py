@@ -14,6 +14,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from storm_core.errors import StoreError
+from storm_core.redaction import without_secrets
 from storm_core.stores.locations import S3Location
 from storm_core.stores.rights import MissingRightError
 from storm_core.stores.s3_rights import denied_in_words, is_denied
@@ -45,7 +46,7 @@ def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
 
     It is a `MissingRightError` where the server knows the user, who may not do this.
     """
-    endpoint = client.meta.endpoint_url
+    endpoint = endpoint_of(client)
     try:
         yield
     except ClientError as error:
@@ -59,7 +60,7 @@ def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
             "this machine a role"
         ) from error
     except (BotoCoreError, NoRegionError) as error:
-        reason = " ".join(str(error).split())
+        reason = without_secrets(" ".join(str(error).split()))
         raise StoreError(f"{location.uri}: the S3 server at {endpoint} cannot be used: {reason}") from error
     except (NotS3Error, ResponseParserError) as error:
         reason = f"no {error}" if isinstance(error, NotS3Error) else "no XML of S3"
@@ -67,6 +68,11 @@ def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
             f"{location.uri}: {endpoint} answers, but not as an S3 server does ({reason}); does AWS_ENDPOINT_URL name "
             "the S3 server, and no page or proxy before it?"
         ) from error
+
+
+def endpoint_of(client: "S3Client") -> str:
+    """The address that the client asks, without a user."""
+    return without_secrets(client.meta.endpoint_url)
 
 
 def said(answer: Mapping[str, Any], name: str) -> Any:
@@ -106,7 +112,7 @@ def lacks_conditional_writes(client: "S3Client", location: S3Location, error: Cl
     if status_of(error) != 501 and not (status_of(error) == 400 and "none-match" in message):
         return None
     return StoreError(
-        f"{location.uri}: the S3 server at {client.meta.endpoint_url} has no conditional writes (If-None-Match), by "
+        f"{location.uri}: the S3 server at {endpoint_of(client)} has no conditional writes (If-None-Match), by "
         "which processes that share a store agree; use a release of it, or a server, that has them (SeaweedFS, MinIO, "
         "Ceph and Amazon do), or a store on a file system (file:///...)"
     )

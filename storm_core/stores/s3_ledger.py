@@ -10,7 +10,7 @@ from storm_core.stores.ledger import SUFFIX, Note, note_location, parse, seriali
 from storm_core.stores.locations import S3Location
 from storm_core.stores.rights import Tidying
 from storm_core.stores.s3_client import delete_object, put_if_absent, put_object, read_object
-from storm_core.stores.s3_errors import errors_in_words, said
+from storm_core.stores.s3_errors import endpoint_of, errors_in_words, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -55,7 +55,7 @@ class S3Ledger:
         # Twice: a note may be removed right after it was written.
         if all(put_if_absent(self._client, location, content) for _ in range(2)):
             report(
-                f"the S3 server at {self._client.meta.endpoint_url} ignores If-None-Match: processes that share "
+                f"the S3 server at {endpoint_of(self._client)} ignores If-None-Match: processes that share "
                 f"{self._store.uri} may do the same work twice; update the server, or let one process at a time use it",
                 "warning",
             )

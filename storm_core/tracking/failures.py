@@ -11,16 +11,15 @@ from urllib.parse import urlsplit
 import botocore.exceptions
 
 from storm_core.errors import InputError, StoreError
+from storm_core.redaction import without_secrets
 from storm_core.tracking.destination import TRACKING_URI_VARIABLE
 
 _SHOWN = 200
-_USER_IN_URL = re.compile(r"//[^/@\s]+@")
 # Of what requests says in several lines, why there was no answer.
 _UNANSWERED = re.compile(
     r"API request to .*"
     r"(?:\[Errno -?\d+\] ([\w ,-]+)|(timed out|too many \d+ error responses|certificate verify failed))"
 )
-_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _TOO_MANY_REQUESTS = 429
 _FORBIDDEN = 403
 _ADVICE = {
@@ -81,16 +80,11 @@ def in_words(error: Exception, if_forbidden: str | None = None) -> str:
     return f"MLflow at {host or address.scheme} says: {said}" + (f"; {advice}" if advice else "")
 
 
-def without_secrets(text: str) -> str:
-    """The text without user, password and token."""
-    for name in _SECRETS:
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "***")
-    return _USER_IN_URL.sub("//", text)
-
-
 def quieten_client() -> None:
     """Leave it to this module to say what fails: libraries log each retry, and tracebacks of databases."""
+    # MLflow prints where a run is seen, with the password that the server's address may have.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 

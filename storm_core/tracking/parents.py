@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from storm_core.redaction import without_secrets
 from storm_core.stores.leases import held
 from storm_core.stores.ledger import Ledger
 from storm_core.tracking.destination import TRACKING_URI_VARIABLE, Destination
-from storm_core.tracking.failures import without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

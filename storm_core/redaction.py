@@ -1,0 +1,33 @@
+"""Text without secrets: users in addresses, and what variables hold whose names say that it is secret."""
+
+import os
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+_USER_IN_URL = re.compile(r"//[^/@\s]+@")
+# The password of an address may hold a slash, which it should not, and then is known from its variable alone.
+_PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/:@\s]*:(?P<password>\S+)@", re.IGNORECASE)
+_SECRET_NAME = re.compile(r".*(PASSWORD|TOKEN|SECRET|SECRET_ACCESS_KEY|API_KEY)")
+# A shorter one may be a part of any word.
+_LEAST_CHARACTERS = 6
+
+
+def without_secrets(text: str) -> str:
+    """The text without users of addresses, passwords and tokens."""
+    for secret in sorted(_secrets(), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    return _USER_IN_URL.sub("//", text)
+
+
+def _secrets() -> Iterator[str]:
+    for name, value in os.environ.items():
+        if in_address := _PASSWORD_IN_URL.match(value):
+            yield from _spellings(in_address["password"])
+        elif _SECRET_NAME.fullmatch(name):
+            yield from _spellings(value)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    if len(secret) >= _LEAST_CHARACTERS:
+        yield from {secret, unquote(secret)}
