@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-_USER_IN_URL = re.compile(r"//[^/@\s]+@")
-# The password of an address may hold a slash, which it should not, and then is known from its variable alone.
+# A password that holds a slash is none that an address may have; a port is followed by a slash, too.
+_USER_IN_URL = re.compile(r"//(?:[^/@\s]+|[^/:@\s]*:(?!\d+/)[^@\s]+)@")
 _PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/:@\s]*:(?P<password>\S+)@", re.IGNORECASE)
 _SECRET_NAME = re.compile(r".*(PASSWORD|TOKEN|SECRET|SECRET_ACCESS_KEY|API_KEY)")
 # A shorter one may be a part of any word.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from storm_core.errors import InputError, first_line
 from storm_core.manifest import Manifest
+from storm_core.mlflow_client import connect
 from storm_core.redaction import without_secrets
 from storm_core.stores.layout import split_location
 from storm_core.stores.needed import Needed
@@ -58,11 +59,10 @@ def keep_noted(store: Store, needed: Needed, registries: Sequence[str | None]) -
 
 def _shows(registry: str | None, name: str) -> bool:
     """Whether the registry tells this user all of the registered model, or that there is none."""
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     try:
-        MlflowClient(registry, registry).get_registered_model(name)
+        connect(registry).get_registered_model(name)
     except MlflowException as error:
         return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
     return True
@@ -76,11 +76,10 @@ def _default_registry() -> str:
 
 def _versions(registry: str | None) -> Iterator["ModelVersion"]:
     import mlflow
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     try:
-        client = MlflowClient(registry, registry)
+        client = connect(registry)
         page = client.search_model_versions()
         yield from page
         while page.token:

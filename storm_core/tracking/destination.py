@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from storm_core.mlflow_client import TRACKING_URI_VARIABLE
 from storm_core.progress import report
 
-TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
 # Set by whoever made the parent run: a run of the recipe on this machine.
 PARENT_RUN_VARIABLE = "STORM_PARENT_RUN_ID"
 # Id and display name of the KFP run, and the address of KFP's pages.

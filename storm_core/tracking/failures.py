@@ -6,13 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import botocore.exceptions
 
 from storm_core.errors import InputError, StoreError
+from storm_core.mlflow_client import TRACKING_URI_VARIABLE, shown
 from storm_core.redaction import without_secrets
-from storm_core.tracking.destination import TRACKING_URI_VARIABLE
 
 _SHOWN = 200
 # Of what requests says in several lines, why there was no answer.
@@ -20,6 +19,8 @@ _UNANSWERED = re.compile(
     r"API request to .*"
     r"(?:\[Errno -?\d+\] ([\w ,-]+)|(timed out|too many \d+ error responses|certificate verify failed))"
 )
+# Of what MLflow 3 says of a directory, which is also what an address without http:// is taken for.
+_IN_FILES = "filesystem tracking backend"
 _TOO_MANY_REQUESTS = 429
 _FORBIDDEN = 403
 _ADVICE = {
@@ -57,6 +58,8 @@ def errors_in_words(if_forbidden: str | None = None) -> Iterator[None]:
 
 def may_pass(error: Exception) -> bool:
     """Whether the same request may succeed later: the server is away, busy or broken; else it refuses."""
+    if isinstance(error, InputError):
+        return False
     status = _status(error)
     return status >= 500 or status == _TOO_MANY_REQUESTS
 
@@ -65,26 +68,27 @@ def in_words(error: Exception, if_forbidden: str | None = None) -> str:
     """One line: what MLflow said, where, and what to do."""
     if isinstance(error, InputError | StoreError):
         return str(error)
-    address = urlsplit(os.environ.get(TRACKING_URI_VARIABLE, ""))
-    host = address.netloc.rpartition("@")[2]
+    host = shown(os.environ.get(TRACKING_URI_VARIABLE, ""))
     said = " ".join(str(error).split())
     if unanswered := _UNANSWERED.search(said):
         return f"MLflow at {host} does not answer: {next(filter(None, unanswered.groups()))}"
-    if "Invalid Host header" in said:
+    if _IN_FILES in said:
+        said, advice = "it keeps no runs in files", "write http://host:port for a server, sqlite:///FILE for a database"
+    elif "Invalid Host header" in said:
         said, advice = "403, Invalid Host header", f"start the server with --allowed-hosts {host}"
     else:
         status = _status(error)
         advice = if_forbidden if if_forbidden and status == _FORBIDDEN else _ADVICE.get(status, "")
     said = without_secrets(said)
     said = f"{said[:_SHOWN]}..." if len(said) > _SHOWN else said
-    return f"MLflow at {host or address.scheme} says: {said}" + (f"; {advice}" if advice else "")
+    return f"MLflow at {host} says: {said}" + (f"; {advice}" if advice else "")
 
 
 def quieten_client() -> None:
     """Leave it to this module to say what fails: libraries log each retry, and tracebacks of databases."""
     # MLflow prints where a run is seen, with the password that the server's address may have.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storm_core.mlflow_client import connect
 from storm_core.stores.ledger import Ledger
 from storm_core.tracking.destination import Destination
 from storm_core.tracking.failures import quieten_client
@@ -60,10 +61,7 @@ def _connect() -> "MlflowClient":
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     quieten_client()
-    # MLflow takes two seconds to import; a stage that is not tracked does not pay for it.
-    from mlflow import MlflowClient
-
-    return MlflowClient()
+    return connect()
 
 
 def _task_id(work: Work, parent: Parent | None) -> str:

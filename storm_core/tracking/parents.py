@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from storm_core.mlflow_client import TRACKING_URI_VARIABLE
 from storm_core.redaction import without_secrets
 from storm_core.stores.leases import held
 from storm_core.stores.ledger import Ledger
-from storm_core.tracking.destination import TRACKING_URI_VARIABLE, Destination
+from storm_core.tracking.destination import Destination
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from storm_core.mlflow_client import TRACKING_URI_VARIABLE
 from storm_core.redaction import without_secrets
 from storm_core.stores.leases import held
 from storm_core.stores.ledger import Ledger, Note
-from storm_core.tracking.destination import TRACKING_URI_VARIABLE, Destination
+from storm_core.tracking.destination import Destination
 from storm_core.tracking.entries import Entries, Outbox
 from storm_core.tracking.opening import open_run
 from storm_core.tracking.sending import send, send_to_parent
