@@ -54,7 +54,6 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
     """A client that threads may share.
 
     Raises:
-        InputError: no such encryption.
         StoreError: the AWS configuration cannot be used.
     """
     config = Config(

@@ -3,6 +3,7 @@
 Addressing, retries, CA bundles, proxies, profiles and endpoints are boto3's own business: what was set there holds.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,8 +17,8 @@ _AMAZONS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 
 
 def names(session: "Session", setting: str) -> bool:
-    """Whether a variable or the profile's file names the setting; boto3's defaults do not count."""
-    return _below(session).get_config_variable(setting, methods=("env", "config")) is not None
+    """Whether a variable or the profile's file names the setting, whose default does not count."""
+    return bool(os.environ.get(f"AWS_{setting.upper()}")) or setting in _below(session).get_scoped_config()
 
 
 def addressing(session: "Session") -> Config:
@@ -42,5 +43,5 @@ def _has_own_endpoint(session: "Session") -> bool:
 
 
 def _below(session: "Session") -> Any:
-    # What boto3 shows of its session does not tell a default from what was said; botocore's does.
+    # What files say is known to botocore's session, which boto3's does not show.
     return session._session

@@ -7,7 +7,7 @@ has no setting for that. The variables are those of `object_store`, by which Del
 import os
 from typing import TYPE_CHECKING, Any
 
-from storm_core.errors import InputError
+from storm_core.errors import StoreError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,7 +21,7 @@ def ask_for_encryption(client: "S3Client") -> None:
     """Have every object that the client writes ask for the encryption that the environment names, if it names one.
 
     Raises:
-        InputError: it names none that S3 has, or a key for one that takes none.
+        StoreError: it names none that S3 has, or a key for one that takes none.
     """
     asked = encryption_from_environment()
 
@@ -38,11 +38,11 @@ def encryption_from_environment() -> dict[str, str]:
     """What is asked for, as parameters of boto3's; empty where nothing is.
 
     Raises:
-        InputError: see `ask_for_encryption`.
+        StoreError: see `ask_for_encryption`.
     """
     kind, key = os.environ.get(ENCRYPTION_VARIABLE, ""), os.environ.get(KEY_VARIABLE, "")
     if kind not in ("", _AMAZONS_OWN, *_WITH_KEYS):
-        raise InputError(f"{ENCRYPTION_VARIABLE} must be {', '.join((_AMAZONS_OWN, *_WITH_KEYS))}, got {kind!r}")
+        raise StoreError(f"{ENCRYPTION_VARIABLE} must be {', '.join((_AMAZONS_OWN, *_WITH_KEYS))}, got {kind!r}")
     if key and kind not in _WITH_KEYS:
-        raise InputError(f"{KEY_VARIABLE} needs {ENCRYPTION_VARIABLE}={_WITH_KEYS[0]}, which is {kind or 'not set'}")
+        raise StoreError(f"{KEY_VARIABLE} needs {ENCRYPTION_VARIABLE}={_WITH_KEYS[0]}, which is {kind or 'not set'}")
     return {**({"ServerSideEncryption": kind} if kind else {}), **({"SSEKMSKeyId": key} if key else {})}

@@ -10,6 +10,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    SSLError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -34,6 +35,9 @@ _REMEDIES = {
     "section s3 of ~/.aws/config",
     "InvalidObjectState": "the object is archived; restore it first",
 }
+_CERTIFICATES = (
+    "; AWS_CA_BUNDLE, or ca_bundle in ~/.aws/config, names a file with the certificates of who signed the server's"
+)
 
 
 class NotS3Error(Exception):
@@ -60,7 +64,7 @@ def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
             "this machine a role"
         ) from error
     except (BotoCoreError, NoRegionError) as error:
-        reason = without_secrets(" ".join(str(error).split()))
+        reason = without_secrets(" ".join(str(error).split())) + (_CERTIFICATES if isinstance(error, SSLError) else "")
         raise StoreError(f"{location.uri}: the S3 server at {endpoint} cannot be used: {reason}") from error
     except (NotS3Error, ResponseParserError) as error:
         reason = f"no {error}" if isinstance(error, NotS3Error) else "no XML of S3"

@@ -176,5 +176,3 @@ VERBS: dict[str, Callable[[Scene], str]] = {
     "what `score`, `evaluate` keep": verdicts,
     "what `train` keeps": checkpoints,
 }
-
-
