@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 # A password that holds a slash is none that an address may have; a port is followed by a slash, too.
 _USER_IN_URL = re.compile(r"//(?:[^/@\s]+|[^/:@\s]*:(?!\d+/)[^@\s]+)@")
-_PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/:@\s]*:(?P<password>\S+)@", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/:@\s]*:(?P<password>.+)@", re.IGNORECASE)
 _SECRET_NAME = re.compile(r".*(PASSWORD|TOKEN|SECRET|SECRET_ACCESS_KEY|API_KEY)")
 # A shorter one may be a part of any word.
 _LEAST_CHARACTERS = 6
