@@ -315,7 +315,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(method=self.command, path=self.path, headers=list(self.headers.items()), body=body)
         self.server.proxy.handle(Exchange(self, request, self.server.proxy))
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle  # noqa: N815 (the library's names)
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815 (the library's names)
 
     def send(self, response: Response, method: str, keep_bytes: int | None) -> None:
         """Write the response to the client."""

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -206,3 +207,17 @@ def test_configuration_that_cannot_be_used_is_one_line(
     with pytest.raises(StoreError) as caught:
         put_object(make_client(), PLACE, b"")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "HTTP_PROXY"])
+@pytest.mark.parametrize("password", ["hunter-2-hunter", "a%2Fb%40c-word"])
+def test_password_in_an_address_is_not_shown(
+    name: str, password: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", OWN)
+    monkeypatch.setenv(name, f"http://somebody:{password}@127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(StoreError) as caught:
+        put_object(make_client(), PLACE, b"")
+    said = f"{caught.value} {capsys.readouterr()}"
+    assert "127.0.0.1:9" in said and password not in said and unquote(password) not in said and "\n" not in said

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from storm_core.errors import InputError
 from storm_core.stores.file_ledger import FileLedger
@@ -250,3 +251,24 @@ def test_server_that_refuses_the_name_it_is_called_by_is_named_the_option(
         server.stop()
     said = capsys.readouterr().err.splitlines()[0]
     assert f"start the server with --allowed-hosts {server.url.removeprefix('http://')}" in said
+
+
+class KeepsAll(FileLedger):
+    """A ledger whose user may remove nothing."""
+
+    def tidy(self, key: str) -> bool:
+        return False
+
+
+def test_what_was_kept_is_logged_once_where_it_cannot_be_removed(
+    database: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, there = KeepsAll(FileLocation(path=tmp_path / "store")), os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:99999")
+    with track(WORK, TrainLikeConfig(), ledger, tmp_path):
+        pass
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", there)
+    for _ in range(2):
+        with track(Work(verb="scan", task="scan"), TrainLikeConfig(), ledger, tmp_path):
+            pass
+    assert sorted(run.data.tags["mlflow.runName"] for run in runs_of(database)) == ["scan", "scan", "train"]
