@@ -38,9 +38,9 @@ def connect(uri: str | None = None) -> "MlflowClient":
 
 def shown(address: str) -> str:
     """The address for a line: its host, or all of it where it has none, without user and password."""
-    scheme, separator, rest = address.strip().partition("://")
-    if not separator:
-        return repr(address)
+    scheme, separator, rest = address.partition("://")
+    if not separator or address != address.strip():  # A blank that was typed is seen between quotes.
+        return repr(without_secrets(address))
     rest = rest.rpartition("@")[2]
     host = re.split("[/?#]", rest)[0]
     return host or f"{scheme}://{rest}"

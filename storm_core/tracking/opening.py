@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storm_core.errors import InputError
 from storm_core.mlflow_client import connect
 from storm_core.stores.ledger import Ledger
 from storm_core.tracking.destination import Destination
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TASK_TAG = "storm.task"
+_DELETED = "deleted"
 # Of MLflow's client, where the user says nothing: by its own defaults one request may take a quarter of an hour.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
@@ -35,7 +37,11 @@ class OpenRun:
 def open_run(
     destination: Destination, work: Work, ledger: Ledger | None, *, started: int, tags: dict[str, str]
 ) -> OpenRun:
-    """The run of the stage; a new one starts at `started`, in milliseconds, and carries `tags`."""
+    """The run of the stage; a new one starts at `started`, in milliseconds, and carries `tags`.
+
+    Raises:
+        InputError: the address cannot be MLflow's, or the experiment was deleted.
+    """
     client = _connect()
     experiment_id = destination.experiment_id or _experiment(client, destination.experiment_name)
     parent = find_parent(client, destination, experiment_id, ledger, started=started)
@@ -83,4 +89,9 @@ def _experiment(client: "MlflowClient", name: str) -> str:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 raise
+    if experiment.lifecycle_stage == _DELETED:
+        raise InputError(
+            f"the experiment {name!r} was deleted in MLflow: restore it (`mlflow experiments restore --experiment-id "
+            f"{experiment.experiment_id}`), or name another with MLFLOW_EXPERIMENT_NAME"
+        )
     return str(experiment.experiment_id)

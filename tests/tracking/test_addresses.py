@@ -33,6 +33,7 @@ WITHOUT_USER = {
     "127.0.0.1:5000": "write http://host:port",
     " ": "write http://host:port",
     "http://[::1": "Invalid IPv6 URL",
+    " sqlite:///a.db": "' sqlite:///a.db'",
     "uc:x": "Unity Catalog",
 }
 WORK = Work(verb="train", task="train", key="key")

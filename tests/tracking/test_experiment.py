@@ -28,3 +28,14 @@ def test_experiment_that_another_task_makes_meanwhile_is_used(
         pass
     (run,) = database.search_runs(missed)
     assert run.info.status == "FINISHED"
+
+
+def test_experiment_that_was_deleted_is_named_with_what_to_do(
+    database: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database.delete_experiment(database.create_experiment("storm"))
+    with track(Work(verb="scan", task="scan"), TrainLikeConfig(), None, tmp_path):
+        pass
+    said = capsys.readouterr().err
+    assert "scan: the experiment 'storm' was deleted in MLflow: restore it" in said
+    assert "MLFLOW_EXPERIMENT_NAME; it is not asked again" in said
