@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from storm_core.errors import InputError
 from storm_core.progress import answer, report
 from storm_core.stores.references import open_reference, required_store, stored_artifact
+from storm_core.stores.rights import MissingRightError
 from storm_core.stores.store import StoredArtifact
 
 
@@ -31,6 +32,15 @@ def _is_whole(reference: str, stored: StoredArtifact | None, *, remove_damaged: 
         return False
     answer(f"{'damaged' if names else 'ok     '}  {reference}  {' '.join(names)}".rstrip())
     if stored and names and remove_damaged:
-        stored.remove_files(names)
-        report(f"removed the manifest and {', '.join(names)} of {stored.location.uri}; publish the artifact again")
+        _remove(stored, names)
     return not names
+
+
+def _remove(stored: StoredArtifact, names: Sequence[str]) -> None:
+    """Remove what is damaged, or say why it stays; others are looked at all the same."""
+    try:
+        stored.remove_files(names)
+    except MissingRightError as error:
+        report(f"{', '.join(names)} of {stored.location.uri} stay: {error}", "warning")
+        return
+    report(f"removed the manifest and {', '.join(names)} of {stored.location.uri}; publish the artifact again")

@@ -1,5 +1,7 @@
 """The experiment that runs are made in."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from storm_core.tracking import Work, track
+from storm_core.tracking.opening import _experiment
 from tests.tracking.conftest import TrainLikeConfig
 
 
@@ -39,3 +42,14 @@ def test_experiment_that_was_deleted_is_named_with_what_to_do(
     said = capsys.readouterr().err
     assert "scan: the experiment 'storm' was deleted in MLflow: restore it" in said
     assert "MLFLOW_EXPERIMENT_NAME; it is not asked again" in said
+
+
+def test_stages_that_start_at_once_make_one_experiment(experiment: str) -> None:
+    together = threading.Barrier(8)
+
+    def found(_: int) -> str:
+        together.wait()
+        return _experiment(MlflowClient(), experiment)
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        assert len(set(pool.map(found, range(together.parties)))) == 1
