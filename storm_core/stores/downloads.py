@@ -20,7 +20,8 @@ from storm_core.manifest import FileEntry
 from storm_core.stores.events import Observer
 from storm_core.stores.locations import S3Location
 from storm_core.stores.s3_client import CONNECTIONS, reading_again, size_of
-from storm_core.stores.s3_errors import code_of, endpoint_of, errors_in_words, is_missing, said
+from storm_core.stores.s3_codes import code_of
+from storm_core.stores.s3_errors import endpoint_of, errors_in_words, is_missing, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from storm_core.stores.locations import S3Location
-from storm_core.stores.s3_errors import code_of
+from storm_core.stores.s3_codes import code_of
 from storm_core.stores.s3_rights import is_unavailable
 
 if TYPE_CHECKING:

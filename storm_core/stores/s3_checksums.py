@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import ClientError
 
 from storm_core.progress import report
-from storm_core.stores.s3_errors import code_of, endpoint_of, status_of
+from storm_core.stores.s3_codes import code_of, status_of
+from storm_core.stores.s3_errors import endpoint_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -18,6 +18,7 @@ from storm_core.errors import StoreError
 from storm_core.redaction import without_secrets
 from storm_core.stores.locations import S3Location
 from storm_core.stores.rights import MissingRightError
+from storm_core.stores.s3_codes import code_of, message_of, status_of
 from storm_core.stores.s3_rights import denied_in_words, is_denied
 
 if TYPE_CHECKING:
@@ -100,19 +101,9 @@ def is_taken(error: ClientError) -> bool:
     return code_of(error) in _TAKEN
 
 
-def code_of(error: ClientError) -> str:
-    """The S3 error code, or the HTTP status where the answer had no body."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def status_of(error: ClientError) -> int:
-    """The HTTP status; 0 where there was none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
 def lacks_conditional_writes(client: "S3Client", location: S3Location, error: ClientError) -> StoreError | None:
     """What to say where the error means that the server knows no `If-None-Match`; None where it means anything else."""
-    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    message = message_of(error).lower()
     if status_of(error) != 501 and not (status_of(error) == 400 and "none-match" in message):
         return None
     return StoreError(
@@ -136,7 +127,7 @@ def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:
     if code in _REMEDIES:
         return f"{location.uri}: {endpoint} refuses the request ({code}): {_REMEDIES[code]}"
     operation = error.operation_name
-    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
+    message = message_of(error)
     retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
     tried = f" after {retries + 1} attempts" if retries else ""
     return f"{location.uri}: {operation} failed{tried}: {code}{': ' if message else ''}{message} (server {endpoint})"

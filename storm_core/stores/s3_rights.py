@@ -8,6 +8,7 @@ import re
 
 from botocore.exceptions import ClientError
 
+from storm_core.stores.s3_codes import code_of, message_of
 from storm_core.stores.s3_encryption import ENCRYPTION_VARIABLE
 
 # By the name of the request.
@@ -33,24 +34,24 @@ _NAMED = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 def is_denied(error: ClientError) -> bool:
     """Whether the server knows the user, who may not do this."""
-    return _code(error) in _DENIED
+    return code_of(error) in _DENIED
 
 
 def is_unavailable(error: ClientError) -> bool:
     """Whether the user may not do this, or nobody may because the server knows no such request."""
-    return is_denied(error) or _code(error) in _NOT_IMPLEMENTED
+    return is_denied(error) or code_of(error) in _NOT_IMPLEMENTED
 
 
 def needed_right(error: ClientError) -> str:
     """The action that was denied: the one that the server names, else what the request asks for."""
-    named = _NAMED.search(_message(error))
+    named = _NAMED.search(message_of(error))
     return named[1] if named else RIGHT_OF.get(error.operation_name, f"s3:{error.operation_name}")
 
 
 def denied_in_words(error: ClientError) -> str:
     """Request, code and the server's own words, and what to do."""
-    said = " ".join(_message(error).split())
-    words = f"{error.operation_name}: {_code(error)}{': ' if said else ''}{said}"
+    said = message_of(error)
+    words = f"{error.operation_name}: {code_of(error)}{': ' if said else ''}{said}"
     return f"({words}); its user needs the right {needed_right(error)} there{_more(error)}"
 
 
@@ -63,11 +64,3 @@ def _more(error: ClientError) -> str:
     if right == "s3:AbortMultipartUpload":
         return ", or a rule of the bucket does it: see manifests/bucket/unfinished_uploads.json"
     return ""
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _message(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Message", ""))
