@@ -4,23 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
+from storm_core.stores.s3_rights import RIGHT_OF
 from tests.stores.fault_proxy import Exchange, FaultProxy, Request, Response
 
 ALWAYS = 1_000_000
-# What each request asks for, by Amazon's reference of actions.
-RIGHT_OF = {
-    "GetObject": "s3:GetObject",
-    "HeadObject": "s3:GetObject",
-    "PutObject": "s3:PutObject",
-    "CreateMultipartUpload": "s3:PutObject",
-    "UploadPart": "s3:PutObject",
-    "CompleteMultipartUpload": "s3:PutObject",
-    "DeleteObject": "s3:DeleteObject",
-    "AbortMultipartUpload": "s3:AbortMultipartUpload",
-    "ListParts": "s3:ListMultipartUploadParts",
-    "ListObjectsV2": "s3:ListBucket",
-    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
-}
 RIGHTS = tuple(dict.fromkeys(RIGHT_OF.values()))
 _OF_OBJECTS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _OF_UPLOADS = {

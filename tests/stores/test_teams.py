@@ -11,10 +11,10 @@ from pipelines.s3_server import S3Server
 from storm_core.errors import InputError, StoreError
 from storm_core.execution import execute
 from storm_core.promotion.config import GATE, GateConfig
+from storm_core.stores.s3_rights import RIGHT_OF
 from tests.s3_clients import administrator
 from tests.stores.conftest import Storm, make, write_tree
 from tests.stores.crashing import digest_of
-from tests.stores.s3_policy import RIGHT_OF
 from tests.stores.teams import BUCKET, ONE, OTHER, log_in, objects, policy, rights, store
 
 READING = "s3:GetObject", "s3:ListBucket"
