@@ -25,6 +25,7 @@ RIGHT_OF = {
     "ListObjectsV2": "s3:ListBucket",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
 }
+_READING, _LISTING = "s3:GetObject", "s3:ListBucket"
 # How servers say that a user may not do what was asked; a HEAD is answered without a code.
 _DENIED = ("AccessDenied", "403", "Forbidden", "AccessForbidden", "UnauthorizedAccess")
 _NOT_IMPLEMENTED = ("NotImplemented", "MethodNotAllowed", "501", "405")
@@ -52,13 +53,16 @@ def denied_in_words(error: ClientError) -> str:
     """Request, code and the server's own words, and what to do."""
     said = message_of(error)
     words = f"{error.operation_name}: {code_of(error)}{': ' if said else ''}{said}"
-    return f"({words}); its user needs the right {needed_right(error)} there{_more(error)}"
+    right = needed_right(error)
+    if right == _LISTING and RIGHT_OF.get(error.operation_name) == _READING:
+        return f"({words}); there is no such object, which its user needs the right {right} to be told"
+    return f"({words}); its user needs the right {right} there{_more(error)}"
 
 
 def _more(error: ClientError) -> str:
     right = RIGHT_OF.get(error.operation_name)
-    if right == "s3:GetObject":
-        return ", and s3:ListBucket to be told when there is no such object"
+    if right == _READING:
+        return f", and {_LISTING} to be told when there is no such object"
     if right == "s3:PutObject" and not os.environ.get(ENCRYPTION_VARIABLE):
         return f"; if a policy asks for encryption, set {ENCRYPTION_VARIABLE} to AES256 or aws:kms"
     if right == "s3:AbortMultipartUpload":

@@ -1,6 +1,7 @@
 """Every verb of a store where one right of S3 is denied; the table in docs/store.md is made of this."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.s3_server import S3Server
+from storm_core.stores.references import open_store
 from storm_core.stores.uploads import PART_BYTES
 from tests.stores.conftest import S3Place, Storm, make, write_tree
 from tests.stores.fault_proxy import FaultProxy
@@ -103,3 +105,31 @@ def test_the_table_has_a_column_for_each_right_and_a_row_for_each_verb() -> None
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     assert [cell.strip("`") for cell in rows[0][1:]] == [right.removeprefix("s3:") for right in RIGHTS]
     assert [row[0] for row in rows[2:]] == list(VERBS)
+
+
+@pytest.mark.parametrize("terse", [True, False])
+def test_what_is_missing_is_not_taken_for_a_wrong_key_where_it_may_not_be_listed(
+    terse: bool, scene_of: MakeScene, proxy: FaultProxy
+) -> None:
+    scene = scene_of("missing")
+    Policy(denied=["s3:ListBucket"], terse=terse).stand_before(proxy)
+    said = scene.command("show", f"{scene.place.uri}/model/{'0' * 64}")
+    assert "(GetObject: AccessDenied" in said and "s3:ListBucket to be told" in said
+    assert ("there is no such object, which" in said) != terse
+    assert "AWS_ACCESS_KEY_ID" not in said
+
+
+def test_what_stays_is_said_once_and_the_newest_of_what_was_kept_counts(
+    scene_of: MakeScene, proxy: FaultProxy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = scene_of("kept")
+    Policy(denied=["s3:DeleteObject"]).stand_before(proxy)
+    parts = open_store(scene.place.uri).partial_results("run")
+    for content in ("first", "second"):
+        (tmp_path / "part").write_text(content)
+        parts.keep("part", tmp_path / "part")
+        time.sleep(1.1)  # S3 tells the time by the second.
+    assert parts.fetch("part", tmp_path / "fetched")
+    assert (tmp_path / "fetched").read_text() == "second"
+    parts.clear()
+    assert capsys.readouterr().err.count("for `storm artifact gc` of a user who may") == 1
