@@ -32,6 +32,8 @@ _CORE_SCHEMA = (
 )
 # Python itself refuses to show an integer of thousands of digits.
 _LONGEST_NUMBER = 40
+# A few lines of aliases to aliases stand for more values than any memory holds.
+_MOST_VALUES, _MOST_TIMES = 1_000_000, 10
 
 
 def read_yaml(content: bytes, where: str) -> Any:
@@ -45,7 +47,7 @@ def read_yaml(content: bytes, where: str) -> Any:
         InputError: it is not YAML, holds several documents, or gives a key twice; names the line.
     """
     with _loader(content, where) as loader:
-        root = loader.get_single_node()
+        root = _root(loader)
         return None if root is None else loader.construct_document(root)
 
 
@@ -56,7 +58,7 @@ def compose_yaml(content: bytes, where: str) -> yaml.Node | None:
         InputError: as `read_yaml`.
     """
     with _loader(content, where) as loader:
-        return loader.get_single_node()
+        return _root(loader)
 
 
 def read_yaml_texts(content: bytes, where: str) -> Any:
@@ -66,8 +68,28 @@ def read_yaml_texts(content: bytes, where: str) -> Any:
         InputError: as `read_yaml`.
     """
     with _loader(content, where) as loader:
-        root = loader.get_single_node()
+        root = _root(loader)
         return None if root is None else _as_written(root)
+
+
+def _root(loader: "_Loader") -> yaml.Node | None:
+    root = loader.get_single_node()
+    if root is not None:
+        sizes: dict[int, int] = {}
+        values = _size(root, sizes)
+        if values > max(_MOST_VALUES, _MOST_TIMES * len(sizes)):
+            raise InputError(f"its aliases (*) stand for {values:.3g} values; write out what is meant")
+    return root
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """How many values a node stands for, each alias counted as all that it repeats; `sizes` has those known by id."""
+    if id(node) not in sizes:
+        inner = node.value if isinstance(node, yaml.SequenceNode) else ()
+        if isinstance(node, yaml.MappingNode):
+            inner = [one for pair in node.value for one in pair]
+        sizes[id(node)] = 1 + sum(_size(one, sizes) for one in inner)
+    return sizes[id(node)]
 
 
 def _as_written(node: yaml.Node) -> Any:

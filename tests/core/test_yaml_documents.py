@@ -211,3 +211,11 @@ def parses_yaml(tree: ast.Module) -> bool:
         for one in node.names
     ]
     return any(not harmless.fullmatch(name) for name in named)
+
+
+def test_aliases_that_stand_for_more_than_a_memory_holds_are_refused() -> None:
+    lines = ["a0: &a0 [x, x, x, x]"]
+    lines += [f"a{place}: &a{place} [{', '.join([f'*a{place - 1}'] * 4)}]" for place in range(1, 31)]
+    with pytest.raises(InputError, match=r"it: its aliases \(\*\) stand for .* values"):
+        read_yaml("\n".join(lines).encode(), "it")
+    assert read_yaml("\n".join(lines[:3]).encode(), "it")["a2"][0][0] == ["x"] * 4
