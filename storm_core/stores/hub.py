@@ -21,6 +21,7 @@ from storm_core.errors import InputError, StoreError
 from storm_core.heartbeat import activity
 from storm_core.manifest import FileEntry, Manifest, check_relative_path, content_digest
 from storm_core.progress import progress, report, shows_bars
+from storm_core.stores.hub_proxies import unusable_proxy
 from storm_core.stores.locations import HubLocation
 
 if TYPE_CHECKING:
@@ -267,6 +268,11 @@ def _plain_errors(location: HubLocation) -> Iterator[None]:
         ) from None
     except json.JSONDecodeError:
         raise StoreError(f"{location.uri}: the answer is not a hub's; check HF_ENDPOINT and the proxy") from None
+    except (ImportError, ValueError) as error:
+        proxy = None if isinstance(error, InputError) else unusable_proxy()
+        if proxy is None:
+            raise
+        raise StoreError(f"{location.uri} cannot be asked for: {proxy}; give an HTTP proxy, or unset it") from None
     except OSError as error:
         if error.errno is not None:
             raise
