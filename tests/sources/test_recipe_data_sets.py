@@ -46,7 +46,7 @@ def repository(data: Path) -> Callable[[str], Path]:
     """The directory of a source of the recipe, with what a hub's snapshot holds beside the rows."""
 
     def make(source: str) -> Path:
-        directory = data / SOURCES[source].rpartition(":")[2]
+        directory = data / SOURCES[source].rpartition(":")[2].partition("#")[0]
         directory.mkdir(parents=True)
         (directory / "README.md").write_text("---\nlicense: mit\n---\n")
         (directory / ".gitattributes").write_text("*.jsonl filter=lfs\n")
