@@ -32,7 +32,8 @@ def run(config, inputs, outputs):
     (outputs["dream"] / "half.txt").write_text("half")
     report("falling asleep")
     if config.mode == "sleep":
-        time.sleep(60)
+        for _ in range(600):
+            time.sleep(0.1)
     if config.mode == "tidy":
         try:
             time.sleep(60)
