@@ -40,9 +40,9 @@ MACHINERY = (
     "storm_core.telemetry",
     "storm_core.tracking",
 )
-# Packages that stages import and that decide no result: they show progress, carry questions to a server, or compute
-# what PyTorch computes otherwise, for an option that decides none.
-_NO_NUMBERS = frozenset(["httpx2", "liger_kernel", "mlflow", "openai", "tqdm"])
+# Packages that stages import and that decide no result: they show progress, carry questions to a server, name errors,
+# or compute what PyTorch computes otherwise, for an option that decides none.
+_NO_NUMBERS = frozenset(["httpx2", "huggingface_hub", "liger_kernel", "mlflow", "openai", "tqdm"])
 # What a package computes with, where the stages do not import it themselves.
 _COMPUTES_WITH = {
     "lm_eval": (

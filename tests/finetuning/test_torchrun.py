@@ -59,7 +59,7 @@ def losses(directory: Path) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sharding", ["none", "full"])
+@pytest.mark.parametrize("sharding", ["none", pytest.param("full", marks=pytest.mark.nightly)])
 def test_training_killed_and_begun_again_by_other_numbers_of_processes_is_that_of_one(
     sharding: str, arguments: list[str], tmp_path: Path
 ) -> None:
@@ -117,7 +117,7 @@ def test_torchrun_told_to_stop_keeps_a_checkpoint_of_all_processes(arguments: li
     process = start(2, [str(program), "TERM", "3", *arguments, *outputs(tmp_path / "out"), "--checkpoint-minutes=60"])
     _, errors = process.communicate(timeout=120)
     assert process.returncode != 0
-    (line,) = [line for line in errors.splitlines() if "told to stop" in line]
+    (line,) = [line for line in errors.splitlines() if "stopped (SIGTERM)" in line]
     kept = re.search(r"the checkpoint of step (\d+) is kept", line)
     assert kept
     assert int(kept[1]) >= 3

@@ -44,7 +44,7 @@ def unrelated(tmp_path: Path) -> Path:
     return tmp_path / "unrelated"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_ends_right_though_garbage_is_collected_beside_it(
     tiny_llama: Path,
     selection: Path,
@@ -81,7 +81,7 @@ def test_training_ends_right_though_garbage_is_collected_beside_it(
     assert "model" in collect("0", kept, capsys), "nobody uses it any more"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_next_stage_finds_what_the_one_before_took_from_an_earlier_run(
     tiny_llama: Path,
     other_tiny_llama: Path,

@@ -68,12 +68,13 @@ def in_shards(model: Path, directory: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Tensors:
-    """The parts of a safetensors file.
+    """The parts of a safetensors file, and the `config.json` of its model.
 
     Attributes:
         length: what the file says of its header's; None for what it has.
     """
 
+    config: bytes
     header: bytes
     data: bytes
     length: int | None = None
@@ -88,7 +89,8 @@ def tensors_of(model: Path) -> Tensors:
     """Those of a model in one file."""
     content = (model / SINGLE_NAME).read_bytes()
     end = 8 + struct.unpack("<Q", content[:8])[0]
-    return Tensors(header=content[8:end], data=content[end:])
+    config = (model / "config.json").read_bytes()
+    return Tensors(config=config, header=content[8:end], data=content[end:])
 
 
 def mutate_tensors(tensors: Tensors, chance: Random) -> Tensors:

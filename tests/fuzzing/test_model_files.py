@@ -91,7 +91,7 @@ def weights(directory: Path) -> Sequence[Tensors]:
 
 
 def read_tensors(tensors: Tensors, place: Path) -> None:
-    (place / "config.json").write_text('{"model_type": "llama"}')
+    (place / "config.json").write_bytes(tensors.config)
     (place / SINGLE_NAME).write_bytes(tensors.content())
     checkpoint = open_checkpoint(place)
     for name in checkpoint.tensors:

@@ -89,7 +89,7 @@ def processes(monkeypatch):
     server._stop()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_verdicts_after_twenty_kills_are_the_bytes_of_an_uninterrupted_run(tmp_path, tiny_llama, processes):
     processes.set_forkserver_preload(
         ["storm_core.cli", "storm_core.judging.stage", "transformers.models.llama.modeling_llama"]

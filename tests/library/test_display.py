@@ -1,5 +1,6 @@
 """Results show themselves: in a console as text, in a notebook as HTML in which nothing but the table is markup."""
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -51,8 +52,12 @@ def test_hostile_names_and_texts_are_shown_as_they_are(tiny_llama: Path, tmp_pat
 def test_hostile_name_in_a_checkpoint_is_shown_as_it_is(tiny_llama: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_llama, tmp_path / "model")
     tensors = load_file(tmp_path / "model/model.safetensors")
-    tensors["model.layers.0.<script>.weight"] = tensors["model.layers.0.mlp.up_proj.weight"].clone()
+    for name in [name for name in tensors if name.endswith(".mlp.up_proj.weight")]:
+        tensors[name.replace("mlp.up_proj", "<script>")] = tensors[name].clone()
     save_file(tensors, tmp_path / "model/model.safetensors", metadata={"format": "pt"})
+    # Of an architecture whose tensors are not known by name.
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps({**config, "model_type": "olmo"}))
     assert "<script>" in page_of(storm.scan(tmp_path / "model")).cells
 
 

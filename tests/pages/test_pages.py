@@ -13,6 +13,7 @@ from storm_core.cli import main
 from storm_core.manifest import read_manifest
 from storm_core.pages import page as page_module
 from storm_core.pages.curation import condensed
+from storm_core.pages.finished import Finished
 from storm_core.pages.page import MAX_BYTES, PARTS, render_page
 from storm_core.stages import STAGES, load_stage
 from tests.pages.samples import HOSTILE, LEDGER, MARKUP, OUTPUTS, hostile, sample
@@ -166,11 +167,26 @@ def unreadable(outputs: object) -> None:
     raise OSError(5, "gone", "scan.json")
 
 
-def test_page_that_cannot_be_written_is_a_line_and_the_stage_counts_as_done(
+def test_page_that_can_be_known_to_have_no_place_is_refused_before_the_work(
     tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
     page = tmp_path / "file" / "page.html"
+    assert main(["scan", f"--model={tiny_llama}", f"--scan={tmp_path / 'scan'}", f"--page={page}"]) == 1
+    assert f"{page} cannot be made" in capsys.readouterr().err
+    assert not (tmp_path / "scan").exists()
+
+
+def test_page_that_cannot_be_written_is_a_line_and_the_stage_counts_as_done(
+    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "pages" / "page.html"
+
+    def block(finished: Finished) -> str:
+        page.parent.touch()
+        return render_page(finished)
+
+    monkeypatch.setattr("storm_core.pages.page.render_page", block)
     assert main(["scan", f"--model={tiny_llama}", f"--scan={tmp_path / 'scan'}", f"--page={page}"]) == 0
     assert "no page was written: File exists" in capsys.readouterr().err
     assert (tmp_path / "scan" / "manifest.json").is_file()

@@ -132,7 +132,7 @@ def test_plan_of_what_was_done_reuses_all_but_what_runs_every_time(workspace: Pa
     assert all(task.written_bytes and task.read_bytes for task in tasks if task.work == REUSED)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.usefixtures("finished")
 def test_tasks_that_a_recipe_names_are_computed_afresh(workspace: Path) -> None:
     recipe = workspace / "tiny.yaml"

@@ -72,7 +72,7 @@ def test_open_killed_at(
     assert not list((fresh.cache / "partial").glob("*"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_kills_at_random_times(work: Work, small_tree: Path, place: S3Place, tmp_path: Path) -> None:
     seed = int(os.environ.get(SEED_VARIABLE) or time.time_ns() % 1_000_000)
     sys.stdout.write(f"{SEED_VARIABLE}={seed}\n")
