@@ -94,7 +94,7 @@ def _measurement(verb: str, tasks: int, profile: Profile) -> tuple[str, ...]:
     hours = profile.task(verb).measured_hours
     if hours is None:
         return (verb, NOT_MEASURED, NOT_MEASURED)
-    return (verb, f"{hours:g}", f"{tasks * measured_gpu_hours(profile.task(verb)):.1f}")
+    return (verb, f"{hours:g}", f"{tasks * measured_gpu_hours(verb, profile):.1f}")
 
 
 def _assumed(run: Estimated) -> Iterator[str]:

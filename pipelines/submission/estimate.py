@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pipelines.profiles.fields import Profile, TaskProfile
 from pipelines.submission.plan import REUSED, PlannedTask
+from storm_core.cluster.nodes import VERBS as ON_NODES
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _HEADINGS = ("task", "work", "image", "asks for", "reads", "wrote")
@@ -51,7 +52,7 @@ def _sums(tasks: Sequence[PlannedTask], profile: Profile) -> Iterator[str]:
         "worked out with the packages of this machine: an image that holds others computes anew. What follows a task "
         "that is computed may be reused all the same, if that leaves what an earlier run did"
     )
-    on_devices = [task for task in computed if profile.task(task.verb).accelerator]
+    on_devices = [task for task in computed if _devices(task.verb, profile)]
     if not on_devices:
         yield "GPU-hours: none"
         return
@@ -59,15 +60,22 @@ def _sums(tasks: Sequence[PlannedTask], profile: Profile) -> Iterator[str]:
     if unknown:
         yield f"GPU-hours: not known, the profile has no measured_hours of {', '.join(unknown)}"
         return
-    hours = sum(measured_gpu_hours(profile.task(task.verb)) for task in on_devices)
+    hours = sum(measured_gpu_hours(task.verb, profile) for task in on_devices)
     yield f"GPU-hours: {hours:.1f}, by the profile's measured_hours"
     price = profile.price_per_gpu_hour
     yield f"price: {hours * price:.2f}" if price else "price: not known, the profile has no price_per_gpu_hour"
 
 
-def measured_gpu_hours(asked: TaskProfile) -> float:
+def measured_gpu_hours(verb: str, profile: Profile) -> float:
     """Of one task, by the profile's `measured_hours`; 0 where there is none."""
-    return (asked.measured_hours or 0) * (asked.accelerator.count if asked.accelerator else 0)
+    return (profile.task(verb).measured_hours or 0) * _devices(verb, profile)
+
+
+def _devices(verb: str, profile: Profile) -> int:
+    """How many compute for one task: its own, or those of all the nodes that it trains on."""
+    nodes = profile.training_nodes if verb in ON_NODES else None
+    accelerator = nodes.accelerator if nodes else profile.task(verb).accelerator
+    return accelerator.count * (nodes.count if nodes else 1) if accelerator else 0
 
 
 def size(count: int | None) -> str:

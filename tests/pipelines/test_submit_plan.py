@@ -2,11 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from pipelines.__main__ import main
+from pipelines.profiles.fields import Profile
+from pipelines.profiles.parts import Accelerator
+from pipelines.profiles.training_nodes import TrainingNodes
+from pipelines.submission.estimate import measured_gpu_hours
 from pipelines.submission.followers import with_followers
 from pipelines.submission.plan import ALWAYS, COMPUTED, REUSED, plan
 from storm_core.cli import main as storm
@@ -96,6 +101,18 @@ def test_references_of_a_hub_are_not_known_before_they_are_read(recipe: Path, kf
     assert tasks["fetch-base"].work == COMPUTED
     assert tasks["fetch-base"].read_bytes is None
     assert tasks["fetch-sibling"].read_bytes
+
+
+def test_gpu_hours_of_a_training_on_nodes_are_those_of_all_of_them() -> None:
+    devices = Accelerator(resource="nvidia.com/gpu", count=2)
+    nodes = TrainingNodes(count=4, accelerator=Accelerator(resource="nvidia.com/gpu", count=8))
+    tasks: dict[str, dict[str, Any]] = {
+        "train": {"measured_hours": 3.0},
+        "evaluate": {"measured_hours": 3.0, "accelerator": devices},
+    }
+    profile = Profile(tasks=tasks, training_nodes=nodes)
+    assert measured_gpu_hours("train", profile) == 3 * 4 * 8
+    assert measured_gpu_hours("evaluate", profile) == 3 * 2
 
 
 def test_gpu_hours_and_price_are_those_of_the_profile_or_not_known(
