@@ -88,6 +88,7 @@ def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
         inner = node.value if isinstance(node, yaml.SequenceNode) else ()
         if isinstance(node, yaml.MappingNode):
             inner = [one for pair in node.value for one in pair]
+        sizes[id(node)] = 0  # For a node within itself.
         sizes[id(node)] = 1 + sum(_size(one, sizes) for one in inner)
     return sizes[id(node)]
 

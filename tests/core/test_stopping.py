@@ -65,7 +65,11 @@ def run(config, inputs, outputs):
 SLEEP = Stage(verb="sleep", summary="Sleep.", config=SleepConfig, inputs={},
               outputs={"dream": Output(kind="dream", help="a dream")}, run="sleeping:run")
 """
-PROGRAM = "import sys; from storm_core import cli; cli.STAGES['sleep'] = 'sleeping:SLEEP'; sys.exit(cli.main())"
+# A hang-up is ignored below `nohup`, as these tests may be.
+PROGRAM = (
+    "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); from storm_core import cli; "
+    "cli.STAGES['sleep'] = 'sleeping:SLEEP'; sys.exit(cli.main())"
+)
 
 
 @pytest.fixture

@@ -19,8 +19,14 @@ from storm_core.sources.stage import run
 from storm_core.stage import Inputs
 
 ITEM = " ".join(f"item{number}" for number in range(20))
-BROKEN = ["{", "[]", '"x"', "\ufeff{", '{"messages": []}', '{"messages": [{"role": "wizard", "content": "x"}]}', "{}"]
-BROKEN += ['{"instruction": "\\ud800", "output": "x"}', '{"instruction": "\\u0000", "output": "x"}', "[" * 5000, "NaN"]
+# None opens an object or an array that the lines behind it would continue.
+BROKEN = ["x{", "x[]", '"x"', "\ufeffx", '{"messages": []}', '{"messages": [{"role": "wizard", "content": "x"}]}', "{}"]
+BROKEN += [
+    '{"instruction": "\\ud800", "output": "x"}',
+    '{"instruction": "\\u0000", "output": "x"}',
+    '{"a": ' + "[" * 5000 + "]" * 5000 + "}",
+    "NaN",
+]
 BROKEN += ['{"instruction": " ", "output": "x"}', '{"instruction": "x", "output": ["x"]}']
 # What a row is, and where it needs one, a number: rows of the same number repeat each other.
 KINDS = st.sampled_from(["sound", "near", "quoting", "asking", "long", "broken"])
