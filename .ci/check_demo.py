@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mlflow import MlflowClient  # noqa: E402 (it looks when it is imported)
 
-from pipelines.s3_server import S3Server  # noqa: E402 (found only with the root on the path)
+from pipelines.database import database_uri  # noqa: E402 (found only with the root on the path)
+from pipelines.s3_server import S3Server  # noqa: E402
 
 MODELS = ("base", "sibling", "tuned", "merged", "quantized")
 
@@ -62,7 +63,7 @@ def check_store(run: Path) -> None:
 
 
 def check_tracking(run: Path) -> None:
-    client = MlflowClient(f"sqlite:///{run.resolve()}/mlflow.db")
+    client = MlflowClient(database_uri(run.resolve()))
     (experiment,) = [e for e in client.search_experiments() if e.name == run.name]
     parent, *_ = client.search_runs([experiment.experiment_id], filter_string="tags.`storm.recipe` LIKE '%'")
     nested = client.search_runs(
@@ -91,7 +92,7 @@ def check_tracking(run: Path) -> None:
 def check_ui(run: Path) -> None:
     """The MLflow UI opens on the run's database with the command that the demo prints."""
     command = [str(Path(sys.executable).parent / "mlflow"), "ui", "--port", "5099"]
-    command += ["--backend-store-uri", f"sqlite:///{run.resolve()}/mlflow.db"]
+    command += ["--backend-store-uri", database_uri(run.resolve())]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(120):

@@ -97,8 +97,8 @@ def stop_in_order() -> Iterator[None]:
 
     A second one ends the process at once. What is ignored, as `nohup` has it, stays so.
     """
-    if _listener() or threading.current_thread() is not threading.main_thread():
-        yield  # Python hands signals to the main thread alone.
+    if _listener() or not _hears_signals():
+        yield
         return
     listener = _Listener()
     earlier: dict[int, _HANDLER] = {number: signal.getsignal(number) for number in SIGNALS}
@@ -151,7 +151,7 @@ def listen_for_stop() -> Iterator[StopRequest]:
 
     with stop_in_order():
         listener = _listener()
-        if listener is None:
+        if listener is None or not _hears_signals():  # What the main thread is told is not for another one to take.
             yield stop
             return
         earlier, listener.act = listener.act, note
@@ -188,3 +188,8 @@ def _listener() -> _Listener | None:
     """What listens to the signals now."""
     current = (signal.getsignal(number) for number in SIGNALS)
     return next((one for one in current if isinstance(one, _Listener)), None)
+
+
+def _hears_signals() -> bool:
+    """Whether this is the main thread, which alone Python hands signals to."""
+    return threading.current_thread() is threading.main_thread()

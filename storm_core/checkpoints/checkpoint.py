@@ -58,9 +58,9 @@ class TensorInfo:
 
     @property
     def bytes(self) -> int:
-        """How many its numbers take; a dtype's name ends in its bits, but for those of 8 bits."""
-        bits = re.search(r"[A-Z](\d+)$", self.dtype)
-        return math.prod(self.shape) * (int(bits[1]) if bits else 8) // 8
+        """How many its numbers take: the first number in a dtype's name are its bits, and `BOOL` has 8."""
+        bits = re.search(r"\d+", self.dtype)
+        return math.prod(self.shape) * (int(bits[0]) if bits else 8) // 8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,6 @@ _PARTS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_mo
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:" + "|".join(_PARTS) + r")\.")
 
 
-def is_wrapped(stored: str) -> bool:
-    """Whether a name in a file has a wrapper's part in it."""
-    return _WRAPPERS.search(stored) is not None
-
-
 def model_name(stored: str) -> str:
     """What a tensor of this name in a file is called in the model."""
     return _WRAPPERS.sub("", stored)
@@ -29,5 +24,5 @@ def check_unwrapped(where: str, stored_names: list[str]) -> None:
         InputError: names one that is not.
     """
     for name in stored_names:
-        if is_wrapped(name):
+        if model_name(name) != name:
             raise InputError(f"tensor {name} in {where} has a wrapper's name; storm fetch writes it as the model's own")

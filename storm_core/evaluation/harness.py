@@ -14,6 +14,7 @@ from storm_core.evaluation.definition import local_task
 from storm_core.evaluation.evaluation_cache import ReplyCache
 from storm_core.evaluation.golds import check_golds
 from storm_core.evaluation.metric_keys import check_metrics, key_of, keys_of_results
+from storm_core.evaluation.own_tasks import own_tasks
 from storm_core.evaluation.scores import Measurement, Sample, Score, pooled_mean
 from storm_core.evaluation.suite import Benchmark, LmEval, Seeds
 
@@ -46,12 +47,11 @@ def measure_task(
     from storm_core.evaluation.resumable_model import ResumableLM
 
     local = benchmark.questions
-    # Reading lm-eval's own 13,000 task files takes seconds; a local task needs none of them.
-    tasks = TaskManager(include_defaults=local is None)
+    # A local task needs none of lm-eval's own.
+    tasks = TaskManager(include_defaults=False) if local else own_tasks()
     if not local:
         _check_known(tasks, benchmark)
-    _check_when_loaded(tasks, benchmark)
-    with quiet():
+    with quiet(), _checked_when_loaded(tasks, benchmark):
         wrapped = ResumableLM(
             kept,
             ChatTemplate(tokenizer, date) if benchmark.apply_chat_template else None,
@@ -87,13 +87,9 @@ def check_tasks(benchmarks: Iterable[Benchmark]) -> None:
     Raises:
         InputError: as `measure_task`, as far as that can be known without the task's data.
     """
-    from lm_eval.tasks import TaskManager
-
-    own = [benchmark for benchmark in benchmarks if isinstance(benchmark, LmEval) and benchmark.questions is None]
-    if own:
-        tasks = TaskManager()
-        for benchmark in own:
-            _check_known(tasks, benchmark)
+    for benchmark in benchmarks:
+        if isinstance(benchmark, LmEval) and benchmark.questions is None:
+            _check_known(own_tasks(), benchmark)
 
 
 def _check_known(tasks: "TaskManager", benchmark: LmEval) -> None:
@@ -118,7 +114,8 @@ def _check_sentence_splitter(benchmark: LmEval) -> None:
         ) from error
 
 
-def _check_when_loaded(tasks: "TaskManager", benchmark: LmEval) -> None:
+@contextlib.contextmanager
+def _checked_when_loaded(tasks: "TaskManager", benchmark: LmEval) -> Iterator[None]:
     """Have `tasks` look at what it loads, and so before the first question: its metrics, and its right answers."""
     load = tasks.load
 
@@ -130,6 +127,10 @@ def _check_when_loaded(tasks: "TaskManager", benchmark: LmEval) -> None:
         return loaded
 
     tasks.load = load_and_check
+    try:
+        yield
+    finally:
+        tasks.load = load
 
 
 def _measurement(benchmark: LmEval, results: Mapping[str, Any]) -> Measurement:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -255,3 +256,23 @@ def test_unknown_log_format_is_refused(command: list[str], tmp_path: Path) -> No
     finished = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert finished.returncode == 1
     assert finished.stderr.strip() == "storm sleep: error: STORM_LOG_FORMAT must be one of text, json, got 'xml'"
+
+
+def test_another_thread_that_asks_for_a_stop_takes_none_from_the_main_one() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def write_in_one_piece() -> None:
+        with in_one_piece():
+            entered.set()
+            leave.wait(20)
+
+    with pytest.raises(Stopped), stop_in_order():
+        thread = threading.Thread(target=write_in_one_piece)
+        thread.start()
+        try:
+            assert entered.wait(20)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            leave.set()
+            thread.join()

@@ -1,4 +1,4 @@
-"""Changes to valid inputs: of values, of their text in JSON or YAML, and of bytes. Chance decides, and nothing else."""
+"""Changes to valid inputs: of values, of their text in JSON, and of bytes. Chance decides, and nothing else."""
 
 import copy
 import json
@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-import yaml
-
-_NUMBERS = (
+NUMBERS = (
     *(0, 1, 2, -1, 3, 7, 64, 65, 10**4, 2**31, 2**63, -(2**63), 10**30, 10**400),
     *(0.5, -0.0, 1e-9, 1e308, -1e308, float("nan"), float("inf"), float("-inf")),
 )
-_TEXTS = (
+TEXTS = (
     *("", " ", "0", "-1", "true", "null", "None", "nan", "a", "x" * 3000, "é", "😀", "\u2028", "\ufdd0", "\0", "a\nb"),
     *(
         "\ud800",
@@ -68,8 +66,8 @@ def hostile(value: Any, chance: Random) -> Any:
     other: list[Callable[[], Any]] = [
         lambda: None,
         lambda: chance.choice((True, False)),
-        lambda: chance.choice(_NUMBERS),
-        lambda: chance.choice(_TEXTS),
+        lambda: chance.choice(NUMBERS),
+        lambda: chance.choice(TEXTS),
         lambda: chance.choice(([], {}, [[]], [None], {"": None}, [{}], {"a": []}, ["a"], [1, "a"])),
         lambda: [copy.deepcopy(value)],
         lambda: {"a": copy.deepcopy(value)},
@@ -96,19 +94,6 @@ def to_json(value: Any) -> bytes:
         return json.dumps(value).encode()
     except RecursionError:
         return b"[" * 100_000
-
-
-def mutate_yaml(content: bytes, chance: Random) -> bytes:
-    """YAML text with a change of its value, of one of its lines, or of its bytes."""
-    kind = chance.random()
-    if kind < 0.5:
-        try:
-            value = mutate_value(yaml.load(content, Loader=yaml.CSafeLoader), chance)
-            return yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False).encode()
-        # Changed before: it is no value any more, or one that cannot be written.
-        except (yaml.YAMLError, ValueError, RecursionError, TypeError, OverflowError):
-            return _change_line(content, chance)
-    return _change_line(content, chance) if kind < 0.85 else mutate_bytes(content, chance)
 
 
 def mutate_bytes(content: bytes, chance: Random) -> bytes:
@@ -184,7 +169,7 @@ def _nudge(root: Any, holder: Any, key: Any, chance: Random) -> None:
 
 def _change_text(text: str, chance: Random) -> str:
     place = chance.randrange(len(text) + 1)
-    piece = chance.choice(_TEXTS)[:20]
+    piece = chance.choice(TEXTS)[:20]
     return chance.choice(
         (text[:place], text[:place] + piece + text[place:], text.upper(), text[place:] + text, f" {text} ")
     )
@@ -192,7 +177,7 @@ def _change_text(text: str, chance: Random) -> str:
 
 def _rename(root: Any, holder: Any, key: Any, chance: Random) -> None:
     if isinstance(holder, dict):
-        holder[chance.choice((*_TEXTS, _change_text(str(key), chance), *map(str, holder)))] = holder.pop(key)
+        holder[chance.choice((*TEXTS, _change_text(str(key), chance), *map(str, holder)))] = holder.pop(key)
     else:
         _drop(root, holder, key, chance)
 
@@ -247,79 +232,3 @@ def _respell(content: bytes, chance: Random) -> bytes:
             b"// " + content,
         )
     )
-
-
-_LINES = (
-    *(
-        "- ",
-        "  - a",
-        ": a",
-        "a:",
-        "? [a, b]\n: c",
-        "<<: *a",
-        "a: &a [*a]",
-        "--- ",
-        "...",
-        "\t- a",
-        "%YAML 9.9",
-        "!!python/object:os.x {}",
-    ),
-    *(
-        "a: 2024-13-45",
-        "a: 0x",
-        "a: 1_0:99",
-        "a: .nan",
-        "a: !!binary x",
-        "a: !!set {a, b}",
-        "a: !!int x",
-        "a: *b",
-        "a: |\n x",
-        '"\\ud800": 1',
-    ),
-    *(
-        f"a: {'9' * 5000}",
-        f"a: {'[' * 2000}",
-        "a: " + "{a: " * 300,
-        "a: !!float 1e",
-        "1: 2",
-        "null: 1",
-        "true: 1",
-        "1.5: a",
-        "a: 1e999",
-    ),
-)
-
-
-def _change_line(content: bytes, chance: Random) -> bytes:
-    lines = content.decode(errors="surrogateescape").split("\n")
-    place = chance.randrange(len(lines))
-    kind = chance.randrange(6)
-    if kind == 0:
-        del lines[place]
-    elif kind == 1:
-        lines.insert(chance.randrange(len(lines)), lines[place])
-    elif kind == 2:
-        lines[place] = chance.choice((" ", "  ", "\t", "- ")) + lines[place]
-    elif kind == 3:
-        lines.insert(place, chance.choice(_LINES))
-    elif kind == 4:
-        key, colon, value = lines[place].partition(":")
-        given = chance.choice(
-            (
-                *_TEXTS[:12],
-                *map(str, _NUMBERS),
-                "[a, b]",
-                "{a: b}",
-                "~",
-                "yes",
-                "2024-01-01",
-                "*a",
-                "&a",
-                "!!str 1",
-                value * 2,
-            )
-        )
-        lines[place] = f"{key}{colon} {given}" if colon else str(given)
-    else:
-        lines[place] = lines[place].lstrip()
-    return "\n".join(lines).encode(errors="surrogateescape")

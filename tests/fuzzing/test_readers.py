@@ -9,8 +9,9 @@ import pytest
 
 from storm_core.errors import InputError
 from tests.fuzzing import limits
-from tests.fuzzing.mutations import mutate_bytes, mutate_json, mutate_yaml
+from tests.fuzzing.mutations import mutate_bytes, mutate_json
 from tests.fuzzing.readers import Reader, fuzz, mutated
+from tests.fuzzing.yaml_mutations import mutate_yaml
 
 VALID = b'{"name": "it", "sizes": [1, 2, 3], "nested": {"deep": true}}'
 

@@ -20,8 +20,9 @@ from storm_core.toolcalls.ast_check import check_calls
 from storm_core.toolcalls.bfcl import prompt_messages, reference_calls
 from storm_core.toolcalls.bfcl import read_bfcl as read_benchmark
 from tests.fuzzing.layouts import BFCL_ANSWERS, BFCL_QUESTIONS, CHATTERBOT, ROWS
-from tests.fuzzing.mutations import mutate_bytes, mutate_json, mutate_value, mutate_yaml, to_json
+from tests.fuzzing.mutations import mutate_bytes, mutate_json, mutate_value, to_json
 from tests.fuzzing.readers import Reader, fuzz, readers, times
+from tests.fuzzing.yaml_mutations import mutate_yaml
 
 _HASHES = WordHashes()
 # Arrow has one type for all contents of a column, and Parquet none for an object that is always empty.

@@ -13,8 +13,8 @@ from storm_core.finetuning.patterns import match_parameters, read_patterns
 from storm_core.judge_audit.rewordings import load_rewordings
 from storm_core.judging.wording.rubrics import load_rubrics
 from storm_core.sources.evaluation_sets import evaluation_sources
-from tests.fuzzing.mutations import mutate_yaml
 from tests.fuzzing.readers import Reader, fuzz, readers, times
+from tests.fuzzing.yaml_mutations import mutate_yaml
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,18 +1,17 @@
 """The `lm_eval` adapter: the questions of a task of lm-eval's, which are there to be held out."""
 
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError, first_line
+from storm_core.evaluation.own_tasks import own_tasks
 from storm_core.records import Message
 from storm_core.sources.files.rows import QUESTIONS, TEXTS, Rejected, Row
 from storm_core.sources.formats.lm_eval_documents import questions_of, texts_of
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
-    from lm_eval.tasks import TaskManager
 
 
 def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
@@ -37,7 +36,7 @@ def read(data: Artifact, path: str) -> Iterator[Row | Rejected]:
 
 def _load(path: str) -> dict[str, "Task"]:
     try:
-        tasks = _task_manager()
+        tasks = own_tasks()
     except ImportError as error:
         raise InputError(f"lm_eval:{path} needs the extra `evaluation`: {error}") from error
     if path not in tasks.all_tasks:
@@ -47,14 +46,6 @@ def _load(path: str) -> dict[str, "Task"]:
     except (ConnectionError, OSError, ValueError) as error:
         raise InputError(f"the data of {path} cannot be had: {first_line(error)}") from error
     return loaded
-
-
-@cache
-def _task_manager() -> "TaskManager":
-    """lm-eval's index of its 13,000 task files, which takes seconds to make."""
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager()
 
 
 def _to_row(place: str, task: "Task", document: Any) -> Row:
