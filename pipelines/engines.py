@@ -42,12 +42,14 @@ class Engine:
 @contextlib.contextmanager
 def in_subprocesses(directory: Path, *, alone: bool) -> Iterator[Engine]:
     """The engine without containers, for the run in `directory`, whether or not it is `alone`."""
-    store = os.environ.setdefault(STORE_VARIABLE, own_store(directory))
-    location = parse_uri(store)
-    yield Engine(
-        run=partial(run_in_subprocesses, storm_pipeline(), pipeline_root=directory / "kfp"),
-        models=location.path / "model" if isinstance(location, FileLocation) else f"{location.uri}/model",
-    )
+    with contextlib.ExitStack() as stack:
+        if STORE_VARIABLE not in os.environ:
+            stack.enter_context(_stages_use(own_store(directory)))
+        location = parse_uri(os.environ[STORE_VARIABLE])
+        yield Engine(
+            run=partial(run_in_subprocesses, storm_pipeline(), pipeline_root=directory / "kfp"),
+            models=location.path / "model" if isinstance(location, FileLocation) else f"{location.uri}/model",
+        )
 
 
 @contextlib.contextmanager
@@ -71,7 +73,7 @@ def in_containers(directory: Path, *, alone: bool) -> Iterator[Engine]:
         served = ""
         if has_own_store:
             data = directory / "s3"
-            os.environ[STORE_VARIABLE] = stack.enter_context(services.s3_store(data, network.gateway))
+            stack.enter_context(_stages_use(stack.enter_context(services.s3_store(data, network.gateway))))
             command = [sys.executable, "-m", "pipelines.s3_server", "--directory", str(data)]
             served = f", when served: {shlex.join(command)}"
         tracking_uri = stack.enter_context(services.mlflow_server(directory, network.gateway))
@@ -84,6 +86,16 @@ def in_containers(directory: Path, *, alone: bool) -> Iterator[Engine]:
             tracking_uri=tracking_uri,
         )
         yield Engine(run=run, models=f"{os.environ[STORE_VARIABLE]}/model{served}")
+
+
+@contextlib.contextmanager
+def _stages_use(store: str) -> Iterator[None]:
+    """The store of all stages that are started meanwhile, where none is named; whoever runs next has its own."""
+    os.environ[STORE_VARIABLE] = store
+    try:
+        yield
+    finally:
+        del os.environ[STORE_VARIABLE]
 
 
 ENGINES = {SUBPROCESS: in_subprocesses, DOCKER: in_containers}

@@ -1,5 +1,6 @@
 """A run in a folder of any name: it works, or is refused in one line before anything is made."""
 
+import os
 import shlex
 import tempfile
 from collections.abc import Callable
@@ -100,6 +101,7 @@ def test_lines_at_the_end_lead_to_the_folder(name: str) -> None:
                 *_, address = words = shlex.split(told["MLflow"])
                 assert len(words) == 4
                 assert address == f"--backend-store-uri={database_uri(directory)}"
+        assert STORE_VARIABLE not in os.environ
 
 
 class Writer(task_handler_interface.ITaskHandler):

@@ -1,6 +1,7 @@
 """A proxy that the hub's client cannot use is told in a line, without its address."""
 
 import pytest
+from huggingface_hub import close_session
 
 from storm_core.errors import StoreError
 from storm_core.stores.references import open_reference
@@ -18,6 +19,7 @@ from storm_core.stores.references import open_reference
 def test_proxy_that_the_hub_s_client_cannot_use_is_named_without_its_password(
     variable: str, scheme: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    close_session()  # A client that another test made has opened its proxies.
     monkeypatch.setenv(variable, f"{scheme}://team:hunter2@proxy.example:1080")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(StoreError, match=reason) as refused:
