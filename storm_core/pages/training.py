@@ -24,14 +24,21 @@ def training_part(outputs: OutputFiles) -> Part:
         description="The table below has the validation losses.",
     )
     rate = to_svg(
-        lambda: draw_learning_rate(history["train"]),
+        lambda: draw_by_step(history["train"], "learning_rate"),
         name="rate",
         title="Learning rate by step",
         description="It rises in the warm-up and falls afterwards.",
     )
+    norm = to_svg(
+        lambda: draw_by_step(history["train"], "gradient_norm"),
+        name="norm",
+        title="Norm of the gradient by step",
+        description="Before it is scaled down to the greatest allowed.",
+    )
     values = {
         "loss": loss,
         "rate": rate,
+        "norm": norm,
         "validation": history["validation"],
         "held_out": history.get("held_out", []),
         "trained": freezing["trained"],
@@ -41,14 +48,14 @@ def training_part(outputs: OutputFiles) -> Part:
     return part_of("training.html.jinja", values)
 
 
-def draw_learning_rate(points: Sequence[Mapping[str, Any]]) -> Figure:
-    """The learning rate of each logged step."""
+def draw_by_step(points: Sequence[Mapping[str, Any]], quantity: str) -> Figure:
+    """What each logged step has under the name `quantity`."""
     figure = new_figure(_HEIGHT_INCHES)
     axes = figure.subplots()
-    steps, rates = [point["step"] for point in points], [point["learning_rate"] for point in points]
-    axes.plot(*thin(steps, rates), color=MUTED, linewidth=1.4)
+    steps, values = [point["step"] for point in points], [point[quantity] for point in points]
+    axes.plot(*thin(steps, values), color=MUTED, linewidth=1.4)
     axes.set_xlabel("step")
-    axes.set_ylabel("learning rate")
+    axes.set_ylabel(quantity.replace("_", " "))
     axes.set_ylim(bottom=0)
     draw_grid(axes, "y")
     return figure

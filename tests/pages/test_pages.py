@@ -104,6 +104,12 @@ def test_figure_shows_what_came_out(tmp_path: Path) -> None:
     assert "105 examples were asked about" in text("score")
 
 
+def test_training_shows_a_curve_of_each_quantity(tmp_path: Path) -> None:
+    text = Parsed(render_page(sample("train", tmp_path))).text
+    for title in ("Training and validation loss by step", "Learning rate by step", "Norm of the gradient by step"):
+        assert title in text
+
+
 def test_training_shows_what_was_forgotten_where_text_was_held_out(tmp_path: Path) -> None:
     def text() -> str:
         return " ".join(Parsed(render_page(run)).text.split())

@@ -195,7 +195,12 @@ def make_training(directory: Path, *, changed: bool = False) -> Path:
     """A falling loss; `changed` breaks the proof of freezing."""
     generator = random.Random(0)  # noqa: S311 (made up, not secret)
     train = [
-        {"step": step, "loss": 2.4 * 0.97**step + generator.uniform(0.2, 0.6), "learning_rate": 1e-4}
+        {
+            "step": step,
+            "loss": 2.4 * 0.97**step + generator.uniform(0.2, 0.6),
+            "learning_rate": 1e-4,
+            "gradient_norm": 1.0,
+        }
         for step in range(1, 61)
     ]
     validation = [{"step": step, "loss": 2.3 * 0.97**step + 0.45} for step in (0, 15, 30, 45, 60)]
