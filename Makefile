@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 DOCKER ?= docker
 IMAGES ?= default
 # How many processes the tests are spread over, file by file. Most of their time is waiting and starting.
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 # Which tests of a cluster; "cluster and not slow" leaves out those that wait for minutes.
 CLUSTER_TESTS ?= cluster
 # In the order of tests/conftest.py; by its own, files of few tests come last, and among these are the longest.

@@ -54,6 +54,7 @@ def addresses(tmp_path: Path, *arguments: str) -> list[str]:
     return [line for line in finished.stdout.splitlines() if line.startswith("asked for")]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("library", ["mlflow", "datasets"])
 def test_library_left_to_itself_asks_outside_and_told_so_nobody(tmp_path: Path, library: str) -> None:
     (tmp_path / "rows.jsonl").write_text('{"question": "Where is rain from?"}\n')

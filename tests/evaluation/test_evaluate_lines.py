@@ -12,7 +12,7 @@ LONGEST = 160
 FIRST_LINE_SECONDS = 5.0
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("form", ["text", pytest.param("json", marks=pytest.mark.nightly)])
 def test_evaluate_says_at_once_what_it_does_and_shows_no_library_s_noise(
     form: str, tiny_llama: Path, data: Path, tmp_path: Path
 ) -> None:

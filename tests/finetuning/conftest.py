@@ -23,18 +23,17 @@ def questions(count: int) -> list[Example]:
     return [conversation(f"How easy is {number}? " * (1 + number % 3), f"It is {number}.") for number in range(count)]
 
 
+def write_selection(directory: Path, train: list[Example], validation: list[Example]) -> Path:
+    directory.mkdir()
+    write_examples(directory / "train.parquet", train)
+    write_examples(directory / "validation.parquet", validation)
+    return directory
+
+
 @pytest.fixture
 def make_selection(tmp_path: Path) -> Callable[..., Path]:
     """Writes a selection directory of the examples given."""
-
-    def write(train: list[Example], validation: list[Example]) -> Path:
-        directory = tmp_path / "selection"
-        directory.mkdir()
-        write_examples(directory / "train.parquet", train)
-        write_examples(directory / "validation.parquet", validation)
-        return directory
-
-    return write
+    return lambda train, validation: write_selection(tmp_path / "selection", train, validation)
 
 
 @pytest.fixture

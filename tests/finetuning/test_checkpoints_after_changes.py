@@ -42,7 +42,7 @@ def test_import_inside_a_function_does_not_nor_does_an_edit_of_what_it_imports(c
     assert copy.changed(importing) == {"train", "merge"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_stopped_training_continues_after_a_release_with_another_report_and_begins_anew_with_another_loss(
     copy: PackageCopy,
     tiny_llama: Path,

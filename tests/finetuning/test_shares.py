@@ -70,7 +70,7 @@ def stored_twice(tiny_llama: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "model"), [(2, "tiny_llama"), (3, "tiny_llama"), (2, "stored_twice")])
+@pytest.mark.parametrize(("processes", "model"), [(2, "tiny_llama"), (3, "stored_twice")])
 def test_shares_put_together_are_the_model_loaded_whole(
     processes: int, model: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from pipelines.s3_server import S3Server
 from storm_core.manifest import read_manifest
 from storm_core.stores.references import open_store
+from tests.finetuning.conftest import questions, write_selection
 
 # The command itself, with a note of when it made each update; checkpoints may follow each other at once.
 COMMAND = """
@@ -88,18 +89,19 @@ class Training:
         return self.directory / f"notes-{self.attempts}"
 
 
-@pytest.fixture
-def inputs(tiny_llama: Path, selection: Path, tiny_scan: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def inputs(tiny_llama: Path, tiny_scan: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    selection = write_selection(tmp_path_factory.mktemp("inputs") / "selection", questions(10), questions(3))
     return [f"--model={tiny_llama}", f"--selection={selection}", f"--scan={tiny_scan}"]
 
 
-@pytest.fixture
-def expected(inputs: list[str], tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def expected(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The digests of what an uninterrupted training gives."""
-    return Training(inputs, tmp_path / "reference", {}).finish()[0]
+    return Training(inputs, tmp_path_factory.mktemp("expected") / "reference", {}).finish()[0]
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.nightly)])
 def settings(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Mapping[str, str]]:

@@ -28,7 +28,7 @@ def finished(workspace: Path) -> CompletedProcess[str]:
     return process
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_stage_runs_and_leaves_what_a_person_looks_for(workspace: Path, finished: CompletedProcess[str]) -> None:
     directory = workspace / "runs" / "tiny"
     results = json.loads((directory / "results.json").read_text())
@@ -122,7 +122,7 @@ def check_registered(client: MlflowClient, merged_digest: str) -> None:
     assert len(client.search_model_versions(f"name='{model.name}'")) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.usefixtures("finished")
 def test_plan_of_what_was_done_reuses_all_but_what_runs_every_time(workspace: Path) -> None:
     local = workspace / "runs" / "tiny" / "artifacts"

@@ -1,5 +1,6 @@
 """What `python -m pipelines estimate` says of memory, beside what was measured and what trainings here take."""
 
+import contextlib
 import re
 import shutil
 import sys
@@ -54,13 +55,17 @@ def demo_peaks() -> dict[str, float]:
     return {verb: 1e6 * float(megabytes) for verb, megabytes in found}
 
 
+@pytest.fixture(scope="module")
+def demo() -> Estimated:
+    with contextlib.chdir(ROOT):
+        return look_at(ROOT / "recipes" / "smoke.yaml", load_profile("laptop-kind"), Assumptions())
+
+
 @pytest.mark.parametrize("verb", ["fetch", "score", "audit", "scan", "train", "merge", "quantize", "evaluate"])
-def test_memory_of_the_demo_is_what_was_measured_within_15_percent(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    run = look_at(ROOT / "recipes" / "smoke.yaml", load_profile("laptop-kind"), Assumptions())
+def test_memory_of_the_demo_is_what_was_measured_within_15_percent(verb: str, demo: Estimated) -> None:
     # The demo's training ends before a checkpoint is due.
-    unwritten = checkpoint_writing_bytes(run.trained_count) if verb == "train" else 0
-    assert (needs_of(verb, run).host or 0) - unwritten == pytest.approx(demo_peaks()[verb], rel=0.15)
+    unwritten = checkpoint_writing_bytes(demo.trained_count) if verb == "train" else 0
+    assert (needs_of(verb, demo).host or 0) - unwritten == pytest.approx(demo_peaks()[verb], rel=0.15)
 
 
 @pytest.mark.nightly

