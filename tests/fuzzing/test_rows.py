@@ -28,6 +28,8 @@ _HASHES = WordHashes()
 # Arrow has one type for all contents of a column, and Parquet none for an object that is always empty.
 _OF_COLUMNS = [row for place, row in enumerate(ROWS) if place not in (1, 2, 6)]
 
+_MOST_LEVELS = 100
+
 
 def prepared(place: Path, reference: str) -> None:
     """What `prepare` does with each row by itself: read, cut into shingles, written, and read again."""
@@ -82,6 +84,8 @@ def mutate_table(content: bytes, chance: Random) -> bytes:
 
 
 def _parquet(rows: Sequence[object]) -> bytes:
+    if any(end * _MOST_LEVELS in repr(rows) for end in "]}"):
+        raise ValueError("Arrow ends the process where it has no memory for so many levels")
     stream = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), stream)
     return stream.getvalue()
