@@ -70,8 +70,8 @@ def parse_option(config: type[StageConfig], name: str, text: str) -> Any:
     kind = typing.get_type_hints(config)[name]
     try:
         return _parse(kind, text)
-    except ValueError:
-        raise InputError(f"{name} must be {describe_type(kind)}, got {text!r}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{name} must be {describe_type(kind)}, got {text[:200]!r}") from None
 
 
 def describe_option(field: "dataclasses.Field[Any]", kind: Any) -> str:

@@ -188,7 +188,7 @@ def _recall(stage: Stage, store: Store | None, key: str, outputs: Mapping[str, P
         shape: Shape = {"outputs": dict.fromkeys(outputs, TEXT), "metrics": Each(NUMBER), "values": Each(ANYTHING)}
         check_shape(entry, shape, "what is remembered of it", "it is made again")
         if store:
-            note_uses(store.ledger, [uri.rpartition("/")[2] for uri in entry["outputs"].values()], stage.verb)
+            note_uses(store.ledger, [entry["outputs"][name].rpartition("/")[2] for name in outputs], stage.verb)
         manifests = {name: check_reference(entry["outputs"][name]) for name in outputs}
     except (ValueError, RecursionError) as error:  # What a store remembers may be damaged.
         report(f"{stage.verb}: runs again, the earlier result cannot be used: {error}")

@@ -61,7 +61,7 @@ def _check_context(path: Path) -> None:
         return
     try:
         context = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         context = None
     if not isinstance(context, dict) or "namespace" not in context:
         raise InputError(f'{path}, which kfp\'s client reads, must be a JSON object with the key "namespace" at least')

@@ -104,7 +104,7 @@ class Server:
         answer = self.call(self.client.healthzs.healthz_service_get_healthz, _preload_content=False)
         try:
             health = json.loads(answer.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             health = None
         if not isinstance(health, dict):
             raise InputError(f"{self._shown()} answers with a page, not as KFP's API; is it behind a login?")
@@ -143,7 +143,7 @@ def _message(error: kfp_server_api.ApiException) -> str:
     """What KFP says, after a colon."""
     try:
         body = json.loads(_text(error))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     said = body.get("message") or body.get("error_message") or body.get("error") if isinstance(body, dict) else None
     return f": {' '.join(str(said).split())}" if said else ""

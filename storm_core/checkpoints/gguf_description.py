@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storm_core.checkpoints.gguf_header import check_header
 from storm_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def describe(file: Path) -> Described:
     """
     from gguf import GGUFReader
 
+    check_header(file)
     try:
         return _described(file, GGUFReader(file))
     except DAMAGED as error:

@@ -124,7 +124,8 @@ def _read_index(index: Path) -> dict[str, str]:
         raise InputError(f"{index} is not a safetensors index: {error!r}") from error
     if not files:
         raise InputError(f"{index} lists no tensor; write it again, or take it out if {SINGLE_NAME} is the model")
+    there = {file.name for file in index.parent.iterdir() if file.is_file()}
     for name in sorted(set(files.values())):
-        if Path(name).name != name or not name.endswith(".safetensors") or not (index.parent / name).is_file():
-            raise InputError(f"{index} lists {name}, which is not in {index.parent}; the checkpoint is incomplete")
+        if name not in there or not name.endswith(".safetensors"):
+            raise InputError(f"{index} lists {name:.200}, which is not in {index.parent}; the checkpoint is incomplete")
     return files

@@ -146,7 +146,7 @@ def connect() -> Api:
 def _message(error: client.ApiException) -> str:
     try:
         return " ".join(str(json.loads(error.body)["message"]).split())
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return f"{error.status} {error.reason}"
 
 

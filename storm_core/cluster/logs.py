@@ -58,7 +58,7 @@ class FirstRankLog:
 
 def message_of(line: str) -> tuple[str, str]:
     """Message and level of a line; of a JSON line of ours what it says."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         event = json.loads(line) if line.startswith("{") else None
         if isinstance(event, dict) and isinstance(event.get("message"), str):
             return event["message"], str(event.get("level", "info"))

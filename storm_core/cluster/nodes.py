@@ -75,7 +75,7 @@ def read_nodes(text: str) -> TrainingNodes:
     """
     try:
         given = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         raise InputError(f'{NODES_VARIABLE} must be a JSON object such as {{"count": 2}}, got {text:.80}')

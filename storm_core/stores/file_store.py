@@ -97,7 +97,7 @@ class FileStore:
         for path in sorted(results_location(self.location).path.glob("[!.]*.json")):
             try:
                 yield path.stem, self.recall(path.stem) or {}
-            except ValueError:
+            except (ValueError, RecursionError):
                 yield path.stem, {}
 
     def forget(self, key: str) -> None:

@@ -76,7 +76,7 @@ class S3Store:
             key = listed.name.removesuffix(".json")
             try:
                 yield key, self.recall(key) or {}
-            except ValueError:
+            except (ValueError, RecursionError):
                 yield key, {}
 
     def forget(self, key: str) -> None:

@@ -70,7 +70,7 @@ def _plugin_config() -> Mapping[str, Any]:
     text = _variable(_PLUGIN_VARIABLE)
     try:
         config = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         report(f"{_PLUGIN_VARIABLE} is no JSON object; the run that KFP's plugin made is not used", "warning")

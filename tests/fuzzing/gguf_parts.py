@@ -179,9 +179,7 @@ def _text(text: str, count: int | None = None) -> bytes:
 
 
 def _value(kind: int, value: Any, count: int | None = None) -> bytes:
-    if kind == STRING:
-        return _text(str(value), count)
     try:
-        return struct.pack(f"<{_FORMATS[kind]}", value)
-    except (KeyError, struct.error, OverflowError, TypeError):
+        return _text(str(value), count) if kind == STRING else struct.pack(f"<{_FORMATS[kind]}", value)
+    except (KeyError, struct.error, OverflowError, TypeError, RecursionError):
         return b""

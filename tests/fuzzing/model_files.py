@@ -106,7 +106,7 @@ def mutate_tensors(tensors: Tensors, chance: Random) -> Tensors:
     try:
         header = json.loads(tensors.header)
         entries = [entry for name, entry in header.items() if name != "__metadata__" and isinstance(entry, dict)]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         entries = []
     if not entries:
         return tensors

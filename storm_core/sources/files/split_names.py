@@ -117,7 +117,7 @@ def _saved(data: Artifact, place: str, below: Mapping[str, str]) -> dict[str, st
     try:
         splits = json.loads(content)["splits"]
         return {name: path.split("/")[0] for name, path in below.items() if path.split("/")[0] in splits}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{_SAVED} at {place} in {data.path} lists no splits: {first_line(error)}") from error
 
 
