@@ -1,10 +1,12 @@
 """Everything the report tells, as data: the content of `results.json`."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from storm_core.artifacts import Artifact
+from storm_core.errors import InputError
 from storm_core.json_objects import check_shape, read_object
 from storm_core.promotion.evaluations import ROLES, check_comparable, read_evaluation
 from storm_core.reporting.config import REPORT
@@ -72,6 +74,10 @@ def read_json(artifact: Artifact, name: str) -> dict[str, Any]:
     path: Path = artifact.file(name)
     content = read_object(path)
     check_shape(content, SHAPES[name], f"{path} is not what its stage writes", "make it again")
+    try:
+        json.dumps(content, allow_nan=False)
+    except ValueError as error:  # In what is handed on as it is.
+        raise InputError(f"{path} is not what its stage writes: {error}; make it again") from error
     return content
 
 

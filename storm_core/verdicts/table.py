@@ -3,6 +3,7 @@
 Shapes. N: verdicts of a batch, K: labels.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,7 +118,7 @@ class VerdictReader:
     def _batch(self, path: Path, name: str, table: pa.Table) -> VerdictBatch:
         if name not in RUBRICS:
             raise InputError(f"{path} holds verdicts on the unknown rubric {name!r}; score again")
-        wording = self.wordings.setdefault(name, _wording_of(name, table))
+        wording = self.wordings.setdefault(name, _wording_of(path, name, table))
         self.judge_digest = self.judge_digest or table["judge_digest"][0].as_py()
         _refuse_others(path, "judge", table["judge_digest"], self.judge_digest)
         _refuse_others(path, f"wording of {name}", table["rubric_hash"], wording.sha256)
@@ -125,8 +126,10 @@ class VerdictReader:
         return VerdictBatch(wording, self.judge_digest, table)
 
 
-def _wording_of(name: str, table: pa.Table) -> Wording:
+def _wording_of(path: Path, name: str, table: pa.Table) -> Wording:
     first: dict[str, Any] = {column: table[column][0].as_py() for column in ("rubric_hash", "labels", "values")}
+    if not all(map(math.isfinite, first["values"])):
+        raise InputError(f"{path} counts a label of {name} as {first['values']}, which is not finite; score again")
     return Wording(
         rubric=name, sha256=first["rubric_hash"], labels=tuple(first["labels"]), values=tuple(first["values"])
     )

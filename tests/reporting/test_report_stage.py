@@ -211,6 +211,12 @@ def test_a_scan_without_a_single_finite_ratio_is_drawn(tmp_path: Path, run_input
     assert "mlp.down_proj" in Page(write_report(tmp_path / "report", run_inputs)).text
 
 
+def test_a_number_that_is_not_finite_is_refused_wherever_it_is(tmp_path: Path, run_inputs) -> None:
+    edit(Path(run_inputs["decision"][0]), "decision.json", lambda decision: decision.update(more=[float("-inf")]))
+    with pytest.raises(InputError, match=r"decision\.json is not what its stage writes: .* not JSON compliant"):
+        write_report(tmp_path / "report", run_inputs)
+
+
 def test_a_foreign_directory_in_place_of_verdicts_is_one_line_of_error(tmp_path: Path, run_inputs, capsys) -> None:
     foreign = tmp_path / "foreign"
     foreign.mkdir()

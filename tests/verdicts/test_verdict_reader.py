@@ -57,6 +57,15 @@ def test_verdict_that_is_not_as_those_before_is_refused(
         list(reader.read(tmp_path / "wrong"))
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_labels_that_count_no_finite_number_are_refused(
+    tmp_path: Path, make_verdict: MakeVerdict, value: float
+) -> None:
+    write_verdicts(tmp_path / "wrong", [replace(make_verdict("1", SURE), values=(1.0, 2.0, 3.0, 4.0, value))])
+    with pytest.raises(InputError, match=r"wrong counts a label of educational_value as .*, which is not finite"):
+        list(VerdictReader().read(tmp_path / "wrong"))
+
+
 def test_only_the_columns_that_are_wanted_are_read(tmp_path: Path, make_verdict: MakeVerdict) -> None:
     write_verdicts(tmp_path / "v", [make_verdict("1", SURE)])
     (batch,) = VerdictReader(("id",)).read(tmp_path / "v")
