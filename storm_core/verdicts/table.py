@@ -3,7 +3,6 @@
 Shapes. N: verdicts of a batch, K: labels.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,8 +106,8 @@ class VerdictReader:
         """The verdicts of one Parquet file, in batches of one rubric each.
 
         Raises:
-            InputError: the file does not hold verdicts, or holds some of another judge, rubric, wording, or with labels
-                that are not the rubric's.
+            InputError: the file does not hold verdicts, or holds some of another judge, rubric, wording, with labels
+                that are not the rubric's, or with numbers that are not finite.
         """
         for read in read_verdict_columns(path, self._columns, _ROWS_PER_BATCH):
             table = pa.Table.from_batches([read])
@@ -118,18 +117,17 @@ class VerdictReader:
     def _batch(self, path: Path, name: str, table: pa.Table) -> VerdictBatch:
         if name not in RUBRICS:
             raise InputError(f"{path} holds verdicts on the unknown rubric {name!r}; score again")
-        wording = self.wordings.setdefault(name, _wording_of(path, name, table))
+        wording = self.wordings.setdefault(name, _wording_of(name, table))
         self.judge_digest = self.judge_digest or table["judge_digest"][0].as_py()
         _refuse_others(path, "judge", table["judge_digest"], self.judge_digest)
         _refuse_others(path, f"wording of {name}", table["rubric_hash"], wording.sha256)
         _check_labels(path, table, wording)
+        _check_numbers(path, table)
         return VerdictBatch(wording, self.judge_digest, table)
 
 
-def _wording_of(path: Path, name: str, table: pa.Table) -> Wording:
+def _wording_of(name: str, table: pa.Table) -> Wording:
     first: dict[str, Any] = {column: table[column][0].as_py() for column in ("rubric_hash", "labels", "values")}
-    if not all(map(math.isfinite, first["values"])):
-        raise InputError(f"{path} counts a label of {name} as {first['values']}, which is not finite; score again")
     return Wording(
         rubric=name, sha256=first["rubric_hash"], labels=tuple(first["labels"]), values=tuple(first["values"])
     )
@@ -158,6 +156,14 @@ def _check_labels(path: Path, table: pa.Table, wording: Wording) -> None:
         raise InputError(f"{path} holds the label {min(strange)!r}, not one of {known}; score again")
     if "probabilities" in table.column_names and len(pc.list_flatten(table["probabilities"])) != len(flat):
         raise InputError(f"{path} holds verdicts on {wording.rubric} without a probability of each label; score again")
+
+
+def _check_numbers(path: Path, table: pa.Table) -> None:
+    for field in table.schema:
+        column = table[field.name]
+        numbers = pc.list_flatten(column) if pa.types.is_list(field.type) else column
+        if pa.types.is_floating(numbers.type) and not np.isfinite(_numbers(numbers)).all():
+            raise InputError(f"{path} holds a verdict whose {field.name} is not finite; score again")
 
 
 def _numbers(column: "pa.ChunkedArray") -> "NDArray[np.float64]":

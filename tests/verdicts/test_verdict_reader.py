@@ -57,12 +57,16 @@ def test_verdict_that_is_not_as_those_before_is_refused(
         list(reader.read(tmp_path / "wrong"))
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_labels_that_count_no_finite_number_are_refused(
-    tmp_path: Path, make_verdict: MakeVerdict, value: float
+@pytest.mark.parametrize("column", ["values", "probabilities", "expected_value", "label_mass", "unseen_mass"])
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_numbers_that_are_not_finite_are_refused(
+    tmp_path: Path, make_verdict: MakeVerdict, column: str, number: float
 ) -> None:
-    write_verdicts(tmp_path / "wrong", [replace(make_verdict("1", SURE), values=(1.0, 2.0, 3.0, 4.0, value))])
-    with pytest.raises(InputError, match=r"wrong counts a label of educational_value as .*, which is not finite"):
+    right = make_verdict("1", SURE)
+    given = getattr(right, column)
+    changed: Any = (*given[:-1], number) if isinstance(given, tuple) else number
+    write_verdicts(tmp_path / "wrong", [right, replace(right, **{column: changed})])
+    with pytest.raises(InputError, match=f"wrong holds a verdict whose {column} is not finite; score again"):
         list(VerdictReader().read(tmp_path / "wrong"))
 
 
