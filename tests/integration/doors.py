@@ -1,12 +1,12 @@
 """A way into a server of the namespace that can be taken away and put back: the server is away, and loses nothing."""
 
-import base64
 from pathlib import Path
-from typing import Any
 
 from tests.integration.cluster import Cluster
+from tests.integration.script_pods import add_script, beside_script, script_pod
 
 SERVER = Path(__file__).with_name("door_server.py")
+_CERTIFICATE = "certificate.pem"
 
 
 class Door:
@@ -20,10 +20,10 @@ class Door:
         self.name = name
         self.address = f"{name}:{port}"
         self._cluster = cluster
-        arguments = [str(port), server, str(port), *(["/door/certificate.pem"] if certificate else [])]
-        self._pod = _pod(name, image, arguments)
-        files = {"door_server.py": SERVER.read_bytes(), "certificate.pem": certificate.encode()}
-        cluster.add_files(name, {file: base64.b64encode(content).decode() for file, content in files.items()})
+        arguments = [str(port), server, str(port), *([beside_script(_CERTIFICATE)] if certificate else [])]
+        labels = {"storm-kubeflow/serves": server}
+        self._pod = script_pod(name, image, SERVER, arguments, port=port, labels=labels)
+        add_script(cluster, name, SERVER, {_CERTIFICATE: certificate})
         cluster.add_service(name, port)
         self.open()
 
@@ -35,29 +35,3 @@ class Door:
     def close(self) -> None:
         """Take the server away, from those who are connected too."""
         self._cluster.kill(self.name)
-
-
-def _pod(name: str, image: str, arguments: list[str]) -> dict[str, Any]:
-    port = int(arguments[0])
-    container = {
-        "name": "door",
-        "image": image,
-        "command": ["python3", "/door/door_server.py", *arguments],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "door", "mountPath": "/door"}],
-    }
-    return {
-        "metadata": {"name": name, "labels": {"app": name, "storm-kubeflow/serves": arguments[1]}},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [container],
-            "volumes": [{"name": "door", "configMap": {"name": name}}],
-        },
-    }

@@ -1,9 +1,7 @@
 """Who makes a TrainJob and who follows it, with no more rights than a pipeline's pods have."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -16,7 +14,9 @@ from storm_core.cluster.errors import ClusterError
 from storm_core.cluster.nodes import TrainingNodes
 from storm_core.cluster.own_pod import OwnPod
 from storm_core.cluster.request import JobRequest
+from tests.integration.barriers import Barrier, barrier_for_train_jobs
 from tests.integration.cluster import Cluster
+from tests.integration.conftest import servers_image
 from tests.integration.trainings import Trainings
 from tests.waiting import wait_for
 
@@ -43,22 +43,29 @@ def document(trainings: Trainings, key: str, owner: dict[str, Any] | None = None
     return made
 
 
-def test_two_components_at_once_make_one_job_and_both_follow_it(trainings: Trainings) -> None:
-    apis = [as_account(trainings.cluster, trainings.service_account) for _ in range(2)]
+@pytest.fixture
+def barrier(trainings: Trainings) -> Iterator[Barrier]:
+    """Each creation of a TrainJob waits at the API server until another of the same name is there."""
+    with barrier_for_train_jobs(trainings.cluster, servers_image()) as made:
+        yield made
+
+
+def test_two_components_at_the_create_call_at_once_make_one_job_and_both_follow_it(
+    trainings: Trainings, barrier: Barrier
+) -> None:
     for number in range(TIMES):
-        barrier = Barrier(2)
-
-        def make(api: Api, number: int = number, barrier: Barrier = barrier) -> str:
-            made = document(trainings, "0123456789abcdefghijk"[number % 10] + f"{number:02d}")
-            barrier.wait()
-            return str(claim(api, made, replace_complete=True)["metadata"]["uid"])
-
-        with ThreadPoolExecutor(2) as pool:
-            uids = list(pool.map(make, apis))
-        assert uids[0] == uids[1]
-        (job,) = trainings.jobs().values()
-        assert job["metadata"]["uid"] == uids[0]
-        trainings.delete_job(job["metadata"]["name"])
+        options, nodes = f"--epochs={4001 + number}", {"count": 2, "resources": {"requests": {"cpu": "400"}}}
+        components = [trainings.start(options, nodes=nodes) for _ in range(2)]
+        (name,) = {trainings.job_of(component) for component in components}
+        assert barrier.was_met_at(name)
+        said = [trainings.cluster.log(component) for component in components]
+        made = [f"made TrainJob {name}" in log for log in said]
+        follows = [f"follows TrainJob {name}, which is there already" in log for log in said]
+        assert sorted(zip(made, follows, strict=True)) == [(False, True), (True, False)], said
+        assert list(trainings.jobs()) == [name]
+        for component in components:
+            trainings.cluster.kill(component)
+        trainings.delete_job(name)
 
 
 def test_account_without_the_role_is_told_what_to_apply(trainings: Trainings) -> None:

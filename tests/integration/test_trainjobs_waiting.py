@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kubernetes import client
 
+from tests.integration import queues
 from tests.integration.trainings import Trainings
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 MINUTE = 60.0
-QUEUE = "kueue.x-k8s.io"
 SMALL = {"cpu": "300m", "memory": "200Mi"}
 
 
@@ -70,33 +69,13 @@ def test_job_beyond_the_quota_says_so(trainings: Trainings, quota: None) -> None
 
 
 @pytest.fixture
-def queue(trainings: Trainings) -> Iterator[str]:
+def queue(trainings: Trainings) -> Iterator[queues.Queue]:
     """A queue of Kueue that admits next to nothing."""
-    place, jobs = trainings.cluster.namespace, client.CustomObjectsApi()
-    version = _kueue_version()
-    flavor = {"name": "tests", "resources": [{"name": name, "nominalQuota": "10m"} for name in ("cpu", "memory")]}
-    group = {"coveredResources": ["cpu", "memory"], "flavors": [flavor]}
-    made = {"apiVersion": f"{QUEUE}/{version}", "metadata": {"name": place}}
-    jobs.create_cluster_custom_object(
-        QUEUE, version, "resourceflavors", {**made, "kind": "ResourceFlavor", "metadata": {"name": "tests"}}
-    )
-    spec = {"namespaceSelector": {}, "resourceGroups": [group]}
-    jobs.create_cluster_custom_object(QUEUE, version, "clusterqueues", {**made, "kind": "ClusterQueue", "spec": spec})
-    local = {**made, "kind": "LocalQueue", "metadata": {"name": "team"}, "spec": {"clusterQueue": place}}
-    jobs.create_namespaced_custom_object(QUEUE, version, place, "localqueues", local)
-    yield "team"
-    jobs.delete_namespaced_custom_object(QUEUE, version, place, "localqueues", "team")
-    jobs.delete_cluster_custom_object(QUEUE, version, "clusterqueues", place)
-    jobs.delete_cluster_custom_object(QUEUE, version, "resourceflavors", "tests")
+    with queues.queue_in(trainings.cluster.namespace) as made:
+        yield made
 
 
-def _kueue_version() -> str:
-    for group in client.ApisApi().get_api_versions().groups:
-        if group.name == QUEUE:
-            return str(group.preferred_version.version)
-    pytest.skip("this cluster has no Kueue")
-
-
-def test_queued_job_says_so_and_why(trainings: Trainings, queue: str) -> None:
-    component = begin(trainings, "6", labels={f"{QUEUE}/queue-name": queue})
-    assert "queued by Kueue in team" in what_it_says(trainings, component, "insufficient quota for cpu")
+def test_queued_job_says_so_and_why(trainings: Trainings, queue: queues.Queue) -> None:
+    component = begin(trainings, "6", labels={queues.LABEL: queue.name})
+    line = what_it_says(trainings, component, "insufficient quota for cpu")
+    assert f"queued by Kueue in {queue.name}" in line

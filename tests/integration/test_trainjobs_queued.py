@@ -1,0 +1,49 @@
+"""Training on nodes that Kueue lets in later: queued for longer than it may take, admitted, and trained to its end."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration import queues
+from tests.integration.trainings import Trainings
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+OPTIONS = ("--epochs=8", "--gradient-accumulation-steps=2")
+# Of the job. It takes less when it runs, and waits for longer before.
+DEADLINE_SECONDS = 150
+
+
+@pytest.fixture
+def queue(trainings: Trainings) -> Iterator[queues.Queue]:
+    """A queue of Kueue that admits next to nothing."""
+    with queues.queue_in(trainings.cluster.namespace) as made:
+        yield made
+
+
+def test_queued_training_is_let_in_when_the_quota_grows_and_trains_to_its_end(
+    trainings: Trainings, queue: queues.Queue
+) -> None:
+    nodes = {"count": 2, "deadline_seconds": DEADLINE_SECONDS, "labels": {queues.LABEL: queue.name}}
+    component = trainings.start(*OPTIONS, nodes=nodes)
+    job = trainings.job_of(component)
+    trainings.wait_for_line(component, f"queued by Kueue in {queue.name}")
+    time.sleep(DEADLINE_SECONDS + 10)
+    assert trainings.jobs()[job]["spec"]["suspend"]
+    assert not trainings.nodes(job)
+    queue.grant(cpu="4", memory="16Gi")
+    wait_for(lambda: len(trainings.nodes(job)) == 2)
+    assert trainings.cluster.wait_until_over(component), trainings.cluster.tail(component)
+    log = trainings.cluster.log(component)
+    assert log.index("queued by Kueue") < log.index("steps  loss") < log.index("done in")
+    trainings.delete_job(job)
+
+
+def test_training_that_runs_past_its_time_is_ended_and_says_so(trainings: Trainings) -> None:
+    component = trainings.start("--epochs=3002", *OPTIONS[1:], nodes={"count": 2, "deadline_seconds": 30})
+    job = trainings.job_of(component)
+    assert not trainings.cluster.wait_until_over(component)
+    assert "DeadlineExceeded" in trainings.cluster.tail(component).splitlines()[-1]
+    trainings.delete_job(job)
