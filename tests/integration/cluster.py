@@ -105,12 +105,13 @@ class Cluster:
         """Wait for the pod's readiness probe."""
         self._wait(name, lambda status: any(one.ready for one in status.container_statuses or []))
 
-    def wait_until_over(self, name: str) -> bool:
+    def wait_until_over(self, name: str, *, seconds: float = WAIT_SECONDS) -> bool:
         """Wait for the pod to end; whether it ended well."""
-        return bool(self._wait(name, lambda status: status.phase in ("Succeeded", "Failed")).phase == "Succeeded")
+        status = self._wait(name, lambda status: status.phase in ("Succeeded", "Failed"), seconds)
+        return bool(status.phase == "Succeeded")
 
-    def _wait(self, name: str, holds: Callable[[Any], bool]) -> Any:
-        deadline = time.monotonic() + WAIT_SECONDS
+    def _wait(self, name: str, holds: Callable[[Any], bool], seconds: float = WAIT_SECONDS) -> Any:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             status = self.api.read_namespaced_pod_status(name, self.namespace).status
             if holds(status):
@@ -119,7 +120,7 @@ class Cluster:
                 raise AssertionError(f"pod {name}: {reason}\n{self.tail(name)}")
             time.sleep(0.5)
         raise AssertionError(
-            f"pod {name} did not become ready or end within {WAIT_SECONDS} s: {status}\n{self.tail(name)}"
+            f"pod {name} did not become ready or end within {seconds:.0f} s: {status}\n{self.tail(name)}"
         )
 
     def tail(self, name: str) -> str:

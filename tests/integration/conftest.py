@@ -5,7 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,18 +14,15 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from kfp import components as kfp_components
-from kfp import local
 
 from components.images import TRAINING
 from pipelines.__main__ import main
-from pipelines.local import quiet_kfp, tasks_run_by
 from storm_core import __version__
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from tests.integration import flows, kfp_pod, overlays
 from tests.integration.cluster import Cluster, namespace
 from tests.integration.parents import QUESTIONS, make_parents
-from tests.integration.pods import StagePod, Walk
+from tests.integration.pods import Walk, run_compiled
 from tests.integration.trainings import Trainings, make_inputs
 from tests.pipelines.conftest import BFCL, SUITE, first_lines
 
@@ -231,7 +228,7 @@ def finished(cluster: Cluster, servers: Servers, recipe: Path, tmp_path_factory:
     walk.between = partial(_collect_garbage, servers, walk)
     connections = directory / "connections"
     with flows.recorded(connections):
-        outputs = _run(compiled, walk, directory / "kfp")
+        outputs = run_compiled(compiled, walk, directory / "kfp")
     return Finished(compiled=compiled, walk=walk, root=directory / "kfp", outputs=outputs, connections=connections)
 
 
@@ -248,16 +245,6 @@ def read_executors(compiled: Path) -> dict[str, kfp_pod.Executor]:
     """How each task of a compiled pipeline is run."""
     pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
     return kfp_pod.executors(pipeline, platform, TASK_NAME_VARIABLE)
-
-
-def _run(compiled: Path, walk: Walk, root: Path) -> dict[str, Any]:
-    pipeline = kfp_components.load_component_from_file(str(compiled))
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
-    try:
-        with tasks_run_by(partial(StagePod, walk=walk)), quiet_kfp():
-            return dict(pipeline().outputs)
-    except RuntimeError as error:
-        raise AssertionError("\n\n".join([str(error), *walk.failures])) from error
 
 
 @pytest.fixture
@@ -279,18 +266,21 @@ def trainings(
     overlays.apply(cluster, overlays.kustomize(directory, cluster.namespace, "base", components=("training",)))
     s3_client(servers).create_bucket(Bucket=TRAININGS)
     store = f"s3://{TRAININGS}/team"
-    pushed = {
-        name: storm_artifact(servers, "push", str(path), "--kind", name, store=store)
-        for name, path in make_inputs(directory, tiny_llama).items()
-    }
     return Trainings(
         cluster=cluster,
         image=f"{REGISTRY.rstrip('/')}/{TRAINING}".lstrip("/"),
-        inputs=pushed,
+        inputs=push_all(servers, make_inputs(directory, tiny_llama), store),
         store=store,
         secret=SECRETS["s3"],
         service_account=SERVICE_ACCOUNT,
     )
+
+
+def push_all(servers: Servers, inputs: Mapping[str, Path], store: str) -> dict[str, str]:
+    """The URIs of copies in the store, by what they are."""
+    return {
+        name: storm_artifact(servers, "push", str(path), "--kind", name, store=store) for name, path in inputs.items()
+    }
 
 
 def s3_client(servers: Servers) -> Any:

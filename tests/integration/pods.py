@@ -9,12 +9,15 @@ import tarfile
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kfp import components, local
 from kfp.local import config, status, task_handler_interface
 from kubernetes import client
 
+from pipelines.local import quiet_kfp, tasks_run_by
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from tests.integration import kfp_pod
 from tests.integration.cluster import Cluster
@@ -66,6 +69,17 @@ class Walk:
     def pod(self, name: str, executor: kfp_pod.Executor, command: list[str]) -> dict[str, Any]:
         """The pod that KFP would make of a task of this run."""
         return kfp_pod.pod(name, executor, command, service_account=self.service_account, run_id=self.run_id)
+
+
+def run_compiled(compiled: Path, walk: Walk, root: Path) -> dict[str, Any]:
+    """Run every task of the compiled pipeline in a pod; its outputs, with what passes between tasks below `root`."""
+    pipeline = components.load_component_from_file(str(compiled))
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
+    try:
+        with tasks_run_by(partial(StagePod, walk=walk)), quiet_kfp():
+            return dict(pipeline().outputs)
+    except RuntimeError as error:
+        raise AssertionError("\n\n".join([str(error), *walk.failures])) from error
 
 
 class StagePod(task_handler_interface.ITaskHandler):

@@ -83,13 +83,13 @@ def test_every_task_is_a_finished_run_in_mlflow_below_the_one_of_the_kfp_run(
     finished: Finished, as_user: Servers
 ) -> None:
     tracking = MlflowClient()
-    runs = tracking.search_runs([one.experiment_id for one in tracking.search_experiments()], max_results=1000)
-    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
-    stages = [run for run in runs if run is not parent]
+    experiments = [one.experiment_id for one in tracking.search_experiments()]
+    runs = tracking.search_runs(experiments, max_results=1000)
+    (parent,) = (run for run in runs if run.data.tags.get("kfp.pipeline_run_id") == finished.walk.run_id)
+    stages = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert "mlflow.parentRunId" not in parent.data.tags
     assert {run.info.run_name for run in stages} == set(finished.walk.executors)
-    assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {parent.info.run_id}
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert parent.data.tags["kfp.pipeline_run_id"] == finished.walk.run_id
+    assert {run.info.status for run in [parent, *stages]} == {"FINISHED"}
 
 
 def test_run_in_mlflow_carries_the_recipe_s_arguments_and_the_headline_numbers(
