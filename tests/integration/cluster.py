@@ -2,11 +2,8 @@
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,6 +12,8 @@ from typing import Any
 
 import yaml
 from kubernetes import client, config
+
+from tests.integration.forwarding import forwarded
 
 # What must be gone with the namespace, and what an earlier run that was killed left, carry it.
 LABEL = "storm-kubeflow/tests"
@@ -130,26 +129,9 @@ class Cluster:
         except client.ApiException as error:
             return f"no log: {error.reason}"
 
-    @contextlib.contextmanager
-    def forwarded(self, pod: str, port: int) -> Iterator[str]:
-        """The pod's port at an address of this machine, as `host:port`."""
-        command = ["kubectl", "--namespace", self.namespace, "port-forward", f"pod/{pod}", f":{port}"]
-        # To a file: kubectl writes a line for each connection, and would stop at a pipe that nobody reads.
-        with tempfile.NamedTemporaryFile("r") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
-            try:
-                yield _address(Path(said.name), process)
-            finally:
-                process.terminate()
-
-
-def _address(said: Path, process: "subprocess.Popen[bytes]") -> str:
-    """The address that kubectl says it forwards from."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r"127\.0\.0\.1:\d+", said.read_text(encoding="utf-8")):
-            return found[0]
-        time.sleep(0.1)
-    raise AssertionError(f"kubectl forwards nothing: {said.read_text(encoding='utf-8')}")
+    def forwarded(self, pod: str, port: int) -> contextlib.AbstractContextManager[str]:
+        """The pod's port at an address of this machine, as `host:port`, whatever becomes of the API server."""
+        return forwarded(self.namespace, pod, port)
 
 
 def _waits_in_vain(status: Any) -> str:

@@ -19,7 +19,7 @@ from components.images import TRAINING
 from pipelines.__main__ import main
 from storm_core import __version__
 from storm_core.log_lines import TASK_NAME_VARIABLE
-from tests.integration import flows, kfp_pod, overlays
+from tests.integration import flows, kfp_pod, overlays, queues
 from tests.integration.cluster import Cluster, namespace
 from tests.integration.parents import QUESTIONS, make_parents
 from tests.integration.pods import Walk, run_compiled
@@ -274,6 +274,13 @@ def trainings(
         secret=SECRETS["s3"],
         service_account=SERVICE_ACCOUNT,
     )
+
+
+@pytest.fixture
+def queue(trainings: Trainings) -> Iterator[queues.Queue]:
+    """A queue of Kueue that admits next to nothing."""
+    with queues.queue_in(trainings.cluster.namespace) as made:
+        yield made
 
 
 def push_all(servers: Servers, inputs: Mapping[str, Path], store: str) -> dict[str, str]:

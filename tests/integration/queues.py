@@ -38,8 +38,15 @@ class Queue:
 
     def grant(self, *, cpu: str, memory: str) -> None:
         """Let in what fits these."""
-        place = (GROUP, self._version, "clusterqueues", self._above)
-        self._objects.patch_cluster_custom_object(*place, {"spec": self._quota(cpu, memory)})
+        self._change(self._quota(cpu, memory))
+
+    def hold(self) -> None:
+        """Take the nodes from all that was let in, and let nothing in."""
+        self._change({"stopPolicy": "HoldAndDrain"})
+
+    def release(self) -> None:
+        """Let in what fits once more."""
+        self._change({"stopPolicy": "None"})
 
     def remove(self) -> None:
         """Ask for all three objects to go."""
@@ -47,6 +54,10 @@ class Queue:
         self._objects.delete_namespaced_custom_object(*place, self._namespace, "localqueues", self.name)
         for plural in ("clusterqueues", "resourceflavors"):
             self._objects.delete_cluster_custom_object(*place, plural, self._above)
+
+    def _change(self, spec: dict[str, Any]) -> None:
+        place = (GROUP, self._version, "clusterqueues", self._above)
+        self._objects.patch_cluster_custom_object(*place, {"spec": spec})
 
     def _document(self, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
         metadata = {"name": self._above}

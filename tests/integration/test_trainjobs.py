@@ -8,7 +8,6 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -24,12 +23,9 @@ LONG = ("--epochs=300", "--gradient-accumulation-steps=2", "--checkpoint-minutes
 TWO = {"count": 2}
 
 
-def keys(trainings: Trainings, servers: Servers, part: str) -> list[str]:
+def keys(servers: Servers, part: str) -> list[str]:
     """What lies in the store under names that hold `part`."""
-    # By a way of its own: the one of all tests ends with the API server.
-    with trainings.cluster.forwarded("s3", 8333) as address:
-        client = s3_client(replace(servers, s3=f"http://{address}"))
-        listed = client.list_objects_v2(Bucket=TRAININGS).get("Contents", [])
+    listed = s3_client(servers).list_objects_v2(Bucket=TRAININGS).get("Contents", [])
     return [one["Key"] for one in listed if part in one["Key"]]
 
 
@@ -63,7 +59,7 @@ def test_training_on_two_nodes_outlives_a_pod_its_component_and_the_api_server(
     assert list(trainings.jobs()) == [job]
     assert trainings.lines(second, "done in")
     # The model that was given, and the one that was trained.
-    assert len({key.split("/")[2] for key in keys(trainings, servers, "team/model/")}) == 2
+    assert len({key.split("/")[2] for key in keys(servers, "team/model/")}) == 2
 
 
 def test_component_that_comes_when_all_is_done_takes_the_result_from_the_store(
@@ -86,7 +82,7 @@ def test_training_that_nobody_follows_ends_with_a_checkpoint_and_the_next_compon
     wait_for(lambda: trainings.jobs()[job].get("status", {}).get("conditions"), seconds=120)
     ended = trainings.nodes(job)["0"]["status"]["containerStatuses"][0]["state"]["terminated"]
     assert ended["message"] == "nobody has followed the training for 30 s; its last checkpoint is in the store"
-    assert keys(trainings, servers, "/complete")
+    assert keys(servers, "/complete")
     second = trainings.start(*options, nodes=TWO)
     trainings.wait_for_line(second, f"replaces TrainJob {job}")
     trainings.wait_for_line(second, "continues after step")

@@ -1,7 +1,6 @@
 """Training on nodes that Kueue lets in later: queued for longer than it may take, admitted, and trained to its end."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,13 +13,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 OPTIONS = ("--epochs=8", "--gradient-accumulation-steps=2")
 # Of the job. It takes less when it runs, and waits for longer before.
 DEADLINE_SECONDS = 120
-
-
-@pytest.fixture
-def queue(trainings: Trainings) -> Iterator[queues.Queue]:
-    """A queue of Kueue that admits next to nothing."""
-    with queues.queue_in(trainings.cluster.namespace) as made:
-        yield made
 
 
 def test_queued_training_is_let_in_when_the_quota_grows_and_trains_to_its_end(
@@ -39,6 +31,24 @@ def test_queued_training_is_let_in_when_the_quota_grows_and_trains_to_its_end(
     log = trainings.cluster.log(component)
     # What the nodes say has no name of a task before it.
     assert log.index("queued by Kueue") < log.index("\ntrain: starts ") < log.index("updates=40")
+    trainings.delete_job(job)
+
+
+def test_training_that_kueue_takes_its_nodes_from_waits_and_goes_on_from_its_checkpoint(
+    trainings: Trainings, queue: queues.Queue
+) -> None:
+    queue.grant(cpu="4", memory="16Gi")
+    options = ("--epochs=150", *OPTIONS[1:], "--checkpoint-minutes=0.05")
+    component = trainings.start(*options, nodes={"count": 2, "labels": {queues.LABEL: queue.name}})
+    job = trainings.job_of(component)
+    trainings.wait_for_line(component, "steps  loss")
+    queue.hold()
+    wait_for(lambda: not trainings.nodes(job))
+    trainings.wait_for_line(component, f"queued by Kueue in {queue.name}")
+    queue.release()
+    trainings.wait_for_line(component, "continues after step")
+    assert trainings.cluster.wait_until_over(component), trainings.cluster.tail(component)
+    assert list(trainings.jobs()) == [job]
     trainings.delete_job(job)
 
 
