@@ -18,7 +18,7 @@ from storm_core.cluster.worker_errors import bad_input
 from storm_core.errors import InputError, StoreError
 from storm_core.heartbeat import in_words
 from storm_core.progress import report
-from storm_core.stopping import EXIT_CODES
+from storm_core.stopping import EXIT_CODES, Stopped
 from storm_core.stores.ledger import Ledger
 from storm_core.stores.references import required_store
 from storm_core.torchrun import torchrun
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Where the kubelet looks for a container's last words.
 _LAST_WORDS = Path("/dev/termination-log")
+_STOPPED = "stopped in order: this node or another one was told to"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given, required_store(None).ledger)
     except (InputError, StoreError) as error:
         return _end(f"train: error: {error}", FINAL if isinstance(error, InputError) else 1)
+    except Stopped as stop:  # The log has it already: the processes have said what is kept.
+        _leave_last_words(_STOPPED)
+        return stop.exit_code
 
 
 def _run(arguments: Sequence[str], ledger: Ledger) -> int:
@@ -54,7 +58,7 @@ def _run(arguments: Sequence[str], ledger: Ledger) -> int:
 def _judge(failed: "ProcessFailure") -> int:
     """The exit code after this process failed, once why is said."""
     if failed.exitcode in EXIT_CODES:
-        return _end("stopped in order: this node or another one was told to", failed.exitcode)
+        return _end(_STOPPED, failed.exitcode)
     if wrong := bad_input(failed.message):
         return _end(f"bad input: {wrong}", FINAL)
     report(f"train: process {failed.local_rank} of this node ended with code {failed.exitcode}", "error")
@@ -64,9 +68,14 @@ def _judge(failed: "ProcessFailure") -> int:
 def _end(words: str, code: int) -> int:
     """Say it in the log and as the container's last words."""
     report(words, "error")
+    _leave_last_words(words)
+    return code
+
+
+def _leave_last_words(words: str) -> None:
+    """Without them the kubelet would take the end of the log for them."""
     if _LAST_WORDS.exists():
         _LAST_WORDS.write_text(words, encoding="utf-8")
-    return code
 
 
 if __name__ == "__main__":

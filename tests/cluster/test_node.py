@@ -1,6 +1,7 @@
 """What a node runs: torchrun around `storm train`, and an exit code that says whether another attempt makes sense."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,23 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from storm_core.cluster import node
 from storm_core.cluster.exit_codes import FINAL, UNFOLLOWED
 from storm_core.cluster.followers import KEY_VARIABLE, UNFOLLOWED_VARIABLE, following
+from storm_core.stopping import Stopped
 from storm_core.stores.references import open_store
 
 KEY = "ab" * 32
 
 
 def start(store: Path, *arguments: str, limit: float = 60) -> "subprocess.Popen[str]":
-    variables = {
-        "STORM_STORE": f"file://{store}",
-        KEY_VARIABLE: KEY,
-        UNFOLLOWED_VARIABLE: str(limit),
-        "OMP_NUM_THREADS": "1",
-        "PET_NPROC_PER_NODE": "1",
-    }
     command = [sys.executable, "-m", "storm_core.cluster.node", "train", *arguments]
-    return subprocess.Popen(command, env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, **variables(store, limit), "OMP_NUM_THREADS": "1", "PET_NPROC_PER_NODE": "1"}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def variables(store: Path, limit: float = 60) -> dict[str, str]:
+    """What a TrainJob says to its nodes."""
+    return {"STORM_STORE": f"file://{store}", KEY_VARIABLE: KEY, UNFOLLOWED_VARIABLE: str(limit)}
 
 
 def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -50,6 +52,23 @@ def test_node_that_starts_when_nobody_follows_any_more_ends_at_once(tmp_path: Pa
     code, said = end(start(tmp_path / "store", limit=1))
     assert code == UNFOLLOWED
     assert said == "nobody has followed the training for 1 s; its last checkpoint is in the store\n"
+
+
+def test_node_that_is_told_to_stop_says_so_in_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def is_stopped(*_: object) -> None:
+        raise Stopped(signal.SIGTERM, kept=None)
+
+    words = tmp_path / "termination-log"
+    words.touch()
+    monkeypatch.setattr(node, "_LAST_WORDS", words)
+    monkeypatch.setattr(node, "torchrun", is_stopped)
+    for name, value in variables(tmp_path / "store").items():
+        monkeypatch.setenv(name, value)
+    assert node.main(["train"]) == 128 + signal.SIGTERM
+    assert words.read_text() == "stopped in order: this node or another one was told to"
+    assert capsys.readouterr().err == "", "the training itself has said what is kept"
 
 
 def test_missing_store_is_one_line(tmp_path: Path) -> None:

@@ -42,12 +42,14 @@ def test_training_that_kueue_takes_its_nodes_from_waits_and_goes_on_from_its_che
     component = trainings.start(*options, nodes={"count": 2, "labels": {queues.LABEL: queue.name}})
     job = trainings.job_of(component)
     trainings.wait_for_line(component, "steps  loss")
+    queued = f"queued by Kueue in {queue.name}"
+    before = len(trainings.lines(component, queued))
     queue.hold()
-    wait_for(lambda: not trainings.nodes(job))
-    trainings.wait_for_line(component, f"queued by Kueue in {queue.name}")
+    wait_for(lambda: not trainings.nodes(job) and len(trainings.lines(component, queued)) > before)
     queue.release()
     trainings.wait_for_line(component, "continues after step")
     assert trainings.cluster.wait_until_over(component), trainings.cluster.tail(component)
+    assert not trainings.lines(component, "node 0: train:"), "a node's whole log is no reason for its end"
     assert list(trainings.jobs()) == [job]
     trainings.delete_job(job)
 
