@@ -8,6 +8,7 @@ import pytest
 from pipelines.profiles.training_nodes import TRAINING_NODES, told
 from tests.integration.cluster import Cluster
 from tests.integration.trainings import Trainings
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -31,6 +32,7 @@ def claim(cluster: Cluster) -> Iterator[str]:
     cluster.api.create_namespaced_persistent_volume_claim(cluster.namespace, made)
     yield CLAIM
     cluster.api.delete_namespaced_persistent_volume_claim(CLAIM, cluster.namespace)
+    wait_for(lambda: CLAIM not in cluster.claims())
 
 
 def files_of(cluster: Cluster, claim: str, image: str) -> list[str]:
@@ -51,7 +53,9 @@ def files_of(cluster: Cluster, claim: str, image: str) -> list[str]:
     }
     cluster.add_pod({"metadata": {"name": "find"}, "spec": spec})
     assert cluster.wait_until_over("find"), cluster.tail("find")
-    return cluster.log("find").splitlines()
+    found = cluster.log("find").splitlines()
+    cluster.kill("find")  # The claim stays as long as a pod that names it.
+    return found
 
 
 def test_two_nodes_keep_what_they_fetch_on_the_claim_of_a_profile(trainings: Trainings, claim: str) -> None:
