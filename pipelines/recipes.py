@@ -30,6 +30,7 @@ def load_recipe(path: Path, registered_model_name: str | None = None) -> dict[st
     for reference in REFERENCES:
         if not isinstance(recipe.get(reference.name, ""), str):
             raise InputError(f"{path}: {reference.name} must be a string, got {recipe[reference.name]!r}")
+    _check_texts(path, recipe)
     _check_rerun(path, recipe.get(RERUN, []))
     for verb in STAGES:
         _check_options(path, recipe, verb, load_stage(verb).config)
@@ -56,6 +57,14 @@ def _check_names(path: Path, recipe: Mapping[str, Any]) -> None:
     missing = [name for name, argument in known.items() if argument.default is REQUIRED and name not in recipe]
     if missing:
         raise InputError(f"{path}: {', '.join(missing)} must be given")
+
+
+def _check_texts(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Refuse what no command line can hold, on which arguments reach their stages."""
+    for name, value in recipe.items():
+        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise InputError(f"{path}: {name} has a null character, which no command line can hold; got {value!r:.100}")
 
 
 def _check_rerun(path: Path, names: Any) -> None:

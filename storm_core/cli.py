@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -16,7 +17,7 @@ from storm_core.cluster.errors import ClusterError
 from storm_core.cluster.one_pod import processes_to_start, run_here
 from storm_core.cluster.worker_errors import leave_error
 from storm_core.config import describe_option, parse_option
-from storm_core.destinations import check_file
+from storm_core.destinations import check_files
 from storm_core.errors import InputError, StoreError
 from storm_core.executor_output import parse_executor_input, run_name, write_executor_output
 from storm_core.heartbeat import activity, heartbeat
@@ -167,7 +168,7 @@ def _run(stage: Stage, parsed: dict[str, Any]) -> None:
     outputs = {output: Path(parsed[output]) for output in stage.outputs}
     write_page = _page_writer() if parsed["page"] else None
     if parsed["page"]:
-        check_file(Path(parsed["page"]))
+        check_files([Path(parsed["page"])], outputs, list(chain.from_iterable(inputs.values())))
     # Imported here: `--help` does not run a stage, and who waits knows already for what.
     from storm_core.execution import execute
     from storm_core.taking_part import take_part
@@ -248,13 +249,15 @@ def _references(name: str, given: str | list[str] | None) -> list[str]:
     """One reference, several, or a JSON list of them as KFP passes it, for the input `name`.
 
     Raises:
-        InputError: what starts as a JSON list is not a list of strings.
+        InputError: what starts as a JSON list is not a list of strings, or a reference cannot be one.
     """
     if given is None:
         return []
     listed: list[str] = []
     for text in [given] if isinstance(given, str) else given:
         listed.extend(_listed(name, text) if text.startswith("[") else [text])
+    if any("\0" in reference for reference in listed):
+        raise InputError(f"{flag(name)} has a reference with a null character, which no path and no URI holds")
     return [reference for reference in listed if reference]
 
 

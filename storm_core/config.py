@@ -95,8 +95,11 @@ def describe_type(kind: Any) -> str:
 def _parse(kind: Any, text: str) -> Any:
     if kind is bool:
         return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _reject(text)
-    if kind in (int, float, str):
-        return kind(text)
+    if kind is str:
+        return text
+    if kind in (int, float):
+        # Python reads `1_0` as ten, and the digits of every script.
+        return kind(text) if text.isascii() and "_" not in text else _reject(text)
     items = json.loads(text)
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         _reject(text)

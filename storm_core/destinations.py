@@ -69,10 +69,14 @@ def check_outputs(outputs: Mapping[str, Path], inputs: Sequence[str]) -> None:
         if any(place.is_relative_to(other) for other in places[:number] + places[number + 1 :]):
             raise InputError(f"{list(outputs.values())[number]} is, or lies in, another output; give each a directory")
     for reference in inputs:
-        read = Path(os.path.realpath(reference))
-        read = read.parent if read.name == MANIFEST_NAME else read
-        if "://" not in reference and any(read.is_relative_to(place) for place in places):
+        if "://" not in reference and any(_read_at(reference).is_relative_to(place) for place in places):
             raise InputError(f"the input {reference} would be replaced by an output; choose another output")
+
+
+def _read_at(reference: str) -> Path:
+    """The directory or file that a local reference leads to."""
+    read = Path(os.path.realpath(reference))
+    return read.parent if read.name == MANIFEST_NAME else read
 
 
 def check_replaceable(output: Path) -> None:
@@ -94,6 +98,24 @@ def holds_files(output: Path) -> bool:
     return bool(_visible(output)) if _is_fixed(output) else any(output.iterdir())
 
 
+def check_files(files: Sequence[Path], outputs: Mapping[str, Path], inputs: Sequence[str]) -> None:
+    """Refuse, before any work, a file that could not be written after it, or would take the place of something else.
+
+    Raises:
+        InputError: it is a directory, lies below a file or where nothing may be written, is an output's place, or is
+            a file of an input.
+    """
+    for file in files:
+        check_file(file)
+        place = Path(os.path.realpath(file))
+        for output in outputs.values():
+            if Path(os.path.realpath(output)).is_relative_to(place):
+                raise InputError(f"{file} is to be a file, and {output} an output, which is a directory")
+        for reference in inputs:
+            if "://" not in reference and file.exists() and place.is_relative_to(_read_at(reference)):
+                raise InputError(f"{file} is a file of the input {reference}, which would be changed; choose another")
+
+
 def check_file(file: Path) -> None:
     """Refuse a file that could not be written when the work is done.
 
@@ -112,11 +134,20 @@ def check_directory(directory: Path) -> None:
     Raises:
         InputError: it is a file, lies below one, is a link that leads nowhere, or nothing may be written there.
     """
+    check_place(directory)
+    check_writable(directory)
+
+
+def check_place(directory: Path) -> None:
+    """Refuse a place where there can be no directory.
+
+    Raises:
+        InputError: it is a file, lies below one, or is a link that leads nowhere.
+    """
     followed(directory)
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; name a directory")
     _check_parents(directory)
-    check_writable(directory)
 
 
 def check_writable(path: Path) -> None:

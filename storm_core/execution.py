@@ -27,7 +27,7 @@ from storm_core.cluster.nodes import TrainingNodes, nodes_for
 from storm_core.cluster.request import JobRequest
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig, deciding_options
-from storm_core.destinations import beside, check_file, check_outputs, followed, replace_directory, staging
+from storm_core.destinations import beside, check_files, check_outputs, followed, replace_directory, staging
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
 from storm_core.json_objects import ANYTHING, NUMBER, TEXT, Each, Shape, check_shape
@@ -78,9 +78,9 @@ def execute(
     store = store_from_environment()
     nodes = nodes_for(stage.verb)
     places = {name: followed(path) for name, path in outputs.items()}
-    check_outputs(places, list(chain.from_iterable(inputs.values())))
-    for path in value_files.values():
-        check_file(path)
+    given = list(chain.from_iterable(inputs.values()))
+    check_outputs(places, given)
+    check_files(list(value_files.values()), places, given)
     opened = open_inputs(stage, inputs, partial(named_input, store) if nodes else None)
     key = run_key(stage, config, opened)
     task = os.environ.get(TASK_NAME_VARIABLE, stage.verb)

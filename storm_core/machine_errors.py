@@ -14,7 +14,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSALS = (
     *_FULL,
     *(errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN),
-    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ENOTDIR),
+    # As file systems of a network or in user space say what they do not have: locks, links.
+    *(errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK),
 )
 # As the C library, Rust's (safetensors, tokenizers) and SQLite say it, in errors of kinds of their own.
 _FULL_WORDS = {
@@ -30,6 +32,8 @@ def refusal(error: OSError) -> str | None:
     """One line on what the machine refused and where; None for an error that is another's fault."""
     if _NO_TEMPORARY_DIRECTORY in str(error):
         return f"{error.strerror}; make room there, or set TMPDIR"
+    if error.errno == errno.ENOENT and error.filename is None:  # As `getcwd` says it.
+        return "the current directory is not there any more; change to one that is"
     if error.errno not in _REFUSALS:
         return None
     return f"{error.strerror}: {_written(error) or 'while writing an output'}"

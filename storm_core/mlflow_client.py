@@ -7,11 +7,14 @@ from urllib.parse import urlsplit
 
 from storm_core.errors import InputError, first_line
 from storm_core.redaction import without_secrets
+from storm_core.variables import stray_blank
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+# What its client sends in headers.
+_HEADERS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_WORKSPACE")
 _FORMS = "write http://host:port for a server, sqlite:///FILE for a database"
 
 
@@ -19,9 +22,11 @@ def connect(uri: str | None = None) -> "MlflowClient":
     """A client of the server or database at `uri`, for runs and models; at `MLFLOW_TRACKING_URI` where it is None.
 
     Raises:
-        InputError: nothing can be reached at such an address, or a package is missing for it.
+        InputError: nothing can be reached at such an address, or with such a secret, or a package is missing for it.
         MlflowException: MLflow refuses it.
     """
+    if complaint := stray_blank(_HEADERS):
+        raise InputError(complaint)
     address = uri or os.environ.get(TRACKING_URI_VARIABLE, "")
     # MLflow takes two seconds to import; a stage that is not tracked does not pay for it.
     from mlflow import MlflowClient

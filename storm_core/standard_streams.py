@@ -42,7 +42,10 @@ class LossyStream(_Stream):
     def write(self, text: str) -> int:
         """Write what can be."""
         with contextlib.suppress(OSError):
-            self.behind.write(text)
+            try:
+                self.behind.write(text)
+            except UnicodeEncodeError:
+                self.behind.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
         return len(text)
 
     def flush(self) -> None:
@@ -61,7 +64,12 @@ class NamedOutput(_Stream):
             OSError: nobody reads it, or there is no room.
         """
         with self._named():
-            return self.behind.write(text)
+            try:
+                return self.behind.write(text)
+            except UnicodeEncodeError:
+                # A name that is no UTF-8, or a letter that a terminal's encoding lacks.
+                shown = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+                return self.behind.write(shown)
 
     def flush(self) -> None:
         """Write what waits; see `write`."""

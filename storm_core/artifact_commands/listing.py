@@ -45,7 +45,7 @@ def show(reference: str, *, as_json: bool) -> int:
         answer(manifest.to_json().rstrip())
         return 0
     producer = manifest.producer
-    made_by = f"{producer['verb']} {producer['version']}" if producer else "no stage"
+    made_by = " ".join(str(producer[name]) for name in ("verb", "version") if name in producer) or "no stage"
     _print_fields(
         {
             "kind": manifest.kind or "(foreign directory)",
@@ -96,7 +96,8 @@ def _as_line(ancestor: Ancestor) -> str:
     if ancestor.manifest is None:
         return f"{indent}{name}{ancestor.digest[:_DIGEST_SHOWN]}  source, {ancestor.reference or 'not in the store'}"
     kind = ancestor.manifest.kind or "foreign"
-    made_by = f" by {ancestor.manifest.producer['verb']}" if ancestor.manifest.producer else ""
+    verb = ancestor.manifest.producer.get("verb")
+    made_by = f" by {verb}" if verb else ""
     seen = "  (see above)" if ancestor.seen else f"  {ancestor.reference}"
     return f"{indent}{name}{kind} {ancestor.digest[:_DIGEST_SHOWN]}{made_by}{seen}"
 

@@ -67,8 +67,16 @@ def alone(path: Path) -> Iterator[None]:
 
 def _lock_directory(path: Path, operation: int) -> FileLock:
     lock = FileLock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    fcntl.flock(lock.descriptor, operation)
+    _lock(path, lock.descriptor, operation)
     return lock
+
+
+def _lock(path: Path, descriptor: int, operation: int) -> None:
+    """Lock the open file; an error, as of a file system that has no locks, names the path."""
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _locked(path: Path, operation: int) -> int:
@@ -76,7 +84,7 @@ def _locked(path: Path, operation: int) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, operation)
+            _lock(path, descriptor, operation)
             if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return descriptor
         except BaseException:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError, SSLError
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from botocore.exceptions import HTTPClientError
 
 from storm_core.progress import report
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_ATTEMPTS = 5.0
 # What a gateway says while the server behind it is away.
 _AWAY = (http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.GATEWAY_TIMEOUT)
+_NO_ANSWER = (BotoConnectionError, ConnectionClosedError, ReadTimeoutError)
 _FIRST_FAILURE = "storm.first_failure"
 
 
@@ -58,5 +59,6 @@ class Patience:
 
 def _is_away(response: Any, error: Exception | None) -> bool:
     if error is not None:
-        return isinstance(error, BotoConnectionError | HTTPClientError)
+        # A certificate is as wrong a minute later, and so is a request that cannot be sent.
+        return isinstance(error, _NO_ANSWER) and not isinstance(error, SSLError)
     return response is not None and response[0].status_code in _AWAY

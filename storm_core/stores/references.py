@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storm_core.artifacts import Artifact, open_directory
+from storm_core.destinations import check_place
 from storm_core.errors import InputError
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest
 from storm_core.stores.file_artifact import FileArtifact
@@ -49,7 +50,7 @@ def open_store(uri: str) -> Store:
     """The store at `uri`.
 
     Raises:
-        InputError: not the URI of a store.
+        InputError: not the URI of a store, or no directory can be there.
         StoreError: the AWS configuration cannot be used.
     """
     location = parse_uri(uri)
@@ -191,6 +192,7 @@ def _artifact_at(location: StoreLocation) -> StoredArtifact:
 
 def _store_at(location: StoreLocation) -> Store:
     if isinstance(location, FileLocation):
+        check_place(location.path)
         return FileStore(location)
     from storm_core.stores.s3_store import S3Store
 

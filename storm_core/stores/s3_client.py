@@ -21,12 +21,19 @@ from botocore.exceptions import (
 )
 
 from storm_core.errors import InputError, StoreError
-from storm_core.redaction import without_secrets
 from storm_core.stores.inventory import ListedFile
 from storm_core.stores.locations import S3Location
 from storm_core.stores.patience import Patience
 from storm_core.stores.s3_checksums import sent
-from storm_core.stores.s3_configuration import addressing, names
+from storm_core.stores.s3_configuration import (
+    addressing,
+    check_bundle,
+    check_section,
+    check_variables,
+    load_credentials,
+    names,
+    unusable,
+)
 from storm_core.stores.s3_encryption import ask_for_encryption
 from storm_core.stores.s3_errors import errors_in_words, is_missing, is_taken, lacks_conditional_writes, said
 
@@ -56,6 +63,7 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
     Raises:
         StoreError: the AWS configuration cannot be used.
     """
+    check_variables()
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,
         read_timeout=read_timeout_seconds,
@@ -66,17 +74,20 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     try:
         session = boto3.session.Session(region_name=region)
+        check_section(session)
         region = session.region_name or "us-east-1"
         is_patient = not any(names(session, setting) for setting in ("max_attempts", "retry_mode"))
         if is_patient:
             config = config.merge(Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}))
         client = session.client("s3", region_name=region, config=config.merge(addressing(session)))
+        check_bundle(session, client.meta.endpoint_url)
+        load_credentials(session)
         client.meta.events.register_first("needs-retry.s3", _keep_redirects, unique_id="storm-redirects")
         ask_for_encryption(client)
         if is_patient:
             Patience(client, _PATIENCE_SECONDS)
-    except (BotoCoreError, ValueError) as error:
-        raise StoreError(f"the AWS configuration cannot be used: {without_secrets(str(error))}") from error
+    except (BotoCoreError, ClientError, OSError, ValueError) as error:
+        raise unusable(error) from error
     return client
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 ENCRYPTION_VARIABLE = "AWS_SERVER_SIDE_ENCRYPTION"
 KEY_VARIABLE = "AWS_SSE_KMS_KEY_ID"
-_AMAZONS_OWN, _WITH_KEYS = "AES256", ("aws:kms", "aws:kms:dsse")
+# A key of the client's own, by which Amazon encrypts and which it forgets (SSE-C); no artifact is written so.
+CLIENT_KEY_VARIABLE = "AWS_SSE_CUSTOMER_KEY_BASE64"
+_AMAZONS_OWN, _WITH_KEYS, _BY_CLIENT = "AES256", ("aws:kms", "aws:kms:dsse"), "sse-c"
 
 
 def ask_for_encryption(client: "S3Client") -> None:
@@ -41,6 +43,11 @@ def encryption_from_environment() -> dict[str, str]:
         StoreError: see `ask_for_encryption`.
     """
     kind, key = os.environ.get(ENCRYPTION_VARIABLE, ""), os.environ.get(KEY_VARIABLE, "")
+    if kind.lower() == _BY_CLIENT or os.environ.get(CLIENT_KEY_VARIABLE):
+        raise StoreError(
+            f"keys of the client's own (SSE-C) are not supported; unset {CLIENT_KEY_VARIABLE}, and set "
+            f"{ENCRYPTION_VARIABLE} to {', '.join((_AMAZONS_OWN, *_WITH_KEYS))}, or nothing"
+        )
     if kind not in ("", _AMAZONS_OWN, *_WITH_KEYS):
         raise StoreError(f"{ENCRYPTION_VARIABLE} must be {', '.join((_AMAZONS_OWN, *_WITH_KEYS))}, got {kind!r}")
     if key and kind not in _WITH_KEYS:

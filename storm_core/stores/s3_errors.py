@@ -36,6 +36,16 @@ _REMEDIES = {
     "section s3 of ~/.aws/config",
     "InvalidObjectState": "the object is archived; restore it first",
 }
+# What to do about a code whose own message says what is wrong.
+_REGION = "set AWS_REGION to the region of the bucket"
+_ADVICE = {"AuthorizationHeaderMalformed": _REGION, "IllegalLocationConstraintException": _REGION}
+# What an answer without a code of S3 comes from, by its status.
+_BY_OTHERS = {
+    401: "it, or what stands before it, asks for a log-in of another kind",
+    407: "a proxy asks for a user: give HTTPS_PROXY one with its password, or name the server in NO_PROXY",
+    413: "it, or what stands before it, takes no request of this size; let it take 16 MiB (client_max_body_size of nginx)",
+}
+_NO_S3 = "does AWS_ENDPOINT_URL name the S3 server, and no page or proxy before it?"
 _CERTIFICATES = (
     "; AWS_CA_BUNDLE, or ca_bundle in ~/.aws/config, names a file with the certificates of who signed the server's"
 )
@@ -70,8 +80,7 @@ def errors_in_words(client: "S3Client", location: S3Location) -> Iterator[None]:
     except (NotS3Error, ResponseParserError) as error:
         reason = f"no {error}" if isinstance(error, NotS3Error) else "no XML of S3"
         raise StoreError(
-            f"{location.uri}: {endpoint} answers, but not as an S3 server does ({reason}); does AWS_ENDPOINT_URL name "
-            "the S3 server, and no page or proxy before it?"
+            f"{location.uri}: {endpoint} answers, but not as an S3 server does ({reason}); {_NO_S3}"
         ) from error
 
 
@@ -126,11 +135,15 @@ def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:
         return _redirected(error, location, endpoint)
     if code in _REMEDIES:
         return f"{location.uri}: {endpoint} refuses the request ({code}): {_REMEDIES[code]}"
+    status = status_of(error)
+    if status in _BY_OTHERS or code == "":
+        return f"{location.uri}: {endpoint} answers with HTTP {status}; {_BY_OTHERS.get(status, _NO_S3)}"
     operation = error.operation_name
     message = message_of(error)
+    advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
     retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
     tried = f" after {retries + 1} attempts" if retries else ""
-    return f"{location.uri}: {operation} failed{tried}: {code}{': ' if message else ''}{message} (server {endpoint})"
+    return f"{location.uri}: {operation} failed{tried}: {code}{': ' if message else ''}{message} (server {endpoint}){advice}"
 
 
 def _redirected(error: ClientError, location: S3Location, endpoint: str) -> str:

@@ -1,6 +1,7 @@
 """The ledger of a store in a bucket; see `storm_core.stores.ledger`."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from storm_core.stores.ledger import SUFFIX, Note, note_location, parse, seriali
 from storm_core.stores.locations import S3Location
 from storm_core.stores.rights import Tidying
 from storm_core.stores.s3_client import delete_object, put_if_absent, put_object, read_object
-from storm_core.stores.s3_errors import endpoint_of, errors_in_words, said
+from storm_core.stores.s3_errors import NotS3Error, endpoint_of, errors_in_words, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -76,8 +77,16 @@ class S3Ledger:
         found = {}
         with errors_in_words(self._client, below):
             for page in pages:
-                now = parsedate_to_datetime(said(page["ResponseMetadata"]["HTTPHeaders"], "date"))
+                now = _server_time(page["ResponseMetadata"]["HTTPHeaders"])
                 for listed in page.get("Contents", []):
                     key = listed["Key"].removeprefix(f"{root.key}/").removesuffix(SUFFIX)
                     found[key] = (now - said(listed, "LastModified")).total_seconds()
         return found
+
+
+def _server_time(headers: Mapping[str, str]) -> datetime:
+    """The server's own clock, by which it says when things were written."""
+    try:
+        return parsedate_to_datetime(said(headers, "date"))
+    except ValueError:
+        raise NotS3Error("Date") from None

@@ -72,6 +72,8 @@ def _parse_s3(uri: str, rest: str) -> S3Location:
         raise InputError(f"{_shown(uri)} must be s3://bucket/prefix; {bucket!r} is not the name of a bucket")
     if "%" in key:
         raise InputError(f"{_shown(uri)} holds an escape (%); write the key plainly")
+    if key != key.rstrip():
+        raise InputError(f"{_shown(uri)} ends with a blank; write it without")
     key = key.removesuffix("/")
     _check_segments(uri, key)
     return S3Location(bucket=bucket, key=key)
