@@ -11,6 +11,8 @@ from storm_core.errors import InputError
 
 # The types an option may have; KFP has a parameter type for each (bool, int, float, str, list).
 OPTION_TYPES = (bool, int, float, str, tuple[str, ...])
+# KFP passes numbers as doubles, which round larger integers.
+_LARGEST_INTEGER = 2**53
 
 
 def option(
@@ -125,15 +127,14 @@ def _check_type(name: str, kind: Any, value: Any) -> None:
 
 def _check_range(field: "dataclasses.Field[Any]", value: Any) -> None:
     low, high = field.metadata["minimum"], field.metadata["maximum"]
-    if low is None and high is None:
-        # NaN compares as false with everything: as a threshold it would let all pass, or nothing.
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{field.name} must be finite, got {value!r}")
-        return
-    # Written so that NaN fails too.
+    # Written so that NaN fails, which compares as false with everything.
     if not ((low is None or value >= low) and (high is None or value <= high)):
         allowed = f"from {low} to {high}" if None not in (low, high) else f">= {low}" if high is None else f"<= {high}"
         raise InputError(f"{field.name} must be {allowed}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{field.name} must be finite, got {value!r}")
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        raise InputError(f"{field.name} must be at most {_LARGEST_INTEGER}, got {value!r:.40}")
 
 
 def _check_choices(field: "dataclasses.Field[Any]", value: Any) -> None:

@@ -23,7 +23,7 @@ class TrainConfig(StageConfig):
     """Options of `storm train`. Four epochs are the article's; it gives none of the other numbers, so they are ours."""
 
     epochs: float = option("passes over the training examples; may be a fraction", 4.0, unit="epochs", minimum=0.001)
-    learning_rate: float = option("peak learning rate of AdamW", 1e-5, minimum=1e-9)
+    learning_rate: float = option("peak learning rate of AdamW", 1e-5, minimum=1e-9, maximum=1.0)
     batch_size: int = option(
         "examples, or with packing packs, that a process takes at once", 4, unit="examples", minimum=1
     )

@@ -5,30 +5,30 @@ the tags of the version, which its page shows, and the metrics of a logged model
 which MLflow compares and draws models. Servers older than MLflow 3 have no logged models: there a version is without.
 """
 
+import contextlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND, RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
-from storm_core.errors import InputError
 from storm_core.progress import report
+from storm_core.registry.server_requests import is_missing, is_unknown_request
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
 DIGEST_TAG = "storm.digest"
 _LOGGED_MODEL_TAG = "storm.logged_model"
 # By this tag MLflow's pages lead from a logged model to its versions; its server sets it, its SQL client does not.
 _VERSIONS_TAG = "mlflow.modelVersions"
-# How servers that are not MLflow's own answer in JSON what they have no page for, as GitLab does.
-_NO_PAGE = "404 Not Found"
 # MLflow takes these in the name of a registered model and refuses them in that of a logged one.
 _NOT_IN_LOGGED_MODELS = re.compile(r"[.%]")
 
@@ -57,10 +57,13 @@ def register_version(client: "MlflowClient", run_id: str, name: str, entry: Mode
     """The version number of `entry` under the registered model `name`, created unless its digest is there already.
 
     Either way tags, description and metrics are brought up to date, so that an interrupted registration is completed by
-    the next.
+    the next; and a version that a writer made beside it, who was killed before it took that back, is taken back.
     """
     _ensure_registered_model(client, name)
     found = find_version(client, name, entry.digest) or _create_first_version(client, run_id, name, entry)
+    for other in _versions(client, name, entry.digest):
+        if str(other.version) != str(found.version) and not _has_alias(client, name, other):
+            _take_back(client, name, other, found)
     version = str(found.version)
     for tag, text in sorted(entry.tags.items()):
         if found.tags.get(tag) != text:
@@ -83,28 +86,13 @@ def _link(client: "MlflowClient", run_id: str, model_id: str, name: str, version
     client.log_batch(run_id, metrics)
 
 
-def check_aliases(client: "MlflowClient", name: str) -> None:
-    """Refuse a server on which a version gets no alias, before there is a version.
-
-    Raises:
-        InputError: its registry has no aliases, or it has no registry.
-    """
-    try:
-        client.get_model_version_by_alias(name, "candidate")
-    except MlflowException as error:
-        # Where only the alias is not there, or the model, the server has a code of its own for that.
-        if _is_unknown_request(error):
-            raise InputError(
-                "the MLflow server has no aliases of registered models, by which `register` tells candidate and "
-                "champion; use MLflow 2.3 or later"
-            ) from error
-
-
 def find_version(client: "MlflowClient", name: str, digest: str) -> "ModelVersion | None":
     """The version that carries the digest, the first one should there be several; None where there is none."""
-    query = f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'"
-    found = client.search_model_versions(query)
-    return min(found, key=lambda version: int(version.version)) if found else None
+    return min(_versions(client, name, digest), key=lambda version: int(version.version), default=None)
+
+
+def _versions(client: "MlflowClient", name: str, digest: str) -> "list[ModelVersion]":
+    return list(client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'"))
 
 
 def aliases_of(client: "MlflowClient", name: str, version: str) -> list[str]:
@@ -132,10 +120,33 @@ def _create_first_version(client: "MlflowClient", run_id: str, name: str, entry:
     first = find_version(client, name, entry.digest)
     if first is None or str(first.version) == str(made.version):
         return made
-    client.delete_model_version(name, str(made.version))
-    if model_id := made.tags.get(_LOGGED_MODEL_TAG):
-        client.delete_logged_model(model_id)
+    _take_back(client, name, made, first)
     return first
+
+
+def _take_back(client: "MlflowClient", name: str, version: "ModelVersion", first: "ModelVersion") -> None:
+    """Delete a version and its logged model, unless that is the `first` one's too; another writer may be quicker."""
+    with _unless_missing():
+        client.delete_model_version(name, str(version.version))
+    model_id = version.tags.get(_LOGGED_MODEL_TAG)
+    if model_id and model_id != first.tags.get(_LOGGED_MODEL_TAG):
+        with _unless_missing():
+            client.delete_logged_model(model_id)
+
+
+def _has_alias(client: "MlflowClient", name: str, version: "ModelVersion") -> bool:
+    with _unless_missing():
+        return bool(aliases_of(client, name, str(version.version)))
+    return False
+
+
+@contextlib.contextmanager
+def _unless_missing() -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
 
 
 def _create_version(client: "MlflowClient", run_id: str, name: str, entry: ModelEntry) -> "ModelVersion":
@@ -148,19 +159,25 @@ def _create_version(client: "MlflowClient", run_id: str, name: str, entry: Model
 
 
 def _create_logged_model(client: "MlflowClient", run_id: str, name: str, entry: ModelEntry) -> str | None:
-    """The ID of a new logged model; None on a server that has none."""
-    experiment = client.get_run(run_id).info.experiment_id
+    """The ID of a logged model without a version: one that a killed writer left, or a new one.
+
+    None on a server that has no logged models.
+    """
+    experiment, logged_name = client.get_run(run_id).info.experiment_id, logged_model_name(name, entry.role)
     try:
-        logged = client.create_logged_model(
+        left = client.search_logged_models(
+            [experiment], f"name = '{logged_name}' and tags.`{DIGEST_TAG}` = '{entry.digest}'"
+        )
+        logged = next((one for one in left if _is_left_alone(one, entry)), None) or client.create_logged_model(
             experiment,
-            name=logged_model_name(name, entry.role),
+            name=logged_name,
             source_run_id=run_id,
             tags={DIGEST_TAG: entry.digest},
             params={"source": entry.source},
             model_type=entry.role,
         )
     except MlflowException as error:
-        if not _is_unknown_request(error):
+        if not is_unknown_request(error):
             raise
         report(f"{name}, {entry.role}: scores are in tags and description alone; MLflow 3 would compare them, too")
         return None
@@ -168,9 +185,9 @@ def _create_logged_model(client: "MlflowClient", run_id: str, name: str, entry: 
     return str(logged.model_id)
 
 
-def _is_unknown_request(error: MlflowException) -> bool:
-    """Whether the server knows no such request: it, or what stands before it, answers with a page that is not there."""
-    return error.error_code == ErrorCode.Name(ENDPOINT_NOT_FOUND) or _NO_PAGE in str(error)
+def _is_left_alone(model: "LoggedModel", entry: ModelEntry) -> bool:
+    """Whether a logged model of this digest never came to have a version."""
+    return _VERSIONS_TAG not in model.tags and model.params.get("source") == entry.source
 
 
 def logged_model_name(name: str, role: str) -> str:

@@ -20,7 +20,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from storm_core.errors import InputError, StoreError
+from storm_core.errors import InputError
 from storm_core.stores.inventory import ListedFile
 from storm_core.stores.locations import S3Location
 from storm_core.stores.patience import Patience

@@ -43,7 +43,7 @@ _ADVICE = {"AuthorizationHeaderMalformed": _REGION, "IllegalLocationConstraintEx
 _BY_OTHERS = {
     401: "it, or what stands before it, asks for a log-in of another kind",
     407: "a proxy asks for a user: give HTTPS_PROXY one with its password, or name the server in NO_PROXY",
-    413: "it, or what stands before it, takes no request of this size; let it take 16 MiB (client_max_body_size of nginx)",
+    413: "it, or what stands before it, takes no request of this size; 16 MiB are needed (nginx: client_max_body_size)",
 }
 _NO_S3 = "does AWS_ENDPOINT_URL name the S3 server, and no page or proxy before it?"
 _CERTIFICATES = (
@@ -143,7 +143,8 @@ def _explain(error: ClientError, location: S3Location, endpoint: str) -> str:
     advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
     retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
     tried = f" after {retries + 1} attempts" if retries else ""
-    return f"{location.uri}: {operation} failed{tried}: {code}{': ' if message else ''}{message} (server {endpoint}){advice}"
+    said = f"{code}{': ' if message else ''}{message} (server {endpoint}){advice}"
+    return f"{location.uri}: {operation} failed{tried}: {said}"
 
 
 def _redirected(error: ClientError, location: S3Location, endpoint: str) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from storm_core.errors import InputError, StoreError
 from storm_core.progress import report
+from storm_core.registry.server_requests import NoAliasesError
 from storm_core.stores.ledger import Ledger
 from storm_core.tracking.attempts import (
     ATTEMPT_TAG,
@@ -56,7 +57,11 @@ class Delivery:
         self._thread = threading.Thread(target=self._send_until_over, name="mlflow", daemon=True)
 
     def start(self) -> None:
-        """Open the run, if the server answers, and start to send."""
+        """Open the run, if the server answers, and start to send.
+
+        Raises:
+            NoAliasesError: the stage is part of a pipeline, whose end this server cannot serve.
+        """
         self._life.sign()
         self._try()
         self._thread.start()
@@ -165,7 +170,10 @@ class Delivery:
         return True
 
     def _fail(self, error: Exception) -> None:
-        """Say the first time that MLflow cannot be used."""
+        """Say the first time that MLflow cannot be used; before the stage began, end a pipeline that leads nowhere."""
+        if isinstance(error, NoAliasesError) and not self._thread.is_alive():
+            self._life.end()
+            raise error
         is_first, self._failure = not self._failure, in_words(error)
         self._is_refused = not may_pass(error)
         if is_first:

@@ -17,12 +17,17 @@ _SHOWN = 200
 # Of what requests says in several lines, why there was no answer.
 _UNANSWERED = re.compile(
     r"API request to .*"
-    r"(?:\[Errno -?\d+\] ([\w ,-]+)|(timed out|too many \d+ error responses|certificate verify failed))"
+    r"(?:\[Errno -?\d+\] ([\w ,-]+)|"
+    r"(timed out|too many \d+ error responses|certificate verify failed|wrong version number|"
+    r"Connection reset by peer|Remote end closed connection|Unable to connect to proxy|Tunnel connection failed: [\w ]+|"
+    r"Failed to resolve))"
 )
 # Of what MLflow 3 says of a directory, which is also what an address without http:// is taken for.
 _IN_FILES = "filesystem tracking backend"
 _TOO_MANY_REQUESTS = 429
 _FORBIDDEN = 403
+# What stands before a server answers 200, too, as to ask for a log-in.
+_NO_JSON = "not in a valid JSON format"
 _ADVICE = {
     401: "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
     _FORBIDDEN: "ask for the right to edit the experiment, or name another with MLFLOW_EXPERIMENT_NAME",
@@ -74,6 +79,8 @@ def in_words(error: Exception, if_forbidden: str | None = None) -> str:
         return f"MLflow at {host} does not answer: {next(filter(None, unanswered.groups()))}"
     if _IN_FILES in said:
         said, advice = "it keeps no runs in files", "write http://host:port for a server, sqlite:///FILE for a database"
+    elif _NO_JSON in said:
+        advice = "does MLFLOW_TRACKING_URI name the server, and no page before it?"
     elif "Invalid Host header" in said:
         said, advice = "403, Invalid Host header", f"start the server with --allowed-hosts {host}"
     else:

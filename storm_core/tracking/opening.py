@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from storm_core.errors import InputError
 from storm_core.mlflow_client import connect
+from storm_core.registry.server_requests import check_aliases
 from storm_core.stores.ledger import Ledger
 from storm_core.tracking.destination import Destination
 from storm_core.tracking.failures import quieten_client
@@ -41,9 +42,12 @@ def open_run(
 
     Raises:
         InputError: the address cannot be MLflow's, or the experiment was deleted.
+        NoAliasesError: what the last stage of the pipeline, `register`, needs is not there.
     """
     client = _connect()
     experiment_id = destination.experiment_id or _experiment(client, destination.experiment_name)
+    if destination.kfp_run_id or destination.by_plugin:
+        check_aliases(client, work.verb)  # Of no model in particular.
     parent = find_parent(client, destination, experiment_id, ledger, started=started)
     task_id = _task_id(work, parent)
     run_id = destination.run_id

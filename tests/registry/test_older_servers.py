@@ -1,5 +1,6 @@
 """Servers older than ours: a real one behind a proxy that has no page for what came later."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from mlflow import MlflowClient
 
 from storm_core.errors import InputError
 from storm_core.registry.model_versions import ModelEntry
+from storm_core.registry.server_requests import NoAliasesError
 from storm_core.registry.stage import _register
+from storm_core.tracking import Work, track
 from tests.stores.fault_proxy import FaultProxy, Response
-from tests.tracking.conftest import Server, empty_database, shared_server  # noqa: F401 (fixtures)
+from tests.tracking.conftest import Server, TrainLikeConfig, empty_database, shared_server  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.slow
 ALWAYS = 10_000
@@ -102,3 +105,26 @@ def test_server_without_aliases_is_refused_before_there_is_a_version(
     with pytest.raises(InputError, match="no aliases of registered models"):
         older.register("refused")
     assert shared_server.client().search_model_versions("name = 'refused'") == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("verb", ["fetch", "prepare", "train"])
+@pytest.mark.parametrize("lacks", [True, False])
+def test_stage_of_a_pipeline_does_no_work_for_a_server_without_aliases(
+    page: str,
+    verb: str,
+    lacks: bool,
+    older: Older,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if lacks:
+        older.lack("registered-models/alias", page)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", older.proxy.endpoint)
+    begun = []
+    for variable in ("", "a-run"):
+        monkeypatch.setenv("STORM_KFP_RUN_ID", variable)
+        with contextlib.suppress(NoAliasesError), track(Work(verb=verb, task=verb), TrainLikeConfig(), None, tmp_path):
+            begun.append(variable)
+    # Alone, a stage needs no registry.
+    assert begun == ([""] if lacks else ["", "a-run"])

@@ -50,7 +50,11 @@ class JudgeConfig(StageConfig):
         "with engine openai: most requests begun in a minute", 60_000, unit="requests a minute", minimum=1
     )
     endpoint_timeout_seconds: float = option(
-        "with engine openai: how long to wait for one answer before asking again", 120.0, unit="seconds", minimum=0.1
+        "with engine openai: how long to wait for one answer before asking again",
+        120.0,
+        unit="seconds",
+        minimum=0.1,
+        maximum=86400.0,
     )
     endpoint_retries: int = option(
         "with engine openai: how often a request that failed in a way that may pass is sent again", 8, minimum=0
