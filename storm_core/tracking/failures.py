@@ -19,8 +19,8 @@ _UNANSWERED = re.compile(
     r"API request to .*"
     r"(?:\[Errno -?\d+\] ([\w ,-]+)|"
     r"(timed out|too many \d+ error responses|certificate verify failed|wrong version number|"
-    r"Connection reset by peer|Remote end closed connection|Unable to connect to proxy|Tunnel connection failed: [\w ]+|"
-    r"Failed to resolve))"
+    r"Connection reset by peer|Remote end closed connection|Unable to connect to proxy|"
+    r"Tunnel connection failed: [\w ]+|Failed to resolve))"
 )
 # Of what MLflow 3 says of a directory, which is also what an address without http:// is taken for.
 _IN_FILES = "filesystem tracking backend"

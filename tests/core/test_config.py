@@ -63,6 +63,19 @@ def test_text_of_the_wrong_type_is_an_input_error(name: str, text: str) -> None:
         parse_option(ExampleConfig, name, text)
 
 
+@pytest.mark.parametrize("text", ["1_0", "\u0663", "1,5", ""])
+@pytest.mark.parametrize("name", ["rate", "steps"])
+def test_number_is_written_as_everywhere(name: str, text: str) -> None:
+    with pytest.raises(InputError, match=name):
+        parse_option(ExampleConfig, name, text)
+
+
+def test_number_larger_than_kfp_passes_is_refused() -> None:
+    ExampleConfig(steps=2**53)
+    with pytest.raises(InputError, match="steps must be at most"):
+        ExampleConfig(steps=2**53 + 1)
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_number_without_a_range_is_finite_all_the_same(value: str) -> None:
     with pytest.raises(InputError, match=f"threshold must be finite, got {value}"):

@@ -11,7 +11,16 @@ import pytest
 from storm_core.artifacts import UNFINISHED_NAME, open_directory
 from storm_core.cli import main
 from storm_core.config import StageConfig
-from storm_core.destinations import check_file, check_outputs, check_replaceable, followed, replace_directory, staging
+from storm_core.destinations import (
+    check_file,
+    check_files,
+    check_outputs,
+    check_place,
+    check_replaceable,
+    followed,
+    replace_directory,
+    staging,
+)
 from storm_core.errors import InputError
 from storm_core.execution import execute
 from storm_core.stage import Input, Inputs, Output, Results, Stage
@@ -181,3 +190,46 @@ def test_leftover_of_a_half_moved_output_may_be_replaced_and_foreign_files_may_n
         check_replaceable(fixed)
     (fixed / UNFINISHED_NAME).touch()
     check_replaceable(fixed)
+
+
+def test_file_that_would_take_the_place_of_an_output_or_of_an_input_is_refused(tmp_path: Path, text: Path) -> None:
+    output, link = tmp_path / "out", tmp_path / "link"
+    link.symlink_to(text / "text.txt")
+    for file in (output, tmp_path / "x" / ".." / "out"):
+        with pytest.raises(InputError, match="is an output|an output, which is a directory"):
+            check_files([file], {"copy": output}, [str(text)])
+    for file in (text / "text.txt", link):
+        with pytest.raises(InputError, match="a file of the input .*/text"):
+            check_files([file], {"copy": output}, [str(text)])
+    check_files([text / "page.html", tmp_path / "page.html"], {"copy": output}, [str(text), "s3://models/x"])
+
+
+def test_page_over_an_input_is_refused_by_the_command_and_the_input_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").write_text("{}")
+    arguments = ["fetch", "--source", str(source), "--model", str(tmp_path / "model")]
+    assert main([*arguments, "--page", str(source / "config.json")]) == 1
+    assert "is a file of the input" in capsys.readouterr().err
+    assert (source / "config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "a link to nothing", "a link to itself"])
+def test_store_where_no_directory_can_be_is_one_line_before_any_work(
+    kind: str, tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = {"a file": text / "text.txt", "below a file": text / "text.txt" / "store"}.get(kind, tmp_path / "link")
+    if "link" in kind:
+        place.symlink_to("nowhere" if kind == "a link to nothing" else "link")
+    with pytest.raises(InputError):
+        check_place(place)
+    monkeypatch.setenv("STORM_STORE", place.as_uri())
+    with pytest.raises(InputError, match="is a file|is a link"):
+        execute(COPY, CopyConfig(), inputs={"text": [str(text)]}, outputs={"copy": tmp_path / "out"}, value_files={})
+
+
+def test_reference_with_a_null_character_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "--source", '["a\\u0000b"]', "--model", str(tmp_path / "model")]) == 1
+    assert "null character" in capsys.readouterr().err

@@ -85,3 +85,18 @@ def test_defect_is_none(tmp_path: Path) -> None:
 def test_no_room_for_temporary_files_says_what_to_do() -> None:
     words = refusal(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"))
     assert words == "No usable temporary directory found in ['/tmp']; make room there, or set TMPDIR"
+
+
+def test_directory_that_was_removed_under_the_program_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        Path("x").absolute()
+    assert "current directory is not there" in (refusal(caught.value) or "")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOTDIR])
+def test_what_a_file_system_lacks_is_one_line(number: int) -> None:
+    assert refusal(OSError(number, os.strerror(number), "/store/lock")) == f"{os.strerror(number)}: /store/lock"

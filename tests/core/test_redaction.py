@@ -58,6 +58,24 @@ def test_address_that_no_variable_holds_loses_its_user() -> None:
     assert without_secrets("at http://a:b@host and http://c@host:1/x") == "at http://host and http://host:1/x"
 
 
+@pytest.mark.parametrize(
+    "parameter",
+    ["X-Amz-Signature", "X-Amz-Security-Token", "X-Goog-Signature", "Signature", "sig", "token", "access_token", "key"],
+)
+@pytest.mark.parametrize(
+    "place", ["https://host/a?{}=hunter-2-hunter&b=1", "403 for url: https://host/a?b=1&{}=hunter-2%2Fx"]
+)
+def test_signature_of_an_address_is_in_no_line(parameter: str, place: str) -> None:
+    said = without_secrets(place.format(parameter))
+    assert "hunter" not in said and f"{parameter}=***" in said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_secret_with_a_line_break_is_in_no_line_either(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "hunter-2-hunter\n")
+    assert without_secrets(repr("Bearer hunter-2-hunter\n")) == repr("Bearer ***\n")
+
+
 def test_short_value_of_a_secret_variable_takes_no_words_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     monkeypatch.setenv("HF_TOKEN", "training")

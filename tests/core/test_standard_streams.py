@@ -1,10 +1,13 @@
 """A reader that goes, a stream that is closed, a log without room: no traceback, and the work goes on."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from storm_core.standard_streams import LossyStream, NamedOutput
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,3 +48,15 @@ def test_closed_streams_are_no_defect(line: str, out: str, errors: str, store: s
     finished = shell(line, store)
     assert finished.stdout.endswith(out)
     assert finished.stderr.startswith(errors) and finished.stderr.count("\n") <= 1
+
+
+@pytest.mark.parametrize("stream", [NamedOutput, LossyStream])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("name", ["ordner-\u00fc", "\udcff\udcfe", "\u4e2d", "plain"])
+def test_name_that_an_encoding_lacks_is_written_all_the_same(stream: type, encoding: str, name: str) -> None:
+    behind = io.BytesIO()
+    with io.TextIOWrapper(behind, encoding=encoding, errors="strict") as text:
+        stream(text).write(f"{name}\n")
+        text.flush()
+        written = behind.getvalue().decode(encoding)
+    assert written in (f"{name}\n", name.encode("ascii", "backslashreplace").decode() + "\n")

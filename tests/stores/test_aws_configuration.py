@@ -176,6 +176,8 @@ def test_encryption_is_asked_for_where_a_variable_names_it(
     [
         ({"AWS_SERVER_SIDE_ENCRYPTION": "kms"}, "must be AES256, aws:kms, aws:kms:dsse, got 'kms'"),
         ({"AWS_SSE_KMS_KEY_ID": "alias/ours"}, "AWS_SSE_KMS_KEY_ID needs AWS_SERVER_SIDE_ENCRYPTION=aws:kms"),
+        ({"AWS_SERVER_SIDE_ENCRYPTION": "sse-c"}, "SSE-C"),
+        ({"AWS_SSE_CUSTOMER_KEY_BASE64": "a2V5"}, "SSE-C.* unset AWS_SSE_CUSTOMER_KEY_BASE64"),
     ],
 )
 def test_encryption_that_there_is_not_is_refused(
@@ -206,6 +208,66 @@ def test_configuration_that_cannot_be_used_is_one_line(
         monkeypatch.setenv(name, value)
     with pytest.raises(StoreError) as caught:
         put_object(make_client(), PLACE, b"")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_PROFILE", "nobody"),
+        ("AWS_MAX_ATTEMPTS", "many"),
+        ("AWS_ENDPOINT_URL", "s3.store.example"),
+        ("AWS_REGION", "us east 1"),
+        ("AWS_RETRY_MODE", "never"),
+    ],
+)
+def test_variable_that_cannot_be_used_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match=name):
+        make_client()
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"])
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}", "\t{}", "{}\u00a0"])
+def test_blank_around_a_variable_is_told_before_any_request(
+    name: str, around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, around.format("value-of-it"))
+    with pytest.raises(StoreError, match=f"^{name} begins or ends with a blank") as caught:
+        make_client()
+    assert "value-of-it" not in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["s3 = addressing_style=virtual", "s3 =", "s3 = {addressing_style: path}"])
+def test_section_that_is_none_is_told_as_it_is_written(section: str, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(f"[default]\n{section}\n")
+    with pytest.raises(StoreError, match="no section; write `s3 =`"):
+        make_client()
+
+
+NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+
+
+@pytest.mark.parametrize(
+    ("process", "variables", "words"),
+    [
+        ("/no/such/program", {}, "/no/such/program"),
+        ("false", {}, "custom-process"),
+        ("echo no JSON", {}, "cannot be used"),
+        ("echo []", {}, "credential_process"),
+        ("echo {}", {}, "custom-process"),
+        ("", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/no/token", "AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}, "TOKEN_FILE"),
+        ("", {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://example.com/x"}, "example.com"),
+    ],
+)
+def test_credentials_that_cannot_be_had_are_one_line_before_any_request(
+    process: str, variables: dict[str, str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {process}\n" if process else "")
+    for name, value in (NO_KEYS | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match=words) as caught:
+        make_client()
     assert "\n" not in str(caught.value)
 
 

@@ -105,6 +105,19 @@ QUIRKS = {
         )
         for status in (301, 302, 307, 308)
     },
+    **{
+        f"page {status}": Quirk(fault=answering(status, _PAGE, {"Content-Type": "text/html"}), said=said)
+        for status, said in {
+            401: "HTTP 401; it, or what stands before it, asks for a log-in",
+            404: "HTTP 404; does AWS_ENDPOINT_URL name the S3 server",
+            407: "HTTP 407; a proxy asks for a user",
+            413: "HTTP 413; it, or what stands before it, takes no request of this size",
+        }.items()
+    },
+    "another region": Quirk(
+        fault=refusing(lambda _: True, 400, "AuthorizationHeaderMalformed", "expecting 'eu-west-3'"),
+        said="set AWS_REGION to the region of the bucket",
+    ),
     "redirect without an address": Quirk(fault=answering(307, b"", {}), said="redirects the request; set AWS_ENDPOINT"),
 }
 
@@ -168,6 +181,21 @@ def test_server_that_ignores_conditions_is_named_once(
 def test_server_with_conditions_is_not_warned_of(place: S3Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert open_store(place.uri).ledger.put_first("one", {"a": 1}) == {"a": 1}
     assert "If-None-Match" not in capsys.readouterr().err
+
+
+def test_server_whose_clock_cannot_be_read_is_named(proxy: FaultProxy, place: S3Place) -> None:
+    def without_date(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        others = [(name, value) for name, value in answer.headers if name.lower() != "date"]
+        for written in ([], [("Date", "today")]):
+            exchange.answer(Response(status=answer.status, headers=[*others, *written], body=answer.body))
+            return
+
+    ledger = open_store(place.uri).ledger
+    ledger.put_first("leases/one", {})
+    proxy.spoil(without_date, times=ALWAYS)
+    with pytest.raises(StoreError, match="no Date|no date"):
+        ledger.ages("leases")
 
 
 def test_lease_on_a_server_without_conditions_fails_before_any_work(proxy: FaultProxy, place: S3Place) -> None:

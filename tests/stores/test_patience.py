@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from botocore import exceptions
 
 from storm_core.errors import StoreError
 from storm_core.stores import patience, s3_client
@@ -54,6 +55,20 @@ def test_server_that_stays_away_is_an_error_in_the_end(
     with pytest.raises(StoreError, match=r"manifest\.json"):
         publish(work)
     assert 120 <= clock.seconds < 150
+
+
+@pytest.mark.parametrize(
+    ("error", "is_away"),
+    [
+        (exceptions.EndpointConnectionError(endpoint_url="http://x"), True),
+        (exceptions.ConnectionClosedError(endpoint_url="http://x"), True),
+        (exceptions.ReadTimeoutError(endpoint_url="http://x"), True),
+        (exceptions.SSLError(endpoint_url="https://x", error="certificate verify failed"), False),
+        (exceptions.HTTPClientError(error="Invalid header value"), False),
+    ],
+)
+def test_what_time_does_not_mend_is_not_waited_for(error: Exception, is_away: bool) -> None:
+    assert patience._is_away(None, error) == is_away
 
 
 def test_server_that_fails_by_itself_is_not_waited_for(work: Work, proxy: FaultProxy, clock: SimpleNamespace) -> None:
