@@ -24,10 +24,13 @@ from pipelines.recipes import load_recipe
 from storm_core.destinations import check_directory
 from storm_core.errors import InputError
 from storm_core.machine_errors import NamesFullDisk
+from storm_core.progress import report
 from storm_core.stopping import Stopped
 from storm_core.stores.references import open_reference
 from storm_core.tracking import PARENT_RUN_VARIABLE
+from storm_core.tracking.failures import failures, in_words, quieten_client
 from storm_core.tracking.headlines import parameter_text
+from storm_core.tracking.opening import find_experiment
 
 # What a person reads, by the output of the pipeline that holds it.
 REPORT_FILES = {"report": ("report.html", "results.json"), "audit": ("judge.html", "judge.json")}
@@ -58,7 +61,8 @@ def run_recipe(
 
 def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: str) -> None:
     _make_directories(directory)
-    client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
+    with _database_in_words(directory):
+        client, parent_run_id = _start_parent_run(directory, recipe_path, arguments)
     _set_environment(directory, parent_run_id, reads_hub=_refers_to(arguments, "hf://"))
     started = time.monotonic()
     final_status = "FAILED"
@@ -73,7 +77,7 @@ def _run(recipe_path: Path, arguments: dict[str, Any], directory: Path, engine: 
     except RuntimeError as error:
         raise InputError(f"the run stopped: {_one_line(error)}; logs are in {directory / 'logs'}") from error
     finally:
-        client.set_terminated(parent_run_id, final_status)
+        _end_parent_run(client, parent_run_id, final_status)
     _say_where_to_look(directory, chosen, time.monotonic() - started)
 
 
@@ -106,15 +110,36 @@ def _make_directories(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _database_in_words(directory: Path) -> Iterator[None]:
+    """Say in one line why the run's own MLflow database cannot be used, as after an MLflow that is newer than ours.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        yield
+    except failures() as error:
+        raise InputError(f"{directory / 'mlflow.db'}: {in_words(error)}; mend it, or move it away") from error
+
+
+def _end_parent_run(client: MlflowClient, run_id: str, status: str) -> None:
+    """End the run in MLflow; where that fails, what ended the run is told all the same."""
+    try:
+        client.set_terminated(run_id, status)
+    except failures() as error:
+        report(f"the run is not ended in MLflow: {in_words(error)}", "warning")
+
+
 def _start_parent_run(directory: Path, recipe_path: Path, arguments: dict[str, Any]) -> tuple[MlflowClient, str]:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    quieten_client()
     uri = database_uri(directory)
     os.environ["MLFLOW_TRACKING_URI"] = uri
     client = MlflowClient(tracking_uri=uri)
     name = recipe_path.stem
-    experiment = client.get_experiment_by_name(name)
     location = (directory / "mlflow-artifacts").as_uri()
-    experiment_id = experiment.experiment_id if experiment else client.create_experiment(name, location)
+    experiment_id = find_experiment(client, name, location)
     _end_earlier_runs(client, experiment_id)
     run = client.create_run(experiment_id, run_name=f"storm-{name}", tags={"storm.recipe": recipe_path.name})
     params = [Param(argument, parameter_text(value)) for argument, value in arguments.items()]

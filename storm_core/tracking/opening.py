@@ -45,7 +45,7 @@ def open_run(
         NoAliasesError: what the last stage of the pipeline, `register`, needs is not there.
     """
     client = _connect()
-    experiment_id = destination.experiment_id or _experiment(client, destination.experiment_name)
+    experiment_id = destination.experiment_id or find_experiment(client, destination.experiment_name)
     if destination.kfp_run_id or destination.by_plugin:
         check_aliases(client, work.verb)  # Of no model in particular.
     parent = find_parent(client, destination, experiment_id, ledger, started=started)
@@ -81,13 +81,18 @@ def _task_id(work: Work, parent: Parent | None) -> str:
     return hashlib.sha256(f"{parent.run_id} {work.task} {work.key}".encode()).hexdigest()
 
 
-def _experiment(client: "MlflowClient", name: str) -> str:
+def find_experiment(client: "MlflowClient", name: str, artifact_location: str | None = None) -> str:
+    """The ID of the experiment, made where there is none, its files then at `artifact_location`.
+
+    Raises:
+        InputError: it was deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return str(client.create_experiment(name))
+            return str(client.create_experiment(name, artifact_location))
         except MlflowException:
             # Tasks that start side by side all find none; the server lets one of them make it.
             experiment = client.get_experiment_by_name(name)

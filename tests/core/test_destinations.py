@@ -196,10 +196,10 @@ def test_file_that_would_take_the_place_of_an_output_or_of_an_input_is_refused(t
     output, link = tmp_path / "out", tmp_path / "link"
     link.symlink_to(text / "text.txt")
     for file in (output, tmp_path / "x" / ".." / "out"):
-        with pytest.raises(InputError, match="is an output|an output, which is a directory"):
+        with pytest.raises(InputError, match=r"is an output|an output, which is a directory"):
             check_files([file], {"copy": output}, [str(text)])
     for file in (text / "text.txt", link):
-        with pytest.raises(InputError, match="a file of the input .*/text"):
+        with pytest.raises(InputError, match=r"a file of the input .*/text"):
             check_files([file], {"copy": output}, [str(text)])
     check_files([text / "page.html", tmp_path / "page.html"], {"copy": output}, [str(text), "s3://models/x"])
 
@@ -226,7 +226,7 @@ def test_store_where_no_directory_can_be_is_one_line_before_any_work(
     with pytest.raises(InputError):
         check_place(place)
     monkeypatch.setenv("STORM_STORE", place.as_uri())
-    with pytest.raises(InputError, match="is a file|is a link"):
+    with pytest.raises(InputError, match=r"is a file|is a link"):
         execute(COPY, CopyConfig(), inputs={"text": [str(text)]}, outputs={"copy": tmp_path / "out"}, value_files={})
 
 

@@ -194,7 +194,7 @@ def test_server_whose_clock_cannot_be_read_is_named(proxy: FaultProxy, place: S3
     ledger = open_store(place.uri).ledger
     ledger.put_first("leases/one", {})
     proxy.spoil(without_date, times=ALWAYS)
-    with pytest.raises(StoreError, match="no Date|no date"):
+    with pytest.raises(StoreError, match=r"no Date|no date"):
         ledger.ages("leases")
 
 

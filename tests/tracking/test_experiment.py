@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from storm_core.tracking import Work, track
-from storm_core.tracking.opening import _experiment
+from storm_core.tracking.opening import find_experiment
 from tests.tracking.conftest import TrainLikeConfig
 
 
@@ -49,7 +49,7 @@ def test_stages_that_start_at_once_make_one_experiment(experiment: str) -> None:
 
     def found(_: int) -> str:
         together.wait()
-        return _experiment(MlflowClient(), experiment)
+        return find_experiment(MlflowClient(), experiment)
 
     with ThreadPoolExecutor(together.parties) as pool:
         assert len(set(pool.map(found, range(together.parties)))) == 1
