@@ -116,11 +116,20 @@ def _check_addresses(store: str | None, tracking_uri: str | None) -> None:
     if store is not None and not ("://" in store and isinstance(parse_uri(store), S3Location)):
         raise InputError(f"pods share no disk; the store must be s3://bucket or s3://bucket/prefix, got {store}")
     if tracking_uri is not None:
-        parts = urlsplit(tracking_uri)
-        if "@" in parts.netloc:
+        if "@" in tracking_uri.partition("://")[2].partition("/")[0]:
             raise InputError("the tracking URI must hold no user or password; name a secret with --mlflow-secret")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"the tracking URI must be http://host or https://host, got {tracking_uri}")
+        if not _is_web_address(tracking_uri):
+            raise InputError(f"the tracking URI must be http://host or https://host, got {tracking_uri!r}")
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # Looked at, it says whether it is one.
+    except ValueError:
+        return False
+    # A blank around it is no part of what urlsplit reads, and is one of what a client asks.
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and text == text.strip()
 
 
 def warnings(profile: Profile, arguments: Mapping[str, Any]) -> list[str]:

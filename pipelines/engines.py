@@ -16,7 +16,7 @@ from pipelines.storm import storm_pipeline
 from storm_core.errors import InputError
 from storm_core.own_servers import spare_own_servers
 from storm_core.stores.locations import FileLocation
-from storm_core.stores.references import STORE_VARIABLE
+from storm_core.stores.references import STORE_VARIABLE, open_store
 from storm_core.stores.uris import parse_uri
 
 SUBPROCESS, DOCKER = "subprocess", "docker"
@@ -122,13 +122,18 @@ def check_path(directory: Path, engine: str) -> None:
 
 
 def check_store(engine: str) -> None:
-    """Refuse a store that containers cannot reach.
+    """Refuse a store that cannot be used, before anything is made.
 
     Raises:
-        InputError: it is no S3 store, or its server listens where nothing but this machine reaches it.
+        InputError: it is none; or, for containers, it is no S3 store, or its server listens where nothing but this
+            machine reaches it.
+        StoreError: the AWS configuration cannot be used.
     """
     store = os.environ.get(STORE_VARIABLE)
-    if engine != DOCKER or store is None:
+    if store is None:
+        return
+    open_store(store)
+    if engine != DOCKER:
         return
     if not store.startswith("s3://"):
         raise InputError(f"containers need a store in S3; unset {STORE_VARIABLE}={store}, and the run starts its own")

@@ -80,10 +80,12 @@ def _first_made(client: "MlflowClient", make: Callable[[], str], kfp_run_id: str
 def _found_or_made(client: "MlflowClient", destination: Destination, experiment_id: str, started: int) -> str:
     """The oldest run that carries the KFP run's id; others, which a repeated request or another task made, go."""
     query = f"tags.`{KFP_RUN_TAG}` = '{destination.kfp_run_id}'"
+    made = []
     if not client.search_runs([experiment_id], query, max_results=1):
         name = destination.kfp_run_name or destination.kfp_run_id
-        client.create_run(experiment_id, start_time=started, run_name=name, tags=_tags(destination))
-    first, *others = sorted(client.search_runs([experiment_id], query), key=_age)
+        made = [client.create_run(experiment_id, start_time=started, run_name=name, tags=_tags(destination))]
+    # Some servers find a new run only a moment later.
+    first, *others = sorted(client.search_runs([experiment_id], query), key=_age) or made
     for other in others:
         client.delete_run(other.info.run_id)
     return str(first.info.run_id)

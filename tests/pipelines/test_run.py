@@ -43,10 +43,17 @@ def test_experiment_of_the_run_that_was_deleted_is_told_in_one_line(run_director
     assert "\n" not in str(caught.value) and "mlflow.db" in str(caught.value)
 
 
-@pytest.mark.parametrize("table", ["experiments", "runs", "params"])
-def test_database_of_the_run_that_cannot_be_used_is_told_in_one_line(table: str, run_directory: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE experiments RENAME TO other",
+        "ALTER TABLE runs RENAME TO other",
+        "UPDATE alembic_version SET version_num = 'of-a-newer-one'",
+    ],
+)
+def test_database_of_the_run_that_cannot_be_used_is_told_in_one_line(change: str, run_directory: Path) -> None:
     with sqlite3.connect(run_directory / "mlflow.db") as database:
-        database.execute(f"ALTER TABLE {table} RENAME TO other")
+        database.execute(change)
     database.close()
     with pytest.raises(InputError, match=r"mlflow\.db: MLflow at .* says") as caught, _database_in_words(run_directory):
         _start_parent_run(run_directory, RECIPE, {"train_epochs": 1.0})

@@ -93,3 +93,15 @@ def test_empty_or_unfilled_variables_name_no_run(database, tmp_path: Path, monke
     track_one(0, tmp_path / "store", tmp_path)
     (run,) = runs_of(database)
     assert "mlflow.parentRunId" not in run.data.tags
+
+
+def test_parent_that_a_server_does_not_find_yet_is_the_one_just_made(
+    database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STORM_KFP_RUN_ID", KFP_RUN)
+    with monkeypatch.context() as patched:
+        patched.setattr("mlflow.MlflowClient.search_runs", lambda *_, **__: [])
+        track_one(1, None, tmp_path)
+    parent, task = sorted(runs_of(database), key=lambda run: "mlflow.parentRunId" in run.data.tags)
+    assert task.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert capsys.readouterr().err == ""
