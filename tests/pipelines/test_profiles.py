@@ -230,6 +230,9 @@ def test_nothing_is_written_where_the_profile_is_wrong(tmp_path: Path, capsys: p
         ("store: /data/store", "wrong.yaml: pods share no disk; the store must be s3://bucket"),
         ("store: s3://user:hunter2@bucket/x", "wrong.yaml: "),
         ("tracking_uri: http://user:hunter2@mlflow", "wrong.yaml: the tracking URI must hold no user or password"),
+        ("tracking_uri: ' http://mlflow:5000'", "wrong.yaml: the tracking URI must be http://host"),
+        ("tracking_uri: http://mlflow:port", "wrong.yaml: the tracking URI must be http://host"),
+        ("tracking_uri: 'http://[::1'", "wrong.yaml: the tracking URI must be http://host"),
     ],
 )
 def test_address_in_a_profile_is_checked_as_a_flag_s_is(
