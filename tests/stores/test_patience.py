@@ -63,7 +63,7 @@ def test_server_that_stays_away_is_an_error_in_the_end(
         (exceptions.EndpointConnectionError(endpoint_url="http://x"), True),
         (exceptions.ConnectionClosedError(endpoint_url="http://x"), True),
         (exceptions.ReadTimeoutError(endpoint_url="http://x"), True),
-        (exceptions.SSLError(endpoint_url="https://x", error="certificate verify failed"), False),
+        (exceptions.SSLError(endpoint_url="https://x", error=OSError("certificate verify failed")), False),
         (exceptions.HTTPClientError(error="Invalid header value"), False),
     ],
 )
