@@ -13,25 +13,13 @@ from pathlib import Path
 from storm_core.artifacts import UNFINISHED_NAME
 from storm_core.errors import InputError
 from storm_core.manifest import MANIFEST_NAME
+from storm_core.places import check_parents, check_place
 from storm_core.stopping import in_one_piece
 from storm_core.stores.staging import StagingArea
 from storm_core.stores.store import Store
 
 # What a file system has in its root.
 _OF_THE_DISK = "lost+found"
-
-
-def followed(output: Path) -> Path:
-    """Where `output` leads: what is written through a link lies where that points.
-
-    Raises:
-        InputError: it is a link that leads nowhere, or lies below one.
-    """
-    for path in (output, *output.parents):
-        if path.is_symlink() and not path.exists():
-            target = path.readlink()
-            raise InputError(f"{path} is a link to {target}, which is not there; make it, or mount its disk")
-    return Path(os.path.realpath(output)) if output.is_symlink() else output
 
 
 def beside(output: Path) -> Path:
@@ -90,7 +78,7 @@ def check_replaceable(output: Path) -> None:
             raise InputError(f"{output} holds files that no stage wrote; choose another output or empty it")
     elif output.exists():
         raise InputError(f"{output} is a file; an output is a directory")
-    _check_parents(output)
+    check_parents(output)
 
 
 def holds_files(output: Path) -> bool:
@@ -124,7 +112,7 @@ def check_file(file: Path) -> None:
     """
     if file.is_dir():
         raise InputError(f"{file} is a directory; name a file")
-    _check_parents(file)
+    check_parents(file)
     check_writable(file if file.exists() else file.parent)
 
 
@@ -136,18 +124,6 @@ def check_directory(directory: Path) -> None:
     """
     check_place(directory)
     check_writable(directory)
-
-
-def check_place(directory: Path) -> None:
-    """Refuse a place where there can be no directory.
-
-    Raises:
-        InputError: it is a file, lies below one, or is a link that leads nowhere.
-    """
-    followed(directory)
-    if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory} is a file; name a directory")
-    _check_parents(directory)
 
 
 def check_writable(path: Path) -> None:
@@ -195,12 +171,6 @@ def _replace_within(source: Path, target: Path) -> None:
 
 def _visible(directory: Path) -> list[Path]:
     return [path for path in directory.iterdir() if not path.name.startswith(".") and path.name != _OF_THE_DISK]
-
-
-def _check_parents(path: Path) -> None:
-    for parent in path.parents:
-        if parent.exists() and not parent.is_dir():
-            raise InputError(f"{path} cannot be made, as {parent} is a file; choose another output")
 
 
 def _is_fixed(output: Path) -> bool:

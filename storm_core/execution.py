@@ -27,13 +27,14 @@ from storm_core.cluster.nodes import TrainingNodes, nodes_for
 from storm_core.cluster.request import JobRequest
 from storm_core.code_identity import code_identity
 from storm_core.config import StageConfig, deciding_options
-from storm_core.destinations import beside, check_files, check_outputs, followed, replace_directory, staging
+from storm_core.destinations import beside, check_files, check_outputs, replace_directory, staging
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
 from storm_core.json_objects import ANYTHING, NUMBER, TEXT, Each, Shape, check_shape
 from storm_core.log_lines import TASK_NAME_VARIABLE
 from storm_core.machine_errors import NamesFullDisk
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
+from storm_core.places import followed
 from storm_core.process_group import together
 from storm_core.progress import report
 from storm_core.stage import Inputs, Stage

@@ -17,8 +17,8 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
+from storm_core.mlflow_requests import is_missing, is_unknown_request
 from storm_core.progress import report
-from storm_core.registry.server_requests import is_missing, is_unknown_request
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

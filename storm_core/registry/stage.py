@@ -11,12 +11,12 @@ from storm_core.artifacts import Artifact
 from storm_core.errors import InputError, StoreError
 from storm_core.heartbeat import activity
 from storm_core.json_objects import TEXT, TRUTH, Each, Shape, check_shape, read_object
+from storm_core.mlflow_requests import check_aliases
 from storm_core.progress import report
 from storm_core.promotion.evaluations import Evaluation, read_evaluation
 from storm_core.registry.config import RegisterConfig
 from storm_core.registry.entries import model_entry
 from storm_core.registry.model_versions import ModelEntry, aliases_of, register_version
-from storm_core.registry.server_requests import check_aliases
 from storm_core.stage import Inputs, Results
 from storm_core.stores.references import store_holding
 from storm_core.stores.registrations import DECISION_TAGS, Registration, note_registration, registry_address

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storm_core.artifacts import Artifact, open_directory
-from storm_core.destinations import check_place
 from storm_core.errors import InputError
 from storm_core.manifest import MANIFEST_NAME, Manifest, read_manifest
+from storm_core.places import check_place
 from storm_core.stores.file_artifact import FileArtifact
 from storm_core.stores.file_store import FileStore
 from storm_core.stores.layout import split_location

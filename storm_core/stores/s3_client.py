@@ -75,13 +75,13 @@ def make_client(read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> "S3Client
     try:
         session = boto3.session.Session(region_name=region)
         check_section(session)
+        load_credentials(session)
         region = session.region_name or "us-east-1"
         is_patient = not any(names(session, setting) for setting in ("max_attempts", "retry_mode"))
         if is_patient:
             config = config.merge(Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}))
         client = session.client("s3", region_name=region, config=config.merge(addressing(session)))
         check_bundle(session, client.meta.endpoint_url)
-        load_credentials(session)
         client.meta.events.register_first("needs-retry.s3", _keep_redirects, unique_id="storm-redirects")
         ask_for_encryption(client)
         if is_patient:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from storm_core.errors import InputError, StoreError
+from storm_core.mlflow_requests import NoAliasesError
 from storm_core.progress import report
-from storm_core.registry.server_requests import NoAliasesError
 from storm_core.stores.ledger import Ledger
 from storm_core.tracking.attempts import (
     ATTEMPT_TAG,

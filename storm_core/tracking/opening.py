@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from storm_core.errors import InputError
 from storm_core.mlflow_client import connect
-from storm_core.registry.server_requests import check_aliases
+from storm_core.mlflow_requests import check_aliases
 from storm_core.stores.ledger import Ledger
 from storm_core.tracking.destination import Destination
 from storm_core.tracking.failures import quieten_client

@@ -15,14 +15,13 @@ from storm_core.destinations import (
     check_file,
     check_files,
     check_outputs,
-    check_place,
     check_replaceable,
-    followed,
     replace_directory,
     staging,
 )
 from storm_core.errors import InputError
 from storm_core.execution import execute
+from storm_core.places import check_place, followed
 from storm_core.stage import Input, Inputs, Output, Results, Stage
 
 

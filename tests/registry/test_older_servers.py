@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from storm_core.errors import InputError
+from storm_core.mlflow_requests import NoAliasesError
 from storm_core.registry.model_versions import ModelEntry
-from storm_core.registry.server_requests import NoAliasesError
 from storm_core.registry.stage import _register
 from storm_core.tracking import Work, track
 from tests.stores.fault_proxy import FaultProxy, Response
