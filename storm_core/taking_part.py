@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from storm_core.config import StageConfig
-from storm_core.destinations import followed, staging
+from storm_core.destinations import staging
 from storm_core.errors import InputError
 from storm_core.execution import open_inputs, run_key, workspace_of
+from storm_core.places import followed
 from storm_core.process_group import together
 from storm_core.processes import spans_machines
 from storm_core.stage import Stage

@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from storm_core.artifacts import Artifact
-from storm_core.destinations import beside, check_outputs, followed, holds_files, replace_directory
+from storm_core.destinations import beside, check_outputs, holds_files, replace_directory
 from storm_core.errors import InputError
 from storm_core.machine_errors import NamesFullDisk, check_room, directory_bytes
 from storm_core.manifest import MANIFEST_NAME, Manifest, check_relative_path, content_digest, write_manifest
+from storm_core.places import followed
 from storm_core.progress import answer
 from storm_core.stores.file_artifact import copy_files
 from storm_core.stores.references import open_reference, reference_manifest, required_store, stored_artifact
