@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from storm_core.errors import InputError, first_line
+from storm_core.evaluation.few_shot import check_number_of_examples, samples_of
+from storm_core.evaluation.generation_settings import check_generation
 from storm_core.evaluation.golds import wrong_golds
+from storm_core.evaluation.lm_eval_run import faults
 from storm_core.evaluation.metric_keys import check_metrics
 from storm_core.evaluation.suite import LmEval
 
@@ -23,8 +26,13 @@ _REQUIRED = {
     "multiple_choice": ("doc_to_text", "doc_to_choice", "doc_to_target"),
     "generate_until": ("doc_to_text", "doc_to_target"),
     "loglikelihood": ("doc_to_text", "doc_to_target"),
-    "loglikelihood_rolling": ("doc_to_target",),
+    # lm-eval takes an empty doc_to_text there, and no missing one.
+    "loglikelihood_rolling": ("doc_to_text", "doc_to_target"),
 }
+# What the local questions decide.
+_DECIDED = ("task", "custom_dataset", "dataset_path", "dataset_name", "dataset_kwargs")
+# In lm-eval's own files these are functions (`!function`), which a suite cannot hold; a text it would pass by.
+_FUNCTIONS = ("process_docs", "process_results", "doc_to_image", "doc_to_audio")
 
 
 def local_task(benchmark: LmEval, documents: list[dict[str, Any]]) -> dict[str, Any]:
@@ -36,6 +44,9 @@ def local_task(benchmark: LmEval, documents: list[dict[str, Any]]) -> dict[str, 
 
     # lm-eval writes into what it is given.
     definition = copy.deepcopy(dict(_definition(benchmark)))
+    if samples_of(definition) is None:
+        # So that no question is among its own examples.
+        definition["fewshot_split"] = _SPLIT
     return {**definition, "task": benchmark.task, "custom_dataset": data, "test_split": _SPLIT}
 
 
@@ -49,7 +60,9 @@ def check_definition(benchmark: LmEval, documents: list[dict[str, Any]]) -> None
     where = f"{benchmark.name}: definition"
     _check_keys(definition, where)
     _check_metrics(definition, where)
-    task = _unloaded(definition, sorted(documents[0]))
+    check_generation(definition, where)
+    check_number_of_examples(benchmark, definition, len(documents))
+    task = _unloaded(definition, sorted(documents[0]), where)
     for key in ("doc_to_text", "doc_to_choice", "doc_to_target"):
         if definition.get(key) is not None:
             _check_template(task, key, definition, documents, where)
@@ -75,6 +88,10 @@ def _check_keys(definition: Mapping[str, Any], where: str) -> None:
         raise InputError(f"{where}, output_type must be one of {', '.join(_REQUIRED)}, got {kind!r}")
     if missing := [key for key in _REQUIRED[kind] if definition.get(key) is None]:
         raise InputError(f"{where} lacks the setting {missing[0]!r}, which {kind} needs")
+    if decided := [key for key in _DECIDED if definition.get(key) is not None]:
+        raise InputError(f"{where} has {decided[0]!r}, which the local questions decide; leave it out")
+    if functions := [key for key in _FUNCTIONS if definition.get(key) is not None]:
+        raise InputError(f"{where}, {functions[0]} is a function in lm-eval's own files, which a suite cannot hold")
     for key, value in definition.items():
         if key.endswith("_split") and value not in (None, _SPLIT):
             raise InputError(f"{where}, {key} must be {_SPLIT!r}, the split of the local questions, got {value!r}")
@@ -96,13 +113,18 @@ def _check_metrics(definition: Mapping[str, Any], where: str) -> None:
                 raise InputError(f"{where}, metric_list: unknown {key} {entry[key]!r}; lm-eval's are {known}")
 
 
-def _unloaded(definition: Mapping[str, Any], columns: list[str]) -> "ConfigurableTask":
+def _unloaded(definition: Mapping[str, Any], columns: list[str], where: str) -> "ConfigurableTask":
     """A task that reads questions as lm-eval does and has none: what is wrong with one is found out by asking."""
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.config.task import TaskConfig
 
+    try:
+        config = TaskConfig(**copy.deepcopy(dict(definition)))
+    except faults() as error:
+        raise InputError(f"{where} is no task of lm-eval: {type(error).__name__}: {first_line(error)}") from error
+
     task = ConfigurableTask.__new__(ConfigurableTask)
-    task._config = TaskConfig(**copy.deepcopy(dict(definition)))
+    task._config = config
     task.features = columns
     task.prompt = None
     return task
@@ -112,18 +134,29 @@ def _check_template(
     task: "ConfigurableTask", key: str, definition: Mapping[str, Any], documents: list[dict[str, Any]], where: str
 ) -> None:
     value = definition[key]
-    is_constant = isinstance(value, str) and value not in documents[0] and not re.search("{{|{%", value)
     kind = definition.get("output_type", "generate_until")
-    if is_constant and (key == "doc_to_text" or (key == "doc_to_target" and kind != "multiple_choice")):
-        raise InputError(f"{where}, {key} is the same text for all questions, {value!r}; {_columns(documents)}")
-    for number, document in enumerate(documents, start=1):
-        try:
-            getattr(task, key)(document)
-        except _faults() as error:
-            raise InputError(
-                f"{where}, {key} cannot be made of question {number} ({document['question']!r}): {value!r} fails with "
-                f"{type(error).__name__}: {first_line(error)}; {_columns(documents)}"
-            ) from error
+    filled = [_filled(task, key, value, documents, number, where) for number in range(len(documents))]
+    is_prompt = key == "doc_to_text" and kind != "loglikelihood_rolling"
+    is_constant = isinstance(value, str) and value not in documents[0] and not re.search("{{|{%", value)
+    says_nothing = is_prompt and all(isinstance(one, str) and one == filled[0] for one in filled)
+    if says_nothing or (is_constant and (is_prompt or (key == "doc_to_target" and kind != "multiple_choice"))):
+        raise InputError(f"{where}, {key} is the same text for all questions, {filled[0]!r}; {_columns(documents)}")
+    if key == "doc_to_choice" and any(isinstance(one, list) and len(one) < 2 for one in filled):
+        raise InputError(f"{where}, doc_to_choice gives fewer than two choices, of which the first is always right")
+
+
+def _filled(
+    task: "ConfigurableTask", key: str, value: Any, documents: list[dict[str, Any]], number: int, where: str
+) -> Any:
+    """What the template `key` makes of one of the questions."""
+    document = documents[number]
+    try:
+        return getattr(task, key)(document)
+    except faults() as error:
+        raise InputError(
+            f"{where}, {key} cannot be made of question {number + 1} ({document['question']!r}): {value!r} fails with "
+            f"{type(error).__name__}: {first_line(error)}; {_columns(documents)}"
+        ) from error
 
 
 def _columns(documents: list[dict[str, Any]]) -> str:
@@ -136,13 +169,6 @@ def _check_whole(benchmark: LmEval, documents: list[dict[str, Any]], where: str)
 
     try:
         task = ConfigurableTask(config=local_task(benchmark, documents))
-    except _faults() as error:
+    except faults() as error:
         raise InputError(f"{where} is no task of lm-eval: {type(error).__name__}: {first_line(error)}") from error
     check_metrics(benchmark.name, benchmark.task, task, (benchmark.metric, *benchmark.also))
-
-
-def _faults() -> tuple[type[Exception], ...]:
-    """What lm-eval raises over a definition, which it takes on trust."""
-    from jinja2 import TemplateError
-
-    return (TemplateError, TypeError, ValueError, LookupError, AttributeError, SyntaxError, AssertionError, re.error)

@@ -68,9 +68,17 @@ def _reason(kind: str, gold: Any, choices: Any, first_is_list: bool) -> str:
         return f"and doc_to_choice {_short(choices)}, which is no list of texts"
     by_text = kind == "multiple_choice" and not isinstance(gold, list)
     if all(_is_choice(one, choices, by_text) for one in golds):
-        return ""
+        return _reason_not_chosen(kind, golds, choices)
     texts = ", or one of their texts" if by_text else ""
     return f"and the choices are {_short(choices)}: wanted is a number from 0 to {len(choices) - 1}{texts}"
+
+
+def _reason_not_chosen(kind: str, golds: list[Any], choices: list[str]) -> str:
+    """Of equal choices lm-eval takes the first for the model's, so that another one is never right."""
+    places = [choices.index(gold) if isinstance(gold, str) else int(gold) for gold in golds]
+    if kind != "multiple_choice" or any(choices.index(choices[place]) == place for place in places):
+        return ""
+    return f"and the choices are {_short(choices)}: the same text comes before it, and counts as the model's answer"
 
 
 def _is_choice(gold: Any, choices: list[str], by_text: bool) -> bool:

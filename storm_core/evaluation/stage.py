@@ -23,8 +23,10 @@ from storm_core.evaluation.definition import check_definition
 from storm_core.evaluation.evaluation_cache import ReplyCache, keep_measurement, read_measurement
 from storm_core.evaluation.function_calling import chat_prompts, draw_entries, measure_function_calling
 from storm_core.evaluation.generation import stop_tokens
-from storm_core.evaluation.harness import check_tasks, measure_task, quiet
+from storm_core.evaluation.harness import check_tasks, measure_task
+from storm_core.evaluation.lm_eval_run import quiet
 from storm_core.evaluation.questions import multiple_choice, read_pairs
+from storm_core.evaluation.rehearsal import rehearse
 from storm_core.evaluation.scores import Measurement
 from storm_core.evaluation.suite import Benchmark, FunctionCalling, LmEval, Questions, Suite, load_suite
 from storm_core.heartbeat import activity
@@ -123,6 +125,7 @@ def _read_questions(benchmark: Benchmark, suite: Suite, data: Path) -> list[Any]
     documents = _documents(benchmark.name, benchmark.questions, data, suite.seeds.sample)
     with quiet():
         check_definition(benchmark, documents)
+        rehearse(benchmark, documents, suite.seeds)
     return documents
 
 
