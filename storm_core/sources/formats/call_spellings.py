@@ -60,7 +60,7 @@ def read_tools(value: Any) -> list[Mapping[str, Any]]:
         tools = [tools]
     if not isinstance(tools, list):
         raise InputError("tools is not a list of functions")
-    return [_read_tool(tool) for tool in tools]
+    return [_read_tool(parse_literal(tool, "tools") if isinstance(tool, str) else tool) for tool in tools]
 
 
 def is_nothing(value: Any) -> bool:

@@ -8,7 +8,7 @@ from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.records import Message
 from storm_core.sources.files.data_files import read_rows
-from storm_core.sources.files.rows import Rejected, Row
+from storm_core.sources.files.rows import UNFIT, Rejected, Row
 from storm_core.sources.formats.call_spellings import is_nothing, parse_literal, read_calls, read_tools
 from storm_core.sources.formats.contents import text_of
 from storm_core.sources.formats.learning import learned_part
@@ -20,6 +20,7 @@ from storm_core.sources.formats.turns import Turn, read_turns, with_one_system
 SHAPES = {
     "openai": "messages",
     "sharegpt": "conversations",
+    "conversation": "conversation",
     "preference": "chosen",
     "completion": "completion",
     "xlam": "answers",
@@ -31,7 +32,16 @@ _INPUTS = ("input", "context")
 _ANSWERS = ("output", "response", "answer")
 _SYSTEMS = ("system", "system_prompt", "system_message")
 _TOOLS = ("tools", "functions")
-COLUMNS = tuple(dict.fromkeys((*SHAPES.values(), *_QUESTIONS, *_INPUTS, *_ANSWERS, "history", *_SYSTEMS, *_TOOLS)))
+_MOST_NAMED = 5
+# What a text speaks of and no message shows.
+_MEDIA = ("image", "images", "video", "videos", "audio", "audios")
+# KTO's mark of an answer that is not wanted: of TRL beside `completion`, of LLaMA-Factory anywhere.
+_WANTED, _KTO_TAG = "label", "kto_tag"
+COLUMNS = tuple(
+    dict.fromkeys(
+        (*SHAPES.values(), *_QUESTIONS, *_INPUTS, *_ANSWERS, "history", *_SYSTEMS, *_TOOLS, *_MEDIA, _WANTED, _KTO_TAG)
+    )
+)
 
 
 def read(data: Artifact, path: str, shape: str | None = None, *, learned: bool = True) -> Iterator[Row | Rejected]:
@@ -61,30 +71,55 @@ def read(data: Artifact, path: str, shape: str | None = None, *, learned: bool =
 def conversation_of(row: Mapping[str, Any], shape: str | None = None) -> tuple[tuple[Message, ...], dict[str, Any]]:
     """The conversation in one row, its tool calls in the recipe's format, and what else the row says of it.
 
-    Takes `messages` [{role, content}], `conversations` [{from, value}], a preference pair's `chosen` (messages, a
-    dialogue, or the answer to `prompt`), `prompt` and `completion`, xLAM's `query` and `answers`, Glaive's `chat`, or
-    `instruction`, `input` or `context`, and `output` or `response`, after the pairs of a `history`. A `system` column
-    comes before the system message of the turns; `tools` become the recipe's system prompt. Turns behind the last
-    answer that is to be learned are left out; `untrained_turns` in the meta counts them.
+    Takes `messages` or `conversation` [{role, content}], `conversations` [{from, value}], a preference pair's `chosen`
+    (messages, a dialogue, or the answer to `prompt`), `prompt` and `completion`, xLAM's `query` and `answers`, Glaive's
+    `chat`, or `instruction`, `input` or `context`, and `output` or `response`, after the pairs of a `history`. A
+    `system` column comes before the system message of the turns; `tools` become the recipe's system prompt. Turns
+    behind the last answer that is to be learned are left out; `untrained_turns` in the meta counts them. An answer
+    that KTO marks as not wanted is unfit, by the meta.
 
     Raises:
         InputError: the row has none of these, a turn is not a role and a text, a tool call cannot be read, or an answer
             is not to be learned that later ones need.
     """
-    turns = _with_system(row, _turns(row, shape or _shape_of(row)))
+    _check_media(row)
+    shape = shape or _shape_of(row)
+    turns = _with_system(row, _turns(row, shape))
     learned, untrained = learned_part(turns)
-    messages, meta = normalise(learned, read_tools(_first(row, _TOOLS)))
+    tools = [*read_tools(_first(row, _TOOLS)), *(tool for turn in learned for tool in turn.tools)]
+    messages, meta = normalise(learned, tools)
+    if row.get(_KTO_TAG) is False or (shape == "completion" and row.get(_WANTED) is False):
+        meta = {**meta, UNFIT: "unwanted_answer"}
     return messages, {**meta, "untrained_turns": untrained} if untrained else meta
 
 
+def _check_media(row: Mapping[str, Any]) -> None:
+    for column in _MEDIA:
+        if row.get(column):
+            raise InputError(f"the row has something under {column!r}, and text alone is read")
+
+
 def _shape_of(row: Mapping[str, Any]) -> str:
+    if isinstance(row.get("chosen"), Mapping):
+        # LLaMA-Factory's pairs: the better answer to the `conversations` before it.
+        return "preference"
     for is_empty in _EMPTY:
         for shape, column in SHAPES.items():
+            if shape == "xlam" and not _may_be_calls(row.get(column)):
+                continue
             if not is_empty(row.get(column)) or (shape == "instruction" and row.get(column) is not None):
                 return shape
-        if _first(row, _QUESTIONS) is not None and _first(row, _ANSWERS) is not None:
+        if _first(row, (*_QUESTIONS, "input")) is not None and _first(row, _ANSWERS) is not None:
             return "instruction"
-    raise InputError(f"no messages: none of {', '.join(SHAPES.values())}")
+    there = ", ".join(list(map(str, row))[:_MOST_NAMED]) or "no column that is read"
+    raise InputError(f"no messages: none of {', '.join(SHAPES.values())}; the row has {there}")
+
+
+def _may_be_calls(answers: Any) -> bool:
+    """Whether `answers` may be xLAM's: SQuAD and Nectar have other things there."""
+    if isinstance(answers, list) and answers:
+        return all(isinstance(one, Mapping) and "name" in one for one in answers)
+    return not answers or isinstance(answers, str)
 
 
 def _is_blank(value: Any) -> bool:
@@ -98,7 +133,7 @@ _EMPTY = (is_nothing, _is_blank)
 
 def _turns(row: Mapping[str, Any], shape: str) -> list[Turn]:
     column = SHAPES[shape]
-    if row.get(column) is None and not (shape == "instruction" and _first(row, _QUESTIONS) is not None):
+    if row.get(column) is None and not (shape == "instruction" and _first(row, (*_QUESTIONS, "input")) is not None):
         raise InputError(f"no messages: no {column}, where {shape} rows have them")
     readers: dict[str, Callable[[Mapping[str, Any]], list[Turn]]] = {
         "instruction": _instruction,
@@ -143,13 +178,16 @@ def _completion(row: Mapping[str, Any]) -> list[Turn]:
 def _following(value: Any, name: str) -> list[Turn]:
     """What follows a prompt: turns, a dialogue, or the text of one answer."""
     if not isinstance(value, str):
-        return read_turns(name, value)
+        return read_turns(name, [value] if isinstance(value, Mapping) and {"role", "from"} & set(value) else value)
     return read_anthropics_dialogue(value) or _turns_as_text(value, name) or [Turn(role="assistant", text=value)]
 
 
 def _prompt(row: Mapping[str, Any]) -> list[Turn]:
     """The turns of `prompt`, which may be a list, its JSON or a dialogue; or one question."""
     prompt = row.get("prompt")
+    earlier = next((column for column in ("conversations", "messages") if isinstance(row.get(column), list)), None)
+    if prompt is None and earlier:
+        return read_turns(earlier, row[earlier])
     if isinstance(prompt, list) and prompt:
         return read_turns("prompt", prompt)
     if isinstance(prompt, str) and (turns := read_anthropics_dialogue(prompt) or _turns_as_text(prompt, "prompt")):
@@ -176,9 +214,11 @@ def _xlam(row: Mapping[str, Any]) -> list[Turn]:
 
 
 def _question(row: Mapping[str, Any]) -> Turn:
-    texts = [text_of(_first(row, _QUESTIONS), " or ".join(_QUESTIONS[:3]))]
-    texts += [text_of(row[column], column) for column in _INPUTS if row.get(column)]
-    return Turn(role="user", text="\n\n".join(texts))
+    inputs = [text_of(row[column], column) for column in _INPUTS if row.get(column)]
+    asked = _first(row, _QUESTIONS)
+    if inputs and (asked is None or asked == ""):
+        return Turn(role="user", text="\n\n".join(inputs))
+    return Turn(role="user", text="\n\n".join([text_of(asked, " or ".join(_QUESTIONS[:3])), *inputs]))
 
 
 def _with_system(row: Mapping[str, Any], turns: list[Turn]) -> list[Turn]:

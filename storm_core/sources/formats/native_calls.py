@@ -3,6 +3,7 @@
 Llama 3.1 answers `{"name": ..., "parameters": {...}}`, after `<|python_tag|>` or not, several with `;` between, or
 `<function=NAME>{...}</function>`, where Qwen3-Coder has parameters in tags; Llama 3.2 and 4 and ToolACE's answers are
 `[f(a=1), g(b=2)]`. Mistral answers `[TOOL_CALLS]` and a list, or since 2025 `[TOOL_CALLS]NAME[ARGS]{...}` for each.
+`tagged_calls` has others.
 """
 
 import json
@@ -14,6 +15,7 @@ from storm_core.errors import InputError
 from storm_core.sources.formats.call_spellings import is_call, read_bare_calls, read_calls
 from storm_core.sources.formats.parameter_tags import has_parameter_tags, read_parameters
 from storm_core.sources.formats.pythonic_calls import Calls, read_pythonic, read_pythonic_answer
+from storm_core.sources.formats.tagged_calls import read_tagged_calls
 from storm_core.toolcalls.calls import ToolCall
 
 Tools = Mapping[str, Mapping[str, Any]]
@@ -24,6 +26,8 @@ _END_MARKS = re.compile(r"(?:\s|<\|eom_id\|>|<\|eot_id\|>|<\|im_end\|>|</s>)+\Z"
 _MISTRALS_CALL = re.compile(r"\s*([\w.-]+)\s*(?:\[CALL_ID\]\s*\w+\s*)?(?:\[ARGS\])?\s*(\{.*)", re.DOTALL)
 # Qwen's stands between tags of its own.
 _FUNCTION = re.compile(r"(?:<tool_call>\s*)?<function=([^>\n]+)>(.*?)(?:</function>|\Z)(?:\s*</tool_call>)?", re.DOTALL)
+# An answer that is one block of code, of a call it may be.
+_FENCED = re.compile(r"\s*```(?:json|tool_call|tool_code|python)?[ \t]*\n(.*?)\n?```\s*", re.DOTALL)
 _BETWEEN = re.compile(r"[\s;,]*")
 
 
@@ -42,8 +46,12 @@ def read_native_calls(text: str, offered: Tools) -> tuple[str, Calls] | None:
         before, found, after = answer.partition(mark)
         if found:
             return before.strip(), read(after)
+    if tagged := read_tagged_calls(answer):
+        return tagged
     if calls := tuple(_function(found[1], found[2], offered) for found in _FUNCTION.finditer(answer)):
         return _FUNCTION.sub("", answer).strip(), calls
+    fenced = _FENCED.fullmatch(answer)
+    answer = fenced[1] if fenced else answer
     bare = read_bare_calls(answer) or _several(answer)
     if bare and all(call.name in offered for call in bare):
         return "", bare

@@ -57,6 +57,13 @@ def read_pythonic(text: str, offered: Collection[str] = ()) -> Calls:
         return ()
 
 
+def read_pythonic_lines(text: str) -> Calls:
+    """The calls of a text that is a call in each line, or a list of them; none where it is anything else."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    calls = [read_pythonic(line) for line in lines]
+    return tuple(call for found in calls for call in found) if all(calls) else read_pythonic(text)
+
+
 def _on_offer(calls: Calls, offered: Collection[str]) -> Calls:
     unknown = next((call.name for call in calls if call.name not in offered), None)
     if unknown is not None:

@@ -7,6 +7,7 @@ tools in the system message (Hermes, Qwen); Glaive's, which offers the functions
 `<functioncall>` or, in its extended version, in an answer that is a list of calls; and what `native_calls` knows.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,12 +18,15 @@ from storm_core.sources.formats.call_spellings import read_calls
 from storm_core.sources.formats.native_calls import Tools, read_native_calls
 from storm_core.sources.formats.parameter_tags import ends_with_call
 from storm_core.sources.formats.tagged_blocks import CALL_TAGS, Block, find_blocks, replace_blocks
+from storm_core.sources.formats.tagged_calls import check_no_call_is_left
 from storm_core.sources.formats.tool_definitions import read_tool_definitions
 from storm_core.sources.formats.turns import Turn
 from storm_core.toolcalls.calls import ToolCall, render_tool_call
 from storm_core.toolcalls.prompts import system_prompt
 
 _GLAIVE_TAGS = {glaive.CALL_TAG: glaive.END_MARK}
+# A call as the recipe has it.
+_WRITTEN = re.compile(r"<tool_call>\{\"tool_name\": .*?</tool_call>")
 _RESPONSE_TAGS = {"<tool_response>": "</tool_response>", "[TOOL_RESULTS]": "[/TOOL_RESULTS]"}
 
 
@@ -69,6 +73,8 @@ def _to_message(turn: Turn, offered: Tools, call_tags: Mapping[str, str]) -> Mes
         text, calls = native[0], (*native[1], *calls)
     elif call_tags:
         text = _with_calls_rewritten(text, call_tags, has_tools=bool(offered))
+    if offered:
+        check_no_call_is_left(_WRITTEN.sub("", text))
     if calls:
         text = "\n".join(filter(None, [text.strip(), *map(_render, calls)]))
     return Message(role="assistant", content=text)

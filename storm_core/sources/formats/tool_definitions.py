@@ -8,6 +8,7 @@ from storm_core.errors import InputError
 from storm_core.sources.formats import glaive, json_offer
 from storm_core.sources.formats.call_spellings import parse_literal, read_tools
 from storm_core.sources.formats.tagged_blocks import CALL_TAGS, Block, find_blocks
+from storm_core.sources.formats.tagged_functions import read_tagged_functions
 from storm_core.toolcalls.prompts import system_prompt
 
 Tools = Sequence[Mapping[str, Any]]
@@ -15,6 +16,8 @@ Tools = Sequence[Mapping[str, Any]]
 # How Hermes' own system prompt begins, and the recipe's: instructions on a format, replaced by the recipe's.
 _FORMAT_INSTRUCTIONS = "You are a function calling AI model."
 _TOOLS_TAGS = {"<tools>": "</tools>", "[AVAILABLE_TOOLS]": "[/AVAILABLE_TOOLS]"}
+# What Qwen3-Coder's prompt says of the format behind its example.
+_REMINDER = re.compile(r"\A\s*<IMPORTANT>\s*Reminder:.*?</IMPORTANT>", re.DOTALL)
 # How Qwen's prompts begin what they say of functions.
 _HEADING = re.compile(r"^# Tools[ \t]*$", re.MULTILINE)
 
@@ -25,7 +28,8 @@ def read_tool_definitions(system: str, tools: Tools) -> tuple[Tools, str]:
     Args:
         system: the system message; empty where there is none.
         tools: the functions that stand apart from the messages. Those in the system message are added: as the recipe's
-            prompt offers them, in `<tools>`, as ToolACE does or, where no others are there, as Glaive does.
+            prompt offers them, in `<tools>` (in tags too, as Qwen3-Coder has
+            them), as ToolACE does or, where no others are there, as Glaive does.
 
     Raises:
         InputError: an offer as ToolACE has it cannot be read.
@@ -69,7 +73,7 @@ def _without_offer(system: str, block: Block) -> str:
         before = before[: headings[-1].start()]
     examples = [one for one in find_blocks(after, CALL_TAGS) if not _readable_tools(one.content)]
     if examples:
-        after = after[examples[-1].end :]
+        after = _REMINDER.sub("", after[examples[-1].end :], count=1)
         lead = before.rstrip().rpartition("\n")
         before = "".join(lead[:2]) if lead[2].endswith(":") else before
     return "\n\n".join(filter(None, [before.strip(), after.strip()]))
@@ -85,6 +89,8 @@ def _without_instructions(system: str) -> str:
 
 def _readable_tools(text: str) -> Tools:
     """The functions in a list, as JSON or Python, or one a line; none where they cannot be read."""
+    if "<function>" in text and (tagged := read_tagged_functions(text)):
+        return tagged
     try:
         return read_tools(_parse_tools(text))
     except InputError:

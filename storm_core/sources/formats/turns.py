@@ -1,36 +1,25 @@
 """The turns of one conversation as data sets spell them: roles, texts, and the tool calls in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Any
 
 from storm_core.errors import InputError
-from storm_core.sources.formats.call_spellings import parse_literal, read_calls
+from storm_core.sources.formats.call_spellings import parse_literal, read_calls, read_tools
 from storm_core.sources.formats.contents import Content, read_contents, result_text, text_of
+from storm_core.sources.formats.pythonic_calls import read_pythonic_lines
+from storm_core.sources.formats.roles import role_of
 from storm_core.toolcalls.calls import ToolCall
 
-# ShareGPT's names, and those its descendants added, for the roles of `storm_core.records.ROLES`.
-_ROLES = {
-    "human": "user",
-    "gpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "chatgpt": "assistant",
-    "developer": "system",
-    "function": "tool",
-    "function_response": "tool",
-    "function-response": "tool",
-    "observation": "tool",
-    "ipython": "tool",
-}
-# Turns of the assistant that hold nothing but a call.
-_CALL_ROLES = ("function_call", "function-call", "tool_call")
 # Whether an answer is to be learned: OpenAI's name, axolotl's, and that of ms-swift.
 _LEARNED = ("weight", "train", "training", "loss")
 # Which characters of an answer are to be learned, as axolotl has it.
 _LEARNED_IN_PART = ("train_detail", "training_detail")
+# Where servers and data sets keep what a model thought before its answer.
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts")
+_OFFERS = ("tools", "functions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +30,7 @@ class Turn:
         learned: whether it is to be learned, where it is an answer.
         call_ids: of the calls.
         result_of: ID of the call whose result the text is.
+        tools: functions that it puts on offer.
     """
 
     role: str
@@ -49,12 +39,14 @@ class Turn:
     learned: bool = True
     call_ids: tuple[str, ...] = ()
     result_of: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
 
 
 def read_turns(column: str, turns: Any) -> list[Turn]:
     """The turns that a column holds: a list of {role, content} or {from, value}, its JSON, or two parallel lists.
 
-    System messages that begin it are one, and results follow the order of their calls.
+    Pairs of {input, output}, as XTuner has them, are a question and its answer. System messages that begin it are one,
+    and results follow the order of their calls.
 
     Raises:
         InputError: says which turn is not a role and a text, or has a call that cannot be read.
@@ -65,7 +57,7 @@ def read_turns(column: str, turns: Any) -> list[Turn]:
         turns = _as_records(column, turns)
     if not isinstance(turns, list):
         raise InputError(f"{column} is not a list of messages")
-    read = [one for position, turn in enumerate(turns) for one in _read_turn(f"{column}[{position}]", turn)]
+    read = [one for position, turn in enumerate(turns) for one in _read_entry(f"{column}[{position}]", turn)]
     return list(_in_order_of_calls(with_one_system(read)))
 
 
@@ -75,7 +67,8 @@ def with_one_system(turns: Sequence[Turn]) -> list[Turn]:
     if leading < 2:
         return list(turns)
     texts = dict.fromkeys(turn.text for turn in turns[:leading] if turn.text.strip())
-    return [Turn(role="system", text="\n\n".join(texts)), *turns[leading:]]
+    tools = tuple(tool for turn in turns[:leading] for tool in turn.tools)
+    return [Turn(role="system", text="\n\n".join(texts), tools=tools), *turns[leading:]]
 
 
 def _as_records(column: str, lists: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
@@ -86,14 +79,24 @@ def _as_records(column: str, lists: Mapping[str, list[Any]]) -> list[dict[str, A
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _read_turn(name: str, turn: Any) -> Iterator[Turn]:
-    if not isinstance(turn, Mapping):
+def _read_entry(name: str, entry: Any) -> Iterator[Turn]:
+    if not isinstance(entry, Mapping):
         raise InputError(f"{name} is not a role and a text")
-    spelled = _role(turn, f"the role of {name}")
-    role = _ROLES.get(spelled, spelled)
+    if {"input", "output"} <= set(entry) and not {"role", "from"} & set(entry):
+        for role, key in (("system", "system"), ("user", "input"), ("assistant", "output")):
+            if key != "system" or entry.get(key):
+                yield Turn(role=role, text=text_of(entry[key], f"{key} of {name}"), learned=_is_learned(name, entry))
+        return
+    yield from _read_turn(name, entry)
+
+
+def _read_turn(name: str, turn: Mapping[str, Any]) -> Iterator[Turn]:
+    role, is_call = role_of(turn, f"the role of {name}")
     content = turn["content"] if turn.get("content") is not None else turn.get("value")
     learned = _is_learned(name, turn)
-    if spelled in _CALL_ROLES:
+    if role == "assistant":
+        _check_thoughts(name, turn)
+    if is_call:
         yield Turn(role="assistant", text="", calls=read_calls(content, f"the call in {name}"), learned=learned)
     elif role == "tool":
         yield Turn(role="tool", text=result_text(content), result_of=str(turn.get("tool_call_id") or ""))
@@ -101,16 +104,18 @@ def _read_turn(name: str, turn: Any) -> Iterator[Turn]:
         calls, call_ids = _calls_apart(name, turn)
         # Beside a call there need not be any text.
         contents = read_contents(content or "" if calls else content, f"the content of {name}")
-        yield from (_spoken(role, one, calls, call_ids, learned=learned) for one in contents)
+        tools = tuple(tool for key in _OFFERS for tool in read_tools(turn.get(key)))
+        spoken = [_spoken(role, one, calls, call_ids, learned=learned) for one in contents]
+        yield from (replace(one, tools=tools) for one in spoken)
 
 
-def _role(turn: Mapping[str, Any], name: str) -> str:
-    given = next((turn[key] for key in ("role", "from") if turn.get(key) not in (None, "")), None)
-    if isinstance(given, int | float):
-        raise InputError(
-            f"{name} is {given!r} and not its name; where it is a ClassLabel of `datasets`, write its names"
-        )
-    return text_of(given, name)
+def _check_thoughts(name: str, turn: Mapping[str, Any]) -> None:
+    for key in _THOUGHTS:
+        if turn.get(key):
+            raise InputError(
+                f"{name} has a thought apart from its text, under {key!r}, which is not learned; remove it to learn "
+                "the answer without"
+            )
 
 
 def _spoken(
@@ -129,8 +134,10 @@ def _spoken(
 
 def _calls_apart(name: str, turn: Mapping[str, Any]) -> tuple[tuple[ToolCall, ...], tuple[str, ...]]:
     """The calls in OpenAI's fields, and their IDs."""
-    found = turn.get("tool_calls") or turn.get("function_call")
+    found = turn.get("tool_calls") or turn.get("function_call") or turn.get("function_calls")
     if isinstance(found, str):
+        if pythonic := read_pythonic_lines(found):
+            return pythonic, ()
         found = parse_literal(found, f"a call in {name}") if found.strip() else None
     calls = read_calls(found, f"a call in {name}") if found else ()
     listed = found if isinstance(found, list) else [found]
