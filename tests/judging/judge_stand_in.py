@@ -99,6 +99,16 @@ QUIRKS = {
     "Ollama: a plain error": Quirk(kind=PASSES, status=500, body={"error": "%s"}),
     "TGI: overloaded": Quirk(kind=PASSES, status=429, body={"error": "%s", "error_type": "overloaded"}),
     "FastAPI: a field": Quirk(kind=REFUSES, status=422, body={"detail": [{"loc": ["body"], "msg": "%s"}]}),
+    "TGI: a failure while it generates": Quirk(
+        kind=PASSES, status=424, body={"error": "%s", "error_type": "generation"}
+    ),
+    "Groq: no room": Quirk(kind=PASSES, status=498, body={"error": {"message": "%s"}}),
+    "Gemini: a key": Quirk(kind=ENDS, status=400, body=[{"error": {"code": 400, "message": "API key not valid. %s"}}]),
+    "MiniMax: its own code in a 200": Quirk(
+        kind=PASSES, status=200, body={"choices": None, "base_resp": {"status_code": 1000, "status_msg": "%s"}}
+    ),
+    "Baidu: its own code in a 200": Quirk(kind=PASSES, status=200, body={"error_code": 18, "error_msg": "%s"}),
+    "Kong: a message in a 200": Quirk(kind=PASSES, status=200, body={"message": "%s"}),
     "a gateway: a list": Quirk(kind=PASSES, status=200, body={"success": False, "errors": [{"message": "%s"}]}),
     "a proxy: a page": Quirk(kind=PASSES, status=502, body="<html><h1>%s</h1></html>"),
     "a firewall: a page": Quirk(kind=REFUSES, status=403, body="<html><h1>%s</h1></html>"),

@@ -30,9 +30,18 @@ _TOO_LONG = re.compile(
     r"(?:context|sequence|prompt|input).{0,40}(?:exceed|too (?:long|large))|(?:exceed|more than).{0,60}context",
     re.IGNORECASE,
 )
+# Gemini, for one, answers 400 to a key that is none.
+_ABOUT_THE_KEY = re.compile(
+    r"(?:api|access).?key.{0,20}(?:not valid|invalid|incorrect|expired|missing|not found|required)|"
+    r"(?:invalid|incorrect|missing|expired|no) (?:\w+ )?(?:api|access).?key",
+    re.IGNORECASE,
+)
 # Where nothing says which.
 _UNKNOWN = 500
-_NAMES_OF_WORDS = ("message", "detail", "error", "errors", "msg", "error_description", "reason")
+_NAMES_OF_WORDS = (
+    *("message", "detail", "error", "errors", "msg", "error_msg", "error_description", "status_msg", "reason", "title"),
+    "base_resp",
+)
 # Beside a message that says nothing ("Provider returned error"), what it is about.
 _NAMES_OF_MORE = ("metadata", "innererror", "n_prompt_tokens", "n_ctx")
 
@@ -70,7 +79,7 @@ class Failure:
         """
         if self.status in (400, 403, 413, 422, 451):
             return Kind.REFUSED
-        passing = self.status in (408, 409, 425, 429) or (self.status >= 500 and self.status != 501)
+        passing = self.status in (408, 409, 424, 425, 429, 498) or (self.status >= 500 and self.status != 501)
         return Kind.PASSING if passing else Kind.FINAL
 
     @property
@@ -111,6 +120,8 @@ def read_wait(headers: Mapping[str, str], now: float) -> float | None:
 
 def _status(answered: int, error: Any, words: str) -> int:
     """The status that counts: that of the response, but where its body says what it is in truth."""
+    if answered in (400, 403) and _ABOUT_THE_KEY.search(words):
+        return 401
     if 300 <= answered < 500 and answered != 429:
         return answered
     meant = _meant(error)
@@ -141,9 +152,12 @@ def _find_error(body: Mapping[str, Any]) -> Any:
     choices = body.get("choices")
     if isinstance(choices, list) and choices:
         first = choices[0] if isinstance(choices[0], dict) else {}
+        if first.get("finish_reason") == "error" and not first.get("logprobs"):
+            return first.get("error") or "the answer ended with an error"
         return first.get("error") or None
-    is_error = body.get("object") == "error" or body.get("success") is False or "detail" in body
-    return body if "choices" not in body and (is_error or {"code", "message"} <= body.keys()) else None
+    # What is no answer and says something says what is wrong: gateways have many names for that.
+    is_error = body.get("object") == "error" or body.get("success") is False
+    return body if is_error or any(body.get(name) for name in _NAMES_OF_WORDS) else None
 
 
 def _words(error: Any) -> str:
@@ -178,5 +192,6 @@ def _codes(error: Any) -> Iterator[Any]:
     elif isinstance(error, dict):
         named = [error[name] for name in ("type", "code", "status", "error_type") if isinstance(error.get(name), str)]
         yield from (name for name in named if re.search(r"quota|context", name))
-        yield from (error[name] for name in ("code", "status", "status_code") if isinstance(error.get(name), int))
+        numbers = ("code", "status", "status_code", "error_code")
+        yield from (error[name] for name in numbers if isinstance(error.get(name), int))
         yield from named

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,10 @@ from storm_core.judging.engines.answers import make_answer
 from storm_core.judging.engines.interface import Answer
 
 _TOKEN_ID_PREFIX = "token_id:"  # noqa: S105 (not a secret)
+# Servers round, each of twenty numbers; probabilities that add up to more are none.
+_LARGEST_SUM = 1.05
+# How tokenizers mark that a word begins, where a server names tokens as their vocabulary does.
+_WORD_MARKS = " \t\n\u0120\u2581\u010a"
 # Servers round; a log-probability above this is none.
 _LARGEST = 1e-3
 # How models begin a thought: Qwen3 and R1, gpt-oss, Mistral, Cohere, Kimi, Seed, and others alike.
@@ -85,9 +89,23 @@ def read_answer(
     text = token_text(first) if isinstance(first, int) else first
     if is_thought(text):
         return _unanswered(labels, text)
+    if prompt_tokens is None:
+        reported = _joined(reported, labels.values())
     found = [reported.get(token, reported.get(label)) for token, label in labels.items()]
     made = make_answer(found, _unseen_mass(reported, found.count(None)))
     return made if made.is_answer else replace(made, instead=text[:_SHOWN_CHARACTERS])
+
+
+def _joined(reported: dict[int | str, float], labels: Iterable[str]) -> dict[int | str, float]:
+    """The tokens with each label's probability in one: a server's own tokenizer may have ` 4` beside `4`."""
+    joined: dict[int | str, float] = {}
+    known = set(labels)
+    for name, value in reported.items():
+        bare = name.strip(_WORD_MARKS) if isinstance(name, str) else name
+        joined_name = bare if bare in known else name
+        before = joined.get(joined_name)
+        joined[joined_name] = value if before is None else math.log(math.exp(before) + math.exp(value))
+    return joined
 
 
 def is_thought(text: str) -> bool:
@@ -167,6 +185,11 @@ def _first_token(answer: Mapping[str, Any], *, with_ids: bool) -> dict[int | str
     for name, value in first.items():
         if not _is_logarithm(value):
             raise NonsenseError(f"it gives {name!r} the log-probability {value!r}", is_strange=False)
+    total = math.fsum(math.exp(value) for value in first.values())
+    if total > _LARGEST_SUM:
+        raise NonsenseError(
+            f"its log-probabilities are none: the probabilities add up to {total:.2f}", is_strange=False
+        )
     return first
 
 

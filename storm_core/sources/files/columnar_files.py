@@ -46,7 +46,7 @@ def _parquet_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator[
     """The batches of the file; in place of what is damaged, the reason and how many rows it held."""
     try:
         parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-        known = [column for column in columns if column in parquet.schema_arrow.names]
+        known = _known(name, parquet.schema_arrow.names, columns)
     except _DAMAGE as error:
         raise InputError(f"{name} is not a readable Parquet file: {first_line(error)}; fetch it again") from error
     with parquet:
@@ -61,6 +61,14 @@ def _parquet_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator[
                 yield f"row group {group} is damaged: {first_line(error)}", left
 
 
+def _known(name: str, there: Sequence[str], columns: Sequence[str]) -> list[str]:
+    known = [column for column in columns if column in there]
+    repeated = next((column for column in known if list(there).count(column) > 1), None)
+    if repeated:
+        raise InputError(f"{name} has two columns named {repeated!r}; leave one out")
+    return known
+
+
 def _arrow_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator["pa.RecordBatch"]:
     """The batches of an Arrow file in the stream format, as `datasets` saves them, or in the file format."""
     try:
@@ -69,7 +77,7 @@ def _arrow_batches(name: str, file: Path, columns: Sequence[str]) -> Iterator["p
             _check_end(name, stream, start)
             stream.seek(0)
             reader = pa.ipc.open_file(stream) if start == _FILE_FORMAT_MAGIC else pa.ipc.open_stream(stream)
-            known = [column for column in columns if column in reader.schema.names]
+            known = _known(name, reader.schema.names, columns)
             batches = (
                 (reader.get_batch(index) for index in range(reader.num_record_batches))
                 if start == _FILE_FORMAT_MAGIC

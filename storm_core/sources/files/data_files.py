@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from storm_core.artifacts import Artifact
 from storm_core.errors import InputError
 from storm_core.sources.files import columnar_files, json_files
 from storm_core.sources.files.rows import RawRow, Rejected, files_under
+from storm_core.sources.files.shards_of_splits import check_shards
 from storm_core.sources.files.splits import choose_files
 
 _SUFFIXES = (*json_files.SUFFIXES, *columnar_files.SUFFIXES)
+_LFS_POINTER = b"version https://git-lfs"
 # What libraries leave beside the rows: descriptions, and an index of the files that count.
 _STATE_FILE = "state.json"
 _DESCRIPTIONS = (_STATE_FILE, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "manifest.json")
@@ -33,7 +35,7 @@ def read_rows(
         learned: whether the rows are to be learned from.
 
     Raises:
-        InputError: there is no such file, or one cannot be read as a whole.
+        InputError: there is no such file, one cannot be read as a whole, or one of several of a split is missing.
     """
     files = {
         name: file
@@ -42,12 +44,22 @@ def read_rows(
     }
     if not files:
         raise InputError(f"no rows at {path} in {data.path}, only descriptions of a data set")
-    for name in choose_files(data, path, list(files), learned=learned):
+    chosen = choose_files(data, path, list(files), learned=learned)
+    if chosen != [path.partition("#")[0]]:
+        check_shards(chosen)
+    for name in chosen:
         file = files[name]
+        _check_is_data(name, file)
         if name.endswith(json_files.SUFFIXES):
             yield from json_files.read(name, file, columns)
         elif _counts(data, name):
             yield from columnar_files.read(name, file, columns)
+
+
+def _check_is_data(name: str, file: Path) -> None:
+    with file.open("rb") as stream:
+        if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise InputError(f"{name} is a pointer of Git LFS and not the data; run `git lfs pull` where it comes from")
 
 
 def _counts(data: Artifact, name: str) -> bool:

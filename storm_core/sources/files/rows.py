@@ -96,7 +96,8 @@ def files_under(data: Artifact, path: str, suffixes: tuple[str, ...]) -> list[tu
     if not found:
         of_split = f" of the split {split}" if split else ""
         wanted = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}" if len(suffixes) > 1 else suffixes[0]
-        raise InputError(f"no {wanted} file{of_split} at {place} in {data.path}; check the path of the source")
+        others = f"there are {', '.join(names[:_MOST_NAMED])}" if names else "check the path of the source"
+        raise InputError(f"no {wanted} file{of_split} at {place} in {data.path}; {others}")
     _report_others([name for name in names if not name.endswith((*suffixes, *_NOT_DATA))], place, suffixes)
     return found
 

@@ -1,7 +1,7 @@
 """Which split of a data set each of its files belongs to: as its README says, as `datasets` saved it, or by its name.
 
 Source: `datasets`' `data_files.py` and `load.py`, whose patterns and words these are, in that order; besides, words are
-known in any case, and `heldout` is one.
+known in any case, and `heldout`, `testset` and the like are some.
 """
 
 import json
@@ -16,9 +16,12 @@ from storm_core.errors import InputError, first_line
 from storm_core.yaml_documents import read_yaml
 
 _WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev", "val"),
-    "test": ("test", "testing", "eval", "evaluation", "heldout", "held_out", "held-out", "holdout"),
+    "train": ("train", "training", "trainset"),
+    "validation": ("validation", "valid", "dev", "val", "devset", "valset"),
+    "test": (
+        *("test", "testing", "eval", "evaluation", "testset", "evalset"),
+        *("heldout", "held_out", "held-out", "holdout"),
+    ),
 }
 _EVALUATION_WORDS = (*_WORDS["validation"], *_WORDS["test"])
 # `datasets` takes a word for that where it stands between these.
@@ -65,11 +68,7 @@ def splits_of(data: Artifact, place: str, names: Iterable[str], configuration: s
     saved = _saved(data, place, below)
     if saved:
         return Splits(of_file=saved, said_by=_SAVED)
-    shards = {name: found[1] for name, path in below.items() if (found := _SHARD.fullmatch(path))}
-    if shards:
-        return Splits(of_file=shards, said_by="the names in data/")
-    named = {name: word for name, path in below.items() if (word := _split_in_name(path))}
-    return Splits(of_file=named)
+    return _by_name(below)
 
 
 def is_evaluation(split: str) -> bool:
@@ -91,6 +90,14 @@ def configurations(data: Artifact, place: str) -> list[str]:
 def _below(name: str, place: str) -> str:
     parts = PurePosixPath(name).parts[len(PurePosixPath(place).parts) :]
     return "/".join(parts) or PurePosixPath(name).name
+
+
+def _by_name(below: Mapping[str, str]) -> Splits:
+    """The splits by the names of shards in `data/`, or else by words in the paths."""
+    shards = {name: found[1] for name, path in below.items() if (found := _SHARD.fullmatch(path))}
+    if shards:
+        return Splits(of_file=shards, said_by="the names in data/")
+    return Splits(of_file={name: word for name, path in below.items() if (word := _split_in_name(path))})
 
 
 def _split_in_name(path: str) -> str | None:
@@ -127,6 +134,9 @@ def _configured(data: Artifact, place: str, below: Mapping[str, str], configurat
     if not entries:
         return None
     entry = _chosen(entries, configuration, f"{place} in {data.path}")
+    left = tuple(_name(other) for other in entries if other is not entry)
+    if "data_files" not in entry:
+        return Splits(of_file=_in_directory(data, place, below, entry), said_by="README.md", left=left)
     of_file: dict[str, str] = {}
     for split, patterns in _patterns(entry).items():
         matches = [name for name, path in below.items() if any(_glob(one).fullmatch(path) for one in patterns)]
@@ -136,8 +146,18 @@ def _configured(data: Artifact, place: str, below: Mapping[str, str], configurat
                 f"{', '.join(patterns)}, and no such file is there; fetch it too, or name a file"
             )
         of_file |= dict.fromkeys(matches, split)
-    left = tuple(_name(other) for other in entries if other is not entry)
     return Splits(of_file=of_file, said_by="README.md", left=left)
+
+
+def _in_directory(data: Artifact, place: str, below: Mapping[str, str], entry: Mapping[str, Any]) -> dict[str, str]:
+    """The splits of a configuration that names a directory alone, by the names in there; `train` where none says."""
+    base = f"{str(entry['data_dir']).strip('/')}/"
+    inside = {name: path.removeprefix(base) for name, path in below.items() if path.startswith(base)}
+    if not inside:
+        raise InputError(
+            f"README.md at {place} in {data.path} says that {_name(entry)} is in {base}, and no file with rows is there"
+        )
+    return dict(_by_name(inside).of_file) or dict.fromkeys(inside, "train")
 
 
 def _readme_configs(data: Artifact, place: str) -> list[dict[str, Any]]:
@@ -147,7 +167,7 @@ def _readme_configs(data: Artifact, place: str) -> list[dict[str, Any]]:
         return []
     try:
         listed = read_yaml(head[1].encode(), "the block at its top")["configs"]
-        return [entry for entry in listed if "data_files" in entry]
+        return [entry for entry in listed if "data_files" in entry or entry.get("data_dir")]
     except (InputError, KeyError, TypeError) as error:
         raise InputError(
             f"configs in README.md at {place} in {data.path} cannot be read: {first_line(error)}"

@@ -85,11 +85,14 @@ def _training(splits: Splits, names: Sequence[str], place: str, *, learned: bool
 def _tell(place: str, splits: Splits, names: Sequence[str], chosen: Sequence[str]) -> None:
     read = _labels(splits.of_file, chosen)
     left = _labels(splits.of_file, [name for name in names if name not in chosen])
+    if not splits.of_file and len(names) > 1:
+        report(f"{place}: no splits are named; all {len(names)} files are read: {', '.join(_labels({}, names))}")
     if splits.left:
         left += [f"the configurations {', '.join(splits.left)}"]
-    if left:
+    if left or (splits.of_file and len(read) > 1):
         said_by = f" (by {splits.said_by})" if splits.said_by else ""
-        report(f"{place}: of its splits{said_by} read: {', '.join(read)}; left: {', '.join(left)}; #SPLIT names others")
+        others = ", ".join(left) or "none"
+        report(f"{place}: of its splits{said_by} read: {', '.join(read)}; left: {others}; #SPLIT names others")
 
 
 def _labels(of_file: Mapping[str, str], names: Sequence[str]) -> list[str]:
