@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
 ROWS_PER_GROUP = 1000
 # Unicode's stream-safe text format (UAX #15, section 13) allows 30 in a row.
 _MOST_MARKS = 1000
+_LEAST_INDENT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def check_messages(messages: Sequence[Message]) -> None:
         if message.role == "system" and position > 0:
             raise InputError(f"message {position} is a system message; only the first may be")
         # A function may give nothing back.
-        if not message.content.strip() and message.role not in ("system", "tool"):
+        if _shows_nothing(message.content) and message.role not in ("system", "tool"):
             raise InputError(f"message {position} ({message.role}) is empty")
         if _has_endless_marks(message.content):
             raise InputError(
@@ -89,6 +90,13 @@ def check_messages(messages: Sequence[Message]) -> None:
         raise InputError(f"the last message is from {messages[-1].role!r}, not from the assistant")
     if all(message.role != "user" for message in messages):
         raise InputError("no user message")
+
+
+def _shows_nothing(text: str) -> bool:
+    """Whether there is nothing but white space and characters that show nothing, as a zero-width space."""
+    return not text.strip() or (
+        not text.isascii() and all(one.isspace() or unicodedata.category(one) == "Cf" for one in text)
+    )
 
 
 def _has_endless_marks(text: str) -> bool:
@@ -119,9 +127,26 @@ def _marks() -> frozenset[str]:
 
 
 def content_id(messages: Sequence[Message]) -> str:
-    """SHA-256, in hex, of the messages after Unicode NFC and collapsing white space: equal text, equal ID."""
-    normalised = [[m.role, " ".join(unicodedata.normalize("NFC", m.content).split())] for m in messages]
+    """SHA-256, in hex, of the messages after Unicode NFC and collapsing white space: equal text, equal ID.
+
+    Indentation stays, but for that of a first line: in Python it says what a line belongs to.
+    """
+    normalised = [[m.role, _collapsed(unicodedata.normalize("NFC", m.content))] for m in messages]
     return hashlib.sha256(json.dumps(normalised, ensure_ascii=True).encode()).hexdigest()
+
+
+def _collapsed(text: str) -> str:
+    """The words of the text with a blank between them, or a line's end and the indentation of two or more."""
+    if "\n" not in text:
+        return " ".join(text.split())
+    pieces: list[str] = []
+    for line in text.splitlines():
+        spaced = line.expandtabs()
+        indent = len(spaced) - len(spaced.lstrip())
+        if words := " ".join(line.split()):
+            separator = "\n" + " " * indent if indent >= _LEAST_INDENT else " "
+            pieces += [separator if pieces else "", words]
+    return "".join(pieces)
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:

@@ -1,6 +1,7 @@
 """Which differences between two texts of the same words make them two tasks, and which are style."""
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,18 @@ DIFFERENT = {
     "languages": ["write it in C", "write it in C++", "write it in C#"],
     "names": ["call getName now", "call getname now", "call GETNAME now"],
     "variables": ["let X be there", "let x be there"],
+    "units": ["take 5 mg of it", "take 5 Mg of it", "take 5 g of it", "take 5 kg of it"],
+    "degrees": ["turn by 5\u00b0 here", "turn by 5 here"],
+    "derivatives": ["take f'(x) here", "take f''(x) here", "take f(x) here"],
+    "primes": ["take f\u2032 here", "take f\u2033 here"],
+    "what comes first": ["take (a + b) * c here", "take a + (b * c) here"],
+    "intervals": ["x in [0, 1) here", "x in (0, 1] here", "x in [0, 1] here", "x in (0, 1) here"],
+    "files": ["remove *.txt here", "remove .txt here"],
+    "accidentals": ["the chord B\u266d here", "the chord B here", "the chord B\u266e here"],
+    "pictures": ["what says \U0001f642 here", "what says \U0001f643 here"],
+    "marks": ["this one \u2713 here", "this one \u2717 here"],
+    "truth": ['say {"a": true} here', 'say {"a": false} here'],
+    "keywords": ["if x in y: f(x)", "if x not in y: f(x)"],
 }
 # All of a row are one task.
 STYLE = {
@@ -66,6 +79,19 @@ def test_texts_that_differ_in_style_are_one_task(kind: str) -> None:
         frame = FRAMES["line of its own"]
         first, second = (example(("user", frame.format(each)), ("assistant", "So.")) for each in (one, other))
         assert similarity(first, second) == 1, (one, other)
+
+
+@pytest.mark.parametrize("unit", ["  ", "    ", "\t"])
+def test_code_of_another_depth_is_another_task_and_of_other_steps_the_same(unit: str) -> None:
+    def asked(*lines: str) -> Any:
+        code = "\n".join(("def f(x):", *lines))
+        return example(("user", f"What does this give for small numbers?\n{code}\nSay it."), ("assistant", "Little."))
+
+    within = asked(f"{unit}for i in x:", f"{unit}{unit}g(i)", f"{unit}{unit}h(i)")
+    behind = asked(f"{unit}for i in x:", f"{unit}{unit}g(i)", f"{unit}h(i)")
+    other_steps = asked("   for i in x:", "      g(i)", "      h(i)")
+    assert within.id != behind.id and similarity(within, behind) == 0
+    assert similarity(within, other_steps) == 1
 
 
 def test_difference_in_an_answer_counts_too() -> None:
