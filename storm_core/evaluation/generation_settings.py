@@ -8,6 +8,9 @@ from storm_core.errors import InputError, first_line
 # lm-eval's names for one thing, of which the first counts.
 _LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
+# Every question is answered so often; all answers are kept.
+_MOST_REPEATS = 1024
+
 
 def check_generation(definition: Mapping[str, Any], where: str) -> None:
     """Refuse `generation_kwargs` and `repeats` with which no answer can be generated.
@@ -16,8 +19,8 @@ def check_generation(definition: Mapping[str, Any], where: str) -> None:
         InputError: names the key and what it may be.
     """
     repeats = definition.get("repeats", 1)
-    if not _is_count(repeats):
-        raise InputError(f"{where}, repeats must be 1 or more, got {repeats!r}")
+    if not _is_count(repeats) or repeats > _MOST_REPEATS:
+        raise InputError(f"{where}, repeats must be from 1 to {_MOST_REPEATS}, got {repeats!r}")
     given = definition.get("generation_kwargs")
     if given is None:
         return
