@@ -31,7 +31,8 @@ def draw_entries(benchmark: FunctionCalling, data: Path, seed: int) -> list[Bfcl
         entries = read_bfcl(data / benchmark.path, category)
         count = len(entries) if benchmark.samples is None else benchmark.samples
         if not 2 <= count <= len(entries):
-            raise InputError(f"{benchmark.name}: {category} has {len(entries)} questions, not {count}")
+            wanted = "and a score needs 2" if benchmark.samples is None else f"not {count}"
+            raise InputError(f"{benchmark.name}: {category} has {len(entries)} questions, {wanted}")
         places = random.Random(seed).sample(range(len(entries)), count)  # noqa: S311 (not a secret)
         drawn.extend(entries[place] for place in sorted(places))
     return drawn

@@ -199,5 +199,7 @@ def _check_sizes(benchmark: Benchmark, where: str) -> None:
         raise InputError(f"{where}: num_fewshot must be >= 0, got {benchmark.num_fewshot}")
     if isinstance(drawn, FunctionCalling) and (drawn.max_new_tokens < 1 or not drawn.categories):
         raise InputError(f"{where}: needs max_new_tokens >= 1 and at least one category")
+    if isinstance(drawn, FunctionCalling) and len(set(drawn.categories)) < len(drawn.categories):
+        raise InputError(f"{where}: categories has one of them twice: {', '.join(drawn.categories)}")
     if isinstance(drawn, Questions) and drawn.distractors < 1:
         raise InputError(f"{where}: distractors must be >= 1, got {drawn.distractors}")

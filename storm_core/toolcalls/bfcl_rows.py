@@ -1,6 +1,7 @@
 """The rows of BFCL's files: JSON lines, each checked to have the form that the AST check relies on."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def pair_rows(questions: Path, answers: Path | None = None) -> list[tuple[dict[s
     """The objects of a file of questions, each with the object of the same ID in a file of possible answers, if any.
 
     Raises:
-        InputError: no such file, or a line that is not a JSON object with a text as id.
+        InputError: no such file, a line that is not a JSON object with a text as id, or two with the same.
     """
     possible = {row["id"]: row for row in _read_rows(answers)} if answers else {}
     return [(row, possible.get(row["id"])) for row in _read_rows(questions)]
@@ -81,12 +82,16 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"no file {path}; name the data directory of bfcl-eval, which holds BFCL_v4_*.json")
     # Not splitlines(): JSON may hold other line ends, such as U+2028, inside a string.
     lines = [line.strip() for line in path.read_bytes().split(b"\n")]
-    return [_parse_row(f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line]
+    rows = [_parse_row(f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line]
+    names = Counter(row["id"] for row in rows)
+    if repeated := next((name for name, count in names.items() if count > 1), None):
+        raise InputError(f"{path} has {names[repeated]} entries with the id {repeated!r}; leave all but one out")
+    return rows
 
 
 def _parse_row(where: str, line: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line.decode("utf-8"))
+        row = json.loads(line.decode("utf-8").removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
         raise InputError(f"{where} is not UTF-8: byte {line[error.start]:#04x} at {error.start}") from error
     except (ValueError, RecursionError) as error:

@@ -236,3 +236,14 @@ def test_verdict_says_why_an_answer_is_wrong(calls: list[ToolCall], error: str) 
     assert not verdict.valid
     assert error in verdict.error
     assert "\n" not in verdict.error
+
+
+@pytest.mark.parametrize("which", ["", "possible_answer/"])
+def test_an_id_that_stands_twice_is_refused(tmp_path: Path, which: str) -> None:
+    (tmp_path / "possible_answer").mkdir()
+    for name in ("", "possible_answer/"):
+        source = (BFCL / f"{name}BFCL_v4_simple_python.json").read_text(encoding="utf-8").splitlines()[:3]
+        lines = [*source, source[1]] if name == which else source
+        (tmp_path / f"{name}BFCL_v4_simple_python.json").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InputError, match="has 2 entries with the id 'simple_python_1'; leave all but one out"):
+        read_bfcl(tmp_path, "simple_python")
