@@ -128,7 +128,7 @@ def test_call_that_cannot_be_read_is_no_prose(answer: str, reason: str) -> None:
 def test_calls_without_functions_that_can_be_read_are_rejected() -> None:
     call = in_tags(ToolCall("weather.get", {"city": "Rome"}))
     with pytest.raises(InputError, match="no functions on offer can be read"):
-        answer_to(call, "# Tools\n<tools>\n<function>\n<name>weather.get</name>\n</function>\n</tools>")
+        answer_to(call, "# Tools\n<tools>\n<function>\n<name>weather.get</name>\nA city.</function>\n</tools>")
     with pytest.raises(InputError, match="the offer of functions in JSON format cannot be read"):
         answer_to("[weather.get()]", OFFER + "[{'name': 1}]")
 

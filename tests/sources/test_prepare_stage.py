@@ -86,8 +86,8 @@ def test_every_row_is_kept_or_dropped_for_a_reason(
         {
             "source": "a",
             "place": "a.jsonl:4",
-            "reason": "malformed: no messages: none of messages, conversations, chosen, completion, answers, chat, "
-            "instruction",
+            "reason": "malformed: no messages: none of messages, conversations, conversation, chosen, completion, "
+            "answers, chat, instruction; the row has text",
         },
         {"source": "a", "place": "a.jsonl:5", "reason": "too_long"},
     ]

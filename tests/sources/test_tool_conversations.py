@@ -173,7 +173,8 @@ def test_row_full_of_opening_tags_is_read_in_time_that_grows_with_its_length(tag
     assert [message.content for message in messages] == [text] * 4
     if tag == "<tool_call>":
         closed = f"</tool_call>{text}"
-        assert answer_to({"role": "assistant", "content": closed}, tools=[TOOL]) == closed
+        with pytest.raises(InputError, match="an answer has '<tool_call>', the mark of a call"):
+            answer_to({"role": "assistant", "content": closed}, tools=[TOOL])
 
 
 def deep(levels: int) -> Any:

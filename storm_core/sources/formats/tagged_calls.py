@@ -48,8 +48,10 @@ _OTHERS = (
         "<\uff5ctool\u2581call",
         "<|tool_call",
     ),
-    *("<|call|>", "<invoke name=", "<function=", "<arg_key>", "[TOOL_CALLS]", "<|python_tag|>", "<|plugin|>"),
+    *("<|call|>", "[TOOL_CALLS]", "<|python_tag|>", "<|plugin|>"),
 )
+# Beside a call that was read they may well be what the text speaks of.
+_SPOKEN_OF = ("<function=", "<invoke name=", "<arg_key>", "Action Input:")
 _REACT = re.compile(r"^Action:[ \t]*\S+[ \t]*\n+Action Input:", re.MULTILINE)
 
 
@@ -66,17 +68,20 @@ def read_tagged_calls(text: str) -> tuple[str, Calls] | None:
     return None
 
 
-def check_no_call_is_left(text: str) -> None:
+def check_no_call_is_left(text: str, *, has_calls: bool) -> None:
     """Refuse an answer with a mark of a call whose call was not read.
+
+    Args:
+        text: without the calls that were.
+        has_calls: whether there are any.
 
     Raises:
         InputError: names the mark.
     """
-    left = next((mark for mark in (*_OTHERS, *_CLOSINGS, *_APART) if mark in text), None)
-    if left or _REACT.search(text):
-        raise InputError(
-            f"an answer has {left or 'Action Input:'!r}, the mark of a call, and no call that can be read behind it"
-        )
+    marks = (*_OTHERS, *_CLOSINGS, *_APART, *(() if has_calls else _SPOKEN_OF))
+    left = next((mark for mark in marks if mark in text and (mark != "Action Input:" or _REACT.search(text))), None)
+    if left:
+        raise InputError(f"an answer has {left!r}, the mark of a call, and no call that can be read behind it")
 
 
 def _between(mark: str, after: str) -> Iterator[ToolCall]:

@@ -74,7 +74,8 @@ def _to_message(turn: Turn, offered: Tools, call_tags: Mapping[str, str]) -> Mes
     elif call_tags:
         text = _with_calls_rewritten(text, call_tags, has_tools=bool(offered))
     if offered:
-        check_no_call_is_left(_WRITTEN.sub("", text))
+        left = _WRITTEN.sub("", text)
+        check_no_call_is_left(left, has_calls=bool(calls) or left != text)
     if calls:
         text = "\n".join(filter(None, [text.strip(), *map(_render, calls)]))
     return Message(role="assistant", content=text)
