@@ -1,5 +1,6 @@
 """A measurement from what lm-eval returns of a task or group: its score, and what each question came to."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,13 @@ def _score(benchmark: LmEval, results: Mapping[str, Any], leaves: list[str], met
         name, filtered = _key(benchmark, results, leaf, metric)
         stderr = found.get(f"{name}_stderr,{filtered}", "N/A")
         value = float(found[f"{name},{filtered}"])
-        scores.append(Score(value=value, stderr=float(stderr) if stderr != "N/A" else None))
+        if not math.isfinite(value):
+            raise InputError(
+                f"{benchmark.name}: {metric} of {leaf} comes to {value}, by which no models can be compared; evaluate with "
+                "dtype float32, or choose another metric"
+            )
+        spread = float(stderr) if stderr != "N/A" else math.nan
+        scores.append(Score(value=value, stderr=spread if math.isfinite(spread) else None))
     return pooled_mean(scores, [results["n-samples"][leaf]["effective"] for leaf in leaves])
 
 

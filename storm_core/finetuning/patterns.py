@@ -24,8 +24,8 @@ def read_patterns(path: Path) -> list[str]:
     """The entries of `unfrozen_parameters` in a YAML that Spectrum wrote or axolotl reads.
 
     Raises:
-        InputError: the file has no such list of strings, the list is empty, or an entry asks for some rows of a
-            parameter.
+        InputError: the file has no such list of strings, the list or an entry is empty, or an entry asks for some rows
+            of a parameter.
     """
     content = read_yaml(path.read_bytes(), str(path))
     patterns = content.get(_KEY) if isinstance(content, dict) else None
@@ -34,6 +34,10 @@ def read_patterns(path: Path) -> list[str]:
     if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
         raise InputError(f"{_KEY} in {path} is not a list of strings")
     for pattern in patterns:
+        if not pattern.strip():
+            raise InputError(
+                f"{_KEY} in {path} has an empty entry, which would match everything; write .+ if all is meant"
+            )
         if found := _RANGE.fullmatch(pattern):
             raise InputError(
                 f"{pattern!r} in {path} ends in {found[1]}, which to axolotl is a range of rows; a parameter is "

@@ -3,6 +3,7 @@
 import ast
 import json
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 MAX_DEPTH = 64
@@ -10,18 +11,39 @@ MAX_DEPTH = 64
 MAX_PYTHON_CHARACTERS = 100_000
 
 
-def parse_json_or_python(text: str, *, strict: bool) -> Any:
+class RepeatedKeyError(ValueError):
+    """An object has a key twice; the message continues "The text ..."."""
+
+
+def without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object that `json` gives `object_pairs_hook`, of whose keys it would drop all but the last of each.
+
+    Raises:
+        RepeatedKeyError: a key stands twice.
+    """
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise RepeatedKeyError(f"has the key {repeated!r} twice in one object")
+    return values
+
+
+def parse_json_or_python(text: str, *, strict: bool, unique_keys: bool = False) -> Any:
     """The value that `text` spells in JSON, of any length, or else in Python's literal syntax.
 
     Args:
         text: what to parse.
+        unique_keys: whether an object of JSON that has a key twice is refused.
         strict: whether a line end or another control character inside a string of JSON must be escaped.
 
     Raises:
         ValueError: it is neither, or more than `MAX_PYTHON_CHARACTERS` of Python; the message continues "The text ...".
     """
     try:
-        return json.loads(text, strict=strict)
+        return json.loads(text, strict=strict, object_pairs_hook=without_repeats if unique_keys else None)
+    except RepeatedKeyError:
+        raise
     except (ValueError, RecursionError) as error:
         if len(text) > MAX_PYTHON_CHARACTERS:
             size = f"{len(text)} characters, more than {MAX_PYTHON_CHARACTERS}"

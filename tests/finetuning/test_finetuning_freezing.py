@@ -61,6 +61,14 @@ def test_yaml_that_unfreezes_nothing_is_refused(content: str, tmp_path: Path) ->
         read_patterns(file)
 
 
+@pytest.mark.parametrize("entry", ["''", "' '", '"\\t"'])
+def test_an_empty_entry_would_train_everything_and_is_refused(entry: str, tmp_path: Path) -> None:
+    file = tmp_path / "scan.yaml"
+    file.write_text(f"unfrozen_parameters:\n- lm_head\n- {entry}\n")
+    with pytest.raises(InputError, match=r"has an empty entry, .*; write \.\+ if all is meant"):
+        read_patterns(file)
+
+
 @pytest.mark.parametrize("content", ["unfrozen_parameters: a\n", "unfrozen_parameters: [1]\n", "a: [\n"])
 def test_malformed_yaml_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
     file = tmp_path / "scan.yaml"

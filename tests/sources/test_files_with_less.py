@@ -67,7 +67,7 @@ def test_a_key_that_stands_twice_is_rejected_and_spoils_no_other_row(data: Path,
     write(data, "rows.jsonl", f"{json.dumps(row(1))}\n{text}\n{json.dumps(row(2))}\n")
     first, broken, last = read(data)
     assert isinstance(first, RawRow) and isinstance(last, RawRow)
-    assert broken == Rejected(place="rows.jsonl:2", reason=f"the key {key!r} stands twice in one object")
+    assert broken == Rejected(place="rows.jsonl:2", reason=f"the row has the key {key!r} twice in one object")
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])

@@ -25,8 +25,8 @@ def test_source_is_name_adapter_and_path() -> None:
         (("a b=messages:chat.jsonl",), "must be NAME=ADAPTER:PATH"),
         (
             ("chat=csv:chat.csv",),
-            "ADAPTER one of messages, openai, sharegpt, conversation, preference, completion, xlam, glaive, instruction, "
-            "chatterbot",
+            "ADAPTER one of messages, openai, sharegpt, conversation, preference, completion, xlam, glaive, "
+            "instruction, chatterbot",
         ),
         (("chat=messages",), "ADAPTER one of"),
         (("chat=lm_eval:arc_challenge",), "ADAPTER one of"),

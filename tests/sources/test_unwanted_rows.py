@@ -9,6 +9,7 @@ from storm_core.errors import InputError
 from storm_core.records import check_messages
 from storm_core.sources.files.rows import UNFIT
 from storm_core.sources.formats.chat_messages import conversation_of
+from storm_core.toolcalls.calls import parse_tool_calls
 
 
 def said(row: dict[str, Any]) -> list[str]:
@@ -95,3 +96,27 @@ def test_questions_and_answers_in_other_columns_are_read(row: dict[str, Any], wa
 def test_answers_that_are_no_calls_are_not_taken_for_xlams(answers: Any) -> None:
     with pytest.raises(InputError, match=r"no messages: .*; the row has question, answers"):
         conversation_of({"question": "Q", "answers": answers})
+
+
+def test_calls_that_are_a_turn_each_are_made_together() -> None:
+    calls = [
+        {"role": "tool_call", "content": f'{{"name": "get_tide", "arguments": {{"day": {day}}}}}'} for day in (1, 2)
+    ]
+    results = [{"role": "tool_response", "content": text} for text in ("six", "seven")]
+    tools = [{"name": "get_tide", "parameters": {}}]
+    messages, _ = conversation_of({"messages": [ASKED, *calls, *results, ANSWERED], "tools": tools})
+    assert [message.role for message in messages] == ["system", "user", "assistant", "tool", "tool", "assistant"]
+    assert [call.arguments for call in parse_tool_calls(messages[2].content)] == [{"day": 1}, {"day": 2}]
+
+
+@pytest.mark.parametrize("where", ["messages", "arguments", "tools"])
+def test_a_key_that_stands_twice_in_a_column_of_json_is_rejected(where: str) -> None:
+    twice = '[{"role": "user", "content": "Q", "content": "R"}]'
+    row: dict[str, Any] = {"messages": twice if where == "messages" else [ASKED, ANSWERED]}
+    if where == "tools":
+        row["tools"] = '[{"name": "f", "name": "g"}]'
+    if where == "arguments":
+        called = {"function": {"name": "f", "arguments": '{"a": 1, "a": 2}'}}
+        row["messages"] = [ASKED, {"role": "assistant", "tool_calls": [called]}]
+    with pytest.raises(InputError, match=r"has the key '\w+' twice in one object"):
+        conversation_of(row)

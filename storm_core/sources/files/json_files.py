@@ -15,6 +15,7 @@ from storm_core.errors import InputError
 from storm_core.progress import report
 from storm_core.sources.files.json_texts import BLOCK_BYTES, elements, is_json, objects
 from storm_core.sources.files.rows import RawRow, Rejected, too_large
+from storm_core.toolcalls.literals import RepeatedKeyError, without_repeats
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
@@ -71,28 +72,14 @@ def _rows_under_a_key(name: str, text: bytes | None, columns: Sequence[str]) -> 
 def _parse(place: str, text: bytes) -> RawRow | Rejected:
     try:
         # Where files were joined, a byte order mark may begin any of them.
-        values = json.loads(text.decode("utf-8").removeprefix("\ufeff").strip(), object_pairs_hook=_without_repeats)
+        values = json.loads(text.decode("utf-8").removeprefix("\ufeff").strip(), object_pairs_hook=without_repeats)
     except UnicodeDecodeError as error:
         return Rejected(place=place, reason=f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}")
-    except _RepeatedKeyError as error:
-        return Rejected(place=place, reason=str(error))
+    except RepeatedKeyError as error:
+        return Rejected(place=place, reason=f"the row {error}")
     except (ValueError, RecursionError) as error:
         return Rejected(place=place, reason=_why_not_json(text, error))
     return _row(place, values)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object, of whose keys JSON would drop all but the last of each."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise _RepeatedKeyError(f"the key {repeated!r} stands twice in one object")
-    return values
-
-
-class _RepeatedKeyError(ValueError):
-    pass
 
 
 def _row(place: str, values: Any) -> RawRow | Rejected:

@@ -76,7 +76,7 @@ def parse_literal(text: str, name: str) -> Any:
     """
     try:
         # Literal line ends inside strings are common in published calls.
-        value = parse_json_or_python(text, strict=False)
+        value = parse_json_or_python(text, strict=False, unique_keys=True)
     except ValueError as error:
         raise InputError(f"{name} {error}: {text[:60]!r}") from error
     return _checked(value, name)

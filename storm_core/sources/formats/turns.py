@@ -58,7 +58,20 @@ def read_turns(column: str, turns: Any) -> list[Turn]:
     if not isinstance(turns, list):
         raise InputError(f"{column} is not a list of messages")
     read = [one for position, turn in enumerate(turns) for one in _read_entry(f"{column}[{position}]", turn)]
-    return list(_in_order_of_calls(with_one_system(read)))
+    return list(_in_order_of_calls(with_one_system(_with_calls_in_one(read))))
+
+
+def _with_calls_in_one(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns, calls that are a turn each behind an answer or another call in that one: they are made together."""
+    joined: list[Turn] = []
+    for turn in turns:
+        before = joined[-1] if joined else None
+        is_more = turn.role == "assistant" and not turn.text and bool(turn.calls) and not turn.call_ids
+        if before and is_more and before.role == "assistant" and before.learned == turn.learned:
+            joined[-1] = replace(before, calls=before.calls + turn.calls)
+        else:
+            joined.append(turn)
+    return joined
 
 
 def with_one_system(turns: Sequence[Turn]) -> list[Turn]:
