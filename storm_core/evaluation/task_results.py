@@ -42,8 +42,8 @@ def _score(benchmark: LmEval, results: Mapping[str, Any], leaves: list[str], met
         value = float(found[f"{name},{filtered}"])
         if not math.isfinite(value):
             raise InputError(
-                f"{benchmark.name}: {metric} of {leaf} comes to {value}, by which no models can be compared; evaluate with "
-                "dtype float32, or choose another metric"
+                f"{benchmark.name}: {metric} of {leaf} comes to {value}, by which no models can be compared; evaluate "
+                "with dtype float32, or choose another metric"
             )
         spread = float(stderr) if stderr != "N/A" else math.nan
         scores.append(Score(value=value, stderr=spread if math.isfinite(spread) else None))
