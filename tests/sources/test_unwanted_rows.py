@@ -41,7 +41,7 @@ def test_llama_factorys_tag_says_the_same_of_any_row(column: str) -> None:
 def test_a_thought_apart_from_the_answer_is_rejected_by_name(key: str) -> None:
     with pytest.raises(InputError, match=f"messages.1. has a thought apart from its text, under '{key}'"):
         conversation_of({"messages": [ASKED, {**ANSWERED, key: "Tides come twice."}]})
-    nothings: list[Any] = [None, "", []]
+    nothings: list[Any] = [None, "", [], True, 1]
     for nothing in nothings:
         assert said({"messages": [ASKED, {**ANSWERED, key: nothing}]})[-1] == "At six."
 

@@ -124,7 +124,8 @@ def _read_turn(name: str, turn: Mapping[str, Any]) -> Iterator[Turn]:
 
 def _check_thoughts(name: str, turn: Mapping[str, Any]) -> None:
     for key in _THOUGHTS:
-        if turn.get(key):
+        # A switch of that name is none.
+        if turn.get(key) and not isinstance(turn[key], bool | int | float):
             raise InputError(
                 f"{name} has a thought apart from its text, under {key!r}, which is not learned; remove it to learn "
                 "the answer without"
