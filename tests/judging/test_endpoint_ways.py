@@ -24,6 +24,10 @@ def contexts(tiny_judge, draw):
         "http://host/v1?key=secret",
         "http:///v1",
         "http://[::1/v1",
+        "http://host..name/v1",
+        "http://my host/v1",
+        f"http://{'a' * 64}.org/v1",
+        "http://\U0001f600.org/v1",
     ],
 )
 def test_address_that_is_none_or_carries_a_secret_is_refused(address):

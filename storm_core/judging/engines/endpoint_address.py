@@ -1,5 +1,6 @@
 """The address of an endpoint, written in one way: verdicts count as one judge's by it."""
 
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from storm_core.errors import InputError
@@ -7,6 +8,7 @@ from storm_core.errors import InputError
 COMPLETIONS = "/completions"
 CHAT_COMPLETIONS = "/chat/completions"
 KEY_VARIABLE = "OPENAI_API_KEY"
+_LONGEST_LABEL = 63
 PORTS = {"http": 80, "https": 443}
 
 
@@ -31,6 +33,12 @@ def base_path(path: str) -> str:
     return base
 
 
+def is_host(host: str) -> bool:
+    """Whether it may be the name or the number of a host: who connects raises odd errors over others."""
+    labels = host.removesuffix(".").split(".")
+    return all(0 < len(label.encode("punycode")) <= _LONGEST_LABEL for label in labels) and not re.search(r"\s", host)
+
+
 def _parts(address: str) -> SplitResult:
     try:
         parts = urlsplit(address.strip())
@@ -39,6 +47,6 @@ def _parts(address: str) -> SplitResult:
         raise InputError(f"endpoint must be an http or https URL: {error}") from None
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InputError(f"endpoint must be a plain URL; a key belongs into {KEY_VARIABLE}, not into the address")
-    if parts.scheme not in PORTS or not parts.hostname:
+    if parts.scheme not in PORTS or not is_host(parts.hostname or ""):
         raise InputError(f"endpoint must be an http or https URL such as http://localhost:8000/v1, got {address!r}")
     return parts

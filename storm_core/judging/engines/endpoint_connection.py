@@ -65,7 +65,7 @@ class Connection:
             wait_for_turn: returns when a request may begin.
 
         Raises:
-            InputError: the openai package is missing, or the key or the proxy cannot be used.
+            InputError: the openai package is missing, or the address, the key or the proxy cannot be used.
         """
         try:
             import httpx2
@@ -78,6 +78,10 @@ class Connection:
         self.proxy = find_proxy(address)
         self._openai, self._response = openai, httpx2.Response
         self._seconds, self._wait_for_turn = timeout_seconds, wait_for_turn
+        try:
+            httpx2.URL(address)
+        except httpx2.InvalidURL as error:
+            raise InputError(f"endpoint must be an http or https URL: {error}") from error
         self._client = openai.OpenAI(
             base_url=address,
             # The client insists on a key; a server of one's own usually wants none.

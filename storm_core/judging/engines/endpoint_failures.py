@@ -36,6 +36,7 @@ _ABOUT_THE_KEY = re.compile(
     r"(?:invalid|incorrect|missing|expired|no) (?:\w+ )?(?:api|access).?key",
     re.IGNORECASE,
 )
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 # Where nothing says which.
 _UNKNOWN = 500
 _NAMES_OF_WORDS = (
@@ -101,21 +102,32 @@ def read_failure(status: int, headers: Mapping[str, str], content: bytes) -> Fai
 
 
 def read_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that `Retry-After` asks to wait, given as seconds or as a date; None where it says nothing of use."""
+    """Seconds that `Retry-After` asks to wait, by a number, `6m0s` or a date; None where it says nothing of use."""
     for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
             continue
-        try:
-            seconds = float(value) / divisor
-        except ValueError:
-            try:
-                seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
-            except (TypeError, ValueError, OverflowError):
-                continue
+        seconds = _seconds(value, now)
+        if seconds is None:
+            continue
+        seconds /= divisor
         if math.isfinite(seconds) and seconds > 0:
             return seconds
     return None
+
+
+def _seconds(value: str, now: float) -> float | None:
+    """What a header says: a number, a duration as `6m0s`, or a date."""
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    if value.strip() and (duration := _DURATION.fullmatch(value.strip())):
+        return sum(float(part or 0) * unit for part, unit in zip(duration.groups(), (3600, 60, 1, 0.001), strict=True))
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp() - now
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _status(answered: int, error: Any, words: str) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from storm_core.errors import InputError
-from storm_core.judging.engines.endpoint_address import PORTS
+from storm_core.judging.engines.endpoint_address import PORTS, is_host
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 
@@ -68,7 +68,7 @@ def _check(proxy: Proxy, host: str) -> None:
     otherwise = f"unset it, or add {host} to NO_PROXY"
     try:
         parts = urlsplit(proxy.url)
-        usable = parts.scheme in _SCHEMES and bool(parts.hostname)
+        usable = parts.scheme in _SCHEMES and is_host(parts.hostname or "")
         _ = parts.port
     except ValueError:
         raise InputError(f"{proxy.variable} must be the URL of a proxy; {otherwise}") from None
