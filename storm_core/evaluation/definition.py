@@ -7,12 +7,13 @@ import copy
 import dataclasses
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from storm_core.errors import InputError, first_line
 from storm_core.evaluation.few_shot import check_number_of_examples, samples_of
 from storm_core.evaluation.generation_settings import check_generation
-from storm_core.evaluation.golds import wrong_golds
+from storm_core.evaluation.golds import never_wrong, wrong_golds
 from storm_core.evaluation.lm_eval_run import faults
 from storm_core.evaluation.metric_keys import check_metrics
 from storm_core.evaluation.suite import LmEval
@@ -66,7 +67,8 @@ def check_definition(benchmark: LmEval, documents: list[dict[str, Any]]) -> None
     for key in ("doc_to_text", "doc_to_choice", "doc_to_target"):
         if definition.get(key) is not None:
             _check_template(task, key, definition, documents, where)
-    for wrong in wrong_golds(task, documents):
+    # One after the other: what has no right answer may be anything.
+    for wrong in chain(wrong_golds(task, documents), never_wrong(task, documents)):
         raise InputError(f"{where}: {wrong}")
     _check_whole(benchmark, documents, where)
 

@@ -44,6 +44,16 @@ def wrong_golds(task: "ConfigurableTask", documents: Iterable[Mapping[str, Any]]
             yield f"question {number} ({_short(_question(task, document))}): {key} gives {_short(gold)}, {reason}"
 
 
+def never_wrong(task: "ConfigurableTask", documents: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Of each question to which every choice is a right answer which it is, and what the choices are."""
+    for number, document in enumerate(documents, start=1):
+        key, gold, choices = _answer(task, document)
+        right = set(gold) if isinstance(gold, list) else {gold}
+        if task.config.output_type == "multiple_choice" and right >= set(range(len(choices))):
+            asked = _short(_question(task, document))
+            yield f"question {number} ({asked}): {key} gives {_short(gold)}, so that each of {_short(choices)} is right"
+
+
 def _answer(task: "ConfigurableTask", document: Mapping[str, Any]) -> tuple[str, Any, Any]:
     """The key of the definition that says which answer is right, what it says, and the choices; None for no choices."""
     kind = task.config.output_type

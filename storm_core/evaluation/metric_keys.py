@@ -38,9 +38,8 @@ def key_of(benchmark: str, task: str, metric: str, keys: Iterable[str]) -> str:
     listed = "; ".join(key.removesuffix(f",{_UNFILTERED}") for key in same or known)
     if same:
         raise InputError(f"{benchmark}: {task} has the metric {metric!r} for several filters: write one of {listed}")
-    raise InputError(
-        f"{benchmark}: {task} has no metric {metric!r}; it has {listed or 'none: is its filter_list empty?'}"
-    )
+    there = listed or "none: an empty filter_list, or a metric of another kind of task?"
+    raise InputError(f"{benchmark}: {task} has no metric {metric!r}; it has {there}")
 
 
 def keys_of_results(found: Mapping[str, Any]) -> list[str]:

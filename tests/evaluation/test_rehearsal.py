@@ -34,7 +34,7 @@ def generating(**settings: Any) -> dict[str, Any]:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a pattern that is none": (filtered(regex_pattern="(.*"), "unterminated subpattern"),
     "a filter's setting": (filtered(pattern="(.*)"), "unexpected keyword argument 'pattern'"),
-    "no filters": ({**REPLY, "metric_list": [EXACT], "filter_list": []}, "is its filter_list empty"),
+    "no filters": ({**REPLY, "metric_list": [EXACT], "filter_list": []}, "it has none: an empty filter_list"),
     "a description": ({**CHOICE, "description": "{{x"}, "unexpected end of template"),
     "a column in a description": ({**CHOICE, "description": "{{subject}}"}, "'subject' is undefined"),
     "a description that is no text": ({**CHOICE, "description": 5}, "lm-eval fails over storm_quiz"),
@@ -48,6 +48,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "text for a function": ({**CHOICE, "process_results": "utils.f"}, "process_results is a function"),
     "another data set": ({**CHOICE, "dataset_path": "cais/mmlu"}, "'dataset_path', which the local questions decide"),
     "choices that are equal": ({**CHOICE, "doc_to_choice": ["a", "a", "b"]}, "the same text comes before it"),
+    "only right choices": ({**CHOICE, "doc_to_target": "{{[0, 1, 2]}}"}, "so that each of ['fox', 'dog', "),
     "one choice": ({**CHOICE, "doc_to_choice": ["a"], "doc_to_target": 0}, "fewer than two choices"),
     "an empty prompt": ({**CHOICE, "doc_to_text": "{{ '' }}"}, "the same text for all questions"),
     "two numbers of examples": ({**CHOICE, "num_fewshot": 3}, "num_fewshot is 3 and the benchmark's is 0"),
