@@ -108,7 +108,6 @@ QUIRKS = {
         kind=PASSES, status=200, body={"choices": None, "base_resp": {"status_code": 1000, "status_msg": "%s"}}
     ),
     "Baidu: its own code in a 200": Quirk(kind=PASSES, status=200, body={"error_code": 18, "error_msg": "%s"}),
-    "Kong: a message in a 200": Quirk(kind=PASSES, status=200, body={"message": "%s"}),
     "a gateway: a list": Quirk(kind=PASSES, status=200, body={"success": False, "errors": [{"message": "%s"}]}),
     "a proxy: a page": Quirk(kind=PASSES, status=502, body="<html><h1>%s</h1></html>"),
     "a firewall: a page": Quirk(kind=REFUSES, status=403, body="<html><h1>%s</h1></html>"),

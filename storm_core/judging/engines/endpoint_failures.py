@@ -43,6 +43,7 @@ _NAMES_OF_WORDS = (
     *("message", "detail", "error", "errors", "msg", "error_msg", "error_description", "status_msg", "reason", "title"),
     "base_resp",
 )
+_NAMES_OF_ERRORS = ("detail", "msg", "error_msg", "error_description", "status_msg", "base_resp")
 # Beside a message that says nothing ("Provider returned error"), what it is about.
 _NAMES_OF_MORE = ("metadata", "innererror", "n_prompt_tokens", "n_ctx")
 
@@ -167,9 +168,9 @@ def _find_error(body: Mapping[str, Any]) -> Any:
         if first.get("finish_reason") == "error" and not first.get("logprobs"):
             return first.get("error") or "the answer ended with an error"
         return first.get("error") or None
-    # What is no answer and says something says what is wrong: gateways have many names for that.
-    is_error = body.get("object") == "error" or body.get("success") is False
-    return body if is_error or any(body.get(name) for name in _NAMES_OF_WORDS) else None
+    # What is no answer and has words under such a name says what is wrong; a message alone may be a greeting.
+    is_error = body.get("object") == "error" or body.get("success") is False or {"code", "message"} <= body.keys()
+    return body if is_error or any(body.get(name) for name in _NAMES_OF_ERRORS) else None
 
 
 def _words(error: Any) -> str:
