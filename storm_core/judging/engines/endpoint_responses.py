@@ -16,8 +16,8 @@ from storm_core.judging.engines.answers import make_answer
 from storm_core.judging.engines.interface import Answer
 
 _TOKEN_ID_PREFIX = "token_id:"  # noqa: S105 (not a secret)
-# Servers round, each of twenty numbers; probabilities that add up to more are none.
-_LARGEST_SUM = 1.05
+# Servers round, cut off and scale, so that a sum may be a little above one. Two tokens that are certain are none.
+_LARGEST_SUM = 1.5
 # How tokenizers mark that a word begins, where a server names tokens as their vocabulary does.
 _WORD_MARKS = " \t\n\u0120\u2581\u010a"
 # Servers round; a log-probability above this is none.
