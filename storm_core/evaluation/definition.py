@@ -140,7 +140,8 @@ def _check_template(
     filled = [_filled(task, key, value, documents, number, where) for number in range(len(documents))]
     is_prompt = key == "doc_to_text" and kind != "loglikelihood_rolling"
     is_constant = isinstance(value, str) and value not in documents[0] and not re.search("{{|{%", value)
-    says_nothing = is_prompt and all(isinstance(one, str) and one == filled[0] for one in filled)
+    are_different = any(document["question"] != documents[0]["question"] for document in documents)
+    says_nothing = is_prompt and are_different and all(isinstance(one, str) and one == filled[0] for one in filled)
     if says_nothing or (is_constant and (is_prompt or (key == "doc_to_target" and kind != "multiple_choice"))):
         raise InputError(f"{where}, {key} is the same text for all questions, {filled[0]!r}; {_columns(documents)}")
     if key == "doc_to_choice" and any(isinstance(one, list) and len(one) < 2 for one in filled):

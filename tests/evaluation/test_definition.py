@@ -94,6 +94,9 @@ def test_every_answer_is_a_choice_or_refused(choices: list[str], answer: Any) ->
     documents = [{"question": "Which?", "choices": choices, "answer": answer}] * 2
     right = answer if isinstance(answer, list) else [answer]
     can_be_right = bool(right) and all(one in range(len(choices)) for one in right)
+    # Of equal choices the first counts; and where all are right, no answer is wrong.
+    can_be_right = can_be_right and any(choices.index(choices[one]) == one for one in right)
+    can_be_right = can_be_right and not set(right) >= set(range(len(choices)))
     benchmark = task({**CHOICE, "doc_to_target": "answer"})
     if can_be_right:
         check_definition(benchmark, documents)
