@@ -115,7 +115,31 @@ class AnswerTokens:
     def _closing(self) -> str:
         """What the template writes behind every answer, the last and others, without white space around it."""
         conversation, _ = self._specimen
-        return _common_start([conversation.text[answer.end :] for answer in conversation.answers]).strip()
+        limits = [len(conversation.text)] * len(conversation.answers)
+        if limits:
+            limits[-1] = self._asks_again(*self._specimen)
+        behind = [conversation.text[a.end : limit] for a, limit in zip(conversation.answers, limits, strict=True)]
+        return _common_start(behind).strip()
+
+    def _asks_again(self, conversation: Conversation, tokens: Tokens) -> int:
+        """Where the text begins that asks for another answer behind the last one, as some templates always do.
+
+        It is what stands before that answer too, and names a role in words: a token that names one alone ends no
+        answer, as another role follows the others.
+        """
+        text, last = conversation.text, conversation.answers[-1]
+        starts = (last.end - len(_SPECIMEN[-1].content), last.end)
+        before, behind = (bisect_left(tokens.offsets, (start, 0)) for start in starts)
+        count = _common_end(tokens.ids[:before], tokens.ids[behind:])
+        places = range(len(tokens.ids) - count, len(tokens.ids))
+        words = [place for place in places if self._is_plain(text, tokens, place)]
+        if not words:
+            return len(text)
+        opened = [place for place in places if place < words[-1] and tokens.ids[place] in self._added]
+        return tokens.offsets[opened[-1] if opened else words[0]][0]
+
+    def _is_plain(self, text: str, tokens: Tokens, place: int) -> bool:
+        return tokens.ids[place] not in self._added and bool(text[slice(*tokens.offsets[place])].strip())
 
     def _spellings(self, tokens: set[int]) -> dict[int, str]:
         names = self._tokenizer.added_tokens_decoder
@@ -199,6 +223,11 @@ _WITH_TOOL = (*_SPECIMEN[:2], Message(role="tool", content="It is dry."), _SPECI
 def _ends_all(conversation: Conversation) -> bool:
     """Whether nothing follows the last answer."""
     return not conversation.text[conversation.answers[-1].end :].strip()
+
+
+def _common_end(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many elements at the end of both are the same."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(one), reversed(other), strict=False)))
 
 
 def _common_start(texts: Sequence[str]) -> str:

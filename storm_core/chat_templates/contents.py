@@ -4,6 +4,7 @@ The turns are rendered a second time with marks around their texts. Where a temp
 may change that: the texts are then looked for, one after the other.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,19 +78,28 @@ def _search(text: str, turns: Sequence[Message], found: Mapping[int, Span]) -> l
     spans: list[Span] = []
     read = 0
     for number, turn in enumerate(turns):
-        content = turn.content.strip()
+        spellings = _spellings(turn)
         limit = min((other.start for other in found.values() if other.start >= read), default=len(text))
-        span = found.get(number) or _find(content, text, read, limit)
-        if span is None or (number in found and text[span.start : span.end] != content):
+        span = found.get(number) or _find(spellings, text, read, limit)
+        if span is None or (number in found and text[span.start : span.end] not in spellings):
             raise _left_out(number, turn)
         spans.append(span)
         read = span.end
     return spans
 
 
-def _find(content: str, text: str, start: int, end: int) -> Span | None:
-    match = _pattern(content).search(text, start, end)
-    return Span(match.start(), match.end()) if match else None
+def _spellings(turn: Message) -> list[str]:
+    """How the text of the turn may be written; Llama 3.1's template writes what tools answer as a string of JSON.
+
+    An answer is what the model is to write, so that has to be there as it is.
+    """
+    content = turn.content.strip()
+    return [content] if turn.role == "assistant" else [content, json.dumps(content, ensure_ascii=False)[1:-1]]
+
+
+def _find(spellings: Sequence[str], text: str, start: int, end: int) -> Span | None:
+    matches = (_pattern(spelling).search(text, start, end) for spelling in spellings)
+    return next((Span(match.start(), match.end()) for match in matches if match), None)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from storm_core.chat_templates.clock import clock_at
 from storm_core.chat_templates.date import DEFAULT_DATE, read_date
+from storm_core.chat_templates.memory_limit import BYTES, limited_memory
 from storm_core.chat_templates.time_limit import SECONDS, TimeIsUpError, limited_time
 from storm_core.errors import InputError
 from storm_core.records import Message
@@ -46,12 +47,12 @@ class Renderer:
 
         Raises:
             MisfitError: the template is broken, or refuses the turns.
-            InputError: the template does not end; every other conversation would take as long.
+            InputError: the template does not end or fills the memory; every other conversation would take as long.
         """
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         settings: dict[str, Any] = {} if thinking else {"enable_thinking": False}
         try:
-            with clock_at(self._day), limited_time(SECONDS):
+            with clock_at(self._day), limited_time(SECONDS), limited_memory(BYTES):
                 text = self._tokenizer.apply_chat_template(
                     messages, tokenize=False, add_generation_prompt=prompt, **settings
                 )
@@ -59,6 +60,11 @@ class Renderer:
             raise InputError(
                 f"the chat template of {self._tokenizer.name_or_path} does not end: it computes for more than "
                 f"{SECONDS:g} seconds on one conversation; give the model another template"
+            ) from error
+        except MemoryError as error:
+            raise InputError(
+                f"the chat template of {self._tokenizer.name_or_path} takes more than {BYTES >> 30} GiB of memory for "
+                "one conversation; give the model another template"
             ) from error
         except _template_errors() as error:
             words = " ".join(str(error).split()) or type(error).__name__
@@ -71,6 +77,6 @@ def _template_errors() -> tuple[type[Exception], ...]:
     # Imported here: only transformers needs it.
     from jinja2 import TemplateError
 
-    expressions = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+    expressions = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
     # What jinja2 does not see while it compiles, Python does: a `break` outside of a loop.
     return (TemplateError, SyntaxError, *expressions)

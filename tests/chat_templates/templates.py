@@ -31,6 +31,7 @@ class Quirks:
         date: today's is written first.
         bos: the tokenizer's first token is written first.
         asks: the answer's header is written where an answer is asked for.
+        always: an answer is asked for whether wanted or not.
     """
 
     system: str = "turn"
@@ -44,6 +45,7 @@ class Quirks:
     date: bool = False
     bos: bool = False
     asks: bool = True
+    always: bool = False
 
     @property
     def ending(self) -> str:
@@ -71,7 +73,8 @@ class Quirks:
             "{% set ns.head = '' %}",
             f"{{% else %}}{self._thoughts()}{start}assistant\n{self._empty_thought()}{{{{ text }}}}{after}",
             "{% endif %}{% set ns.before = m['role'] %}{% endfor %}",
-            f"{{% if add_generation_prompt %}}{self._asked(start)}" if self.asks else "{% if add_generation_prompt %}",
+            "{% if true %}" if self.always else "{% if add_generation_prompt %}",
+            self._asked(start) if self.asks else "",
             ("{% else %}" + EOS if self.closes else "") + "{% endif %}",
         ]
         return "".join(parts)
@@ -102,6 +105,7 @@ class Quirks:
     def _tool(self, start: str, end: str) -> str:
         return {
             "turn": f"{start}tool\n{{{{ text }}}}{end}\n",
+            "json": f"{start}tool\n{{{{ text | tojson }}}}{end}\n",
             "refused": "{{ raise_exception('no tools here') }}",
             "dropped": "",
             "user": f"{start}user\n<tool_response>\n{{{{ text }}}}\n</tool_response>{end}\n",
@@ -133,7 +137,7 @@ class Quirks:
 QUIRKS = st.builds(
     Quirks,
     system=st.sampled_from(["turn", "refused", "dropped", "cut", "user", "last_user"]),
-    tool=st.sampled_from(["turn", "refused", "dropped", "user"]),
+    tool=st.sampled_from(["turn", "json", "refused", "dropped", "user"]),
     alternates=st.booleans(),
     trims=st.booleans(),
     special=st.booleans(),
@@ -143,6 +147,7 @@ QUIRKS = st.builds(
     date=st.booleans(),
     bos=st.booleans(),
     asks=st.booleans(),
+    always=st.booleans(),
 )
 TEXTS = st.one_of(
     st.sampled_from(

@@ -1,5 +1,7 @@
 """Whatever a chat template does: every turn's text is in what the model is given, or it is said why not."""
 
+import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,13 @@ many = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCh
 
 
 def says_everything(text: str, messages: list[Message]) -> bool:
-    return all(message.content.strip() in text for message in messages)
+    return all(says(text, message) for message in messages)
+
+
+def says(text: str, message: Message) -> bool:
+    """Whether what was said is there as it is, or, of what is given to the model, as JSON spells it."""
+    content = message.content.strip()
+    return content in text or (message.role != "assistant" and json.dumps(content, ensure_ascii=False)[1:-1] in text)
 
 
 @many
@@ -138,6 +146,31 @@ def test_template_that_does_not_end_is_refused(tiny_tokenizer_directory: Path, m
     template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, source))
     with pytest.raises(InputError, match=r"does not end: it computes for more than 0\.2 seconds"):
         template.prompt([Message(role="user", content="Hi")])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% set ns = namespace(t='x') %}{% for a in range(60) %}{% set ns.t = ns.t + ns.t %}{% endfor %}",
+        "{% set t = messages[0]['content'] * 10**10 %}",
+        "{{ 'Hi' | center(10**10) }}",
+        "{{ '%10000000000d' % 1 }}",
+    ],
+)
+def test_template_that_fills_the_memory_is_refused(source: str, tiny_tokenizer_directory: Path) -> None:
+    template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, source))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(InputError, match="takes more than 1 GiB of memory for one conversation; give the"):
+        template.prompt([Message(role="user", content="Hi")])
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_tools_answer_in_json_is_a_tool_turn(tiny_tokenizer_directory: Path) -> None:
+    template = ChatTemplate(tokenizer_with(tiny_tokenizer_directory, Quirks(tool="json").template()))
+    call = [Message(role="user", content="Rain?"), Message(role="assistant", content="rain()")]
+    text = template.prompt([*call, Message(role="tool", content='{"rain": "none"}')])
+    assert '<|im_start|>tool\n"{\\"rain\\": \\"none\\"}"<|im_end|>' in text
+    assert "tool_response" not in text
 
 
 @settings(deadline=None, max_examples=100)
