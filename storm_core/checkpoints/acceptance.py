@@ -26,10 +26,17 @@ _STATE_TENSOR = re.compile(r"\.(mamba\w*|ssm\w*|linear_attn|conv\w*|time_mix\w*|
 _MULTIMODAL_TENSOR = re.compile(
     r"(^|\.)(vision\w*|visual|image\w*|audio\w*|speech\w*|language_model|multi_modal_projector)\."
 )
+# What PEFT writes where an adapter was not merged into the model: its matrices, and the model's own beside them.
+_ADAPTER_TENSOR = re.compile(r"\.(lora_\w+|base_layer|modules_to_save|original_module|ia3_l|vera_lambda_\w)(\.|$)")
 _OF_A_TEXT_MODEL = re.compile(r"^(model\.|lm_head\.)")
 _MATRIX_OF_A_LAYER = re.compile(r"^model\.layers\.\d+\..+\.weight$")
 # The quantization that `quantize` writes, which transformers and vLLM read.
 _QUANTIZATION = "compressed-tensors"
+_ALONE_READ = f"of quantized models {_QUANTIZATION} ones alone are read"
+# Where other programs say it: compressed-tensors before its release 0.5, and MLX.
+_OTHER_WORDS = ("compression_config", "quantization")
+# Each is exact in float32, in which merge, train and quantize compute.
+_DTYPES = ("F32", "F16", "BF16")
 
 
 def check_taken(path: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -40,6 +47,11 @@ def check_taken(path: Path, config: Mapping[str, Any], shapes: Mapping[str, tupl
     """
     check_kind(path, config)
     for name, shape in shapes.items():
+        if _ADAPTER_TENSOR.search(name):
+            raise InputError(
+                f"{path} has the tensor {name} of an adapter beside the model's; merge the adapter into the model, as "
+                "PEFT's merge_and_unload does, and save that"
+            )
         reason = _reason_of_tensor(name, shape)
         if reason:
             raise InputError(f"{_named(path, config)} {reason}; {_ADVICE}")
@@ -103,12 +115,31 @@ def _other_tasks(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"is a {architecture}, and a causal language model is wanted"
 
 
+def check_dtypes(path: Path, config: Mapping[str, Any], dtypes: Mapping[str, str]) -> None:
+    """Check that the tensors of a model that is not quantized, in these dtypes of safetensors, hold its weights.
+
+    Raises:
+        InputError: names the first that does not, and its dtype.
+    """
+    if "quantization_config" in config:
+        return
+    for name, dtype in dtypes.items():
+        if dtype not in _DTYPES:
+            raise InputError(
+                f"tensor {name} in {path} is {dtype}, not one of {', '.join(_DTYPES)}, and its config.json names no "
+                "quantization; give the model before quantization"
+            )
+
+
 def _other_quantization(config: Mapping[str, Any]) -> Iterator[str]:
-    settings = config.get("quantization_config")
-    if settings:
+    for key in _OTHER_WORDS:
+        if isinstance(config.get(key), dict):
+            yield f"is quantized ({key} in its config.json), and {_ALONE_READ}"
+    if "quantization_config" in config:
+        settings = config["quantization_config"]
         method = settings.get("quant_method") if isinstance(settings, dict) else settings
         if method != _QUANTIZATION:
-            yield f"is quantized by {method!r}, and of quantized models {_QUANTIZATION} ones alone are read"
+            yield f"is quantized by {method!r}, and {_ALONE_READ}"
 
 
 def _reason_of_tensor(name: str, shape: tuple[int, ...]) -> str | None:

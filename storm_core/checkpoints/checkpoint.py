@@ -16,13 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from storm_core.checkpoints.acceptance import check_taken
+from storm_core.checkpoints.acceptance import check_dtypes, check_taken
 from storm_core.checkpoints.completeness import check_whole
 from storm_core.checkpoints.older_versions import write_for_older_versions
 from storm_core.checkpoints.settings_files import read_model_config, read_whole_config, write_settings
 from storm_core.checkpoints.shapes import HEAD
 from storm_core.checkpoints.text_part import has_text_part, text_name
-from storm_core.checkpoints.tied_head import has_tied_copy
+from storm_core.checkpoints.tied_head import has_tied_copy, is_tied
 from storm_core.checkpoints.weight_files import (
     INDEX_NAME,
     SINGLE_NAME,
@@ -36,10 +36,12 @@ from storm_core.progress import report
 
 # Small enough to hold beside one tensor on a laptop, large enough that an 8B model has few files.
 SHARD_BYTES = 2 << 30
-# What older versions stored and every one computes from the config: rotary frequencies and causal masks.
-_COMPUTED = re.compile(r"\.(rotary_emb\.inv_freq|attn\.masked_bias)$")
+# What older versions stored and every one computes from the config: rotary frequencies and angles, and causal masks.
+_COMPUTED = re.compile(r"\.(rotary_emb\.(\w*inv_freq|cos_cached|sin_cached)|attn\.masked_bias)$")
 # What a multimodal model says of images and sounds, of which no stage writes the parts.
 _OF_OTHER_PARTS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+# Where transformers keeps the chat templates that have names, such as that for conversations with tools.
+_OTHER_TEMPLATES = "additional_chat_templates"
 COMPANION_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 
 
@@ -110,11 +112,14 @@ def open_checkpoint(path: Path) -> Checkpoint:
     found = find_weight_files(path, config)
     if found.passed_by:
         report(f"{path}: {', '.join(found.passed_by)} not read; the weights are {found.files[0].name}{_more(found)}")
-    tensors = _named(path, _stored(found))
+    stored = _stored(found)
+    _check_listed(path, config, found, stored)
+    tensors = _named(path, stored)
     check_taken(path, config, {name: info.shape for name, info in tensors.items()})
     if has_tied_copy(path, config, {name: (info.file, info.stored_as) for name, info in tensors.items()}):
         del tensors[HEAD]
     check_whole(path, config, {name: info.shape for name, info in tensors.items()})
+    check_dtypes(path, config, {name: info.dtype for name, info in tensors.items()})
     return Checkpoint(path=path, config=config, tensors=tensors, files=found.files)
 
 
@@ -130,11 +135,18 @@ def _stored(found: WeightFiles) -> dict[str, TensorInfo]:
             if name in tensors:
                 raise InputError(f"tensor {name} is in {tensors[name].file} and in {file}; take out one of the two")
             tensors[name] = info
-    missing = sorted(name for name in found.listed - tensors.keys() if not _COMPUTED.search(name))
-    if missing:
-        where = found.files[0].parent / INDEX_NAME
-        raise InputError(f"{where} lists {missing[0]}, which none of its files has; the checkpoint is incomplete")
     return tensors
+
+
+def _check_listed(path: Path, config: Mapping[str, Any], found: WeightFiles, tensors: Mapping[str, TensorInfo]) -> None:
+    """Check that what an index lists is there, but for what adds nothing: of a tied head some write the name alone."""
+    missing = sorted(name for name in found.listed - tensors.keys() if not _COMPUTED.search(name))
+    if missing and is_tied(config):
+        missing = [name for name in missing if text_name(model_name(name)) != HEAD]
+    if missing:
+        raise InputError(
+            f"{path / INDEX_NAME} lists {missing[0]}, which none of its files has; the checkpoint is incomplete"
+        )
 
 
 def _named(path: Path, stored: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
@@ -172,11 +184,14 @@ def write_checkpoint(
 
 
 def copy_companions(source: Path, directory: Path, config_changes: Mapping[str, Any] | None = None) -> None:
-    """Copy tokenizer, chat template and configs of a model directory; `config_changes` go into `config.json`."""
+    """Copy tokenizer, chat templates and configs of a model directory; `config_changes` go into `config.json`."""
     for file in sorted(source.iterdir()):
         ours = file.name in ("manifest.json", INDEX_NAME, "config.json", *_OF_OTHER_PARTS)
         if file.is_file() and file.suffix in COMPANION_SUFFIXES and not ours:
             shutil.copyfile(file, directory / file.name)
+    for file in sorted(source.glob(f"{_OTHER_TEMPLATES}/*.jinja")):
+        (directory / _OTHER_TEMPLATES).mkdir(exist_ok=True)
+        shutil.copyfile(file, directory / _OTHER_TEMPLATES / file.name)
     write_settings(directory / "config.json", {**read_model_config(source), **(config_changes or {})})
     write_for_older_versions(directory)
 
@@ -239,7 +254,6 @@ def torch_dtype(name: str) -> torch.dtype:
         InputError: a dtype that no stage handles.
     """
     known = {
-        "F64": torch.float64,
         "F32": torch.float32,
         "F16": torch.float16,
         "BF16": torch.bfloat16,

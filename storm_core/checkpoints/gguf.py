@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from storm_core.checkpoints.finite import finite
 from storm_core.checkpoints.gguf_config import gguf_settings
 from storm_core.checkpoints.gguf_description import describe
 from storm_core.checkpoints.gguf_tokenizer import keep_own_tokens
@@ -22,8 +23,8 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
     """Write the model and tokenizer of `file` to `directory`, tensors dequantized and stored as `dtype`.
 
     Raises:
-        InputError: `file` is not GGUF, is damaged, of an architecture that is not converted, or holds only a part of a
-            model or more than the model.
+        InputError: `file` is not GGUF, is damaged, of an architecture that is not converted, holds only a part of a
+            model or more than the model, or numbers that are none.
     """
     with file.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
@@ -44,6 +45,8 @@ def convert_gguf(file: Path, directory: Path, dtype: torch.dtype) -> None:
     if missing:
         # transformers fills what is missing with random numbers and carries on.
         raise InputError(f"{file} lacks {len(missing)} tensors, first {missing[0]!r}; is it one part of a split model?")
+    for name, tensor in model.state_dict().items():
+        finite(tensor, name, file)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     keep_own_tokens(directory, described.tokenizer)

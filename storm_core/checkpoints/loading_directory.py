@@ -20,7 +20,7 @@ def is_plain(checkpoint: Checkpoint) -> bool:
 def linked_alone(checkpoint: Checkpoint) -> Iterator[Path]:
     """A directory, there until the context ends, of links to the model's files: those of its weights, and settings.
 
-    Shards that have no index get one.
+    Shards get an index of our own: transformers wants more of one than the files of the tensors.
     """
     is_one = len(checkpoint.files) == 1
     with tempfile.TemporaryDirectory() as name:
@@ -36,9 +36,5 @@ def linked_alone(checkpoint: Checkpoint) -> Iterator[Path]:
 
 
 def _add_index(checkpoint: Checkpoint, index: Path) -> None:
-    own = checkpoint.path / INDEX_NAME
-    if own.is_file():
-        index.symlink_to(own.resolve())
-        return
     weight_map = {info.stored_as: info.file.name for info in checkpoint.tensors.values()}
     index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}), encoding="utf-8")

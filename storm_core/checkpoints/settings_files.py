@@ -13,11 +13,13 @@ from storm_core.json_objects import read_object
 def read_model_config(path: Path) -> dict[str, Any]:
     """`config.json` of a model directory; of a multimodal model what it says of its text part, where that is taken.
 
+    Padding that has no row in the embedding is left out: it needs none, and no library builds a model with it.
+
     Raises:
         InputError: it is missing, not JSON, or asks for code from a hub (`auto_map`).
     """
     config = read_whole_config(path)
-    return text_config(config) if has_text_part(config) else config
+    return _without_foreign_padding(text_config(config) if has_text_part(config) else config)
 
 
 def read_whole_config(path: Path) -> dict[str, Any]:
@@ -34,7 +36,14 @@ def read_whole_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{file} has auto_map, which runs code from a hub; that is never done")
     if not isinstance(config.get("model_type"), str | None):
         raise InputError(f"{file}: model_type must be the name of an architecture, got {config['model_type']!r:.80}")
-    return config
+    # Null is how some programs say that there is none.
+    return {key: value for key, value in config.items() if key != "quantization_config" or value is not None}
+
+
+def _without_foreign_padding(config: dict[str, Any]) -> dict[str, Any]:
+    padding, rows = config.get("pad_token_id"), config.get("vocab_size")
+    is_foreign = isinstance(padding, int) and isinstance(rows, int) and not 0 <= padding < rows
+    return {**config, "pad_token_id": None} if is_foreign else config
 
 
 def read_settings(file: Path) -> dict[str, Any]:

@@ -14,13 +14,22 @@ from storm_core.errors import InputError
 _ROWS_AT_A_TIME = 4096
 
 
+def is_tied(config: Mapping[str, Any]) -> bool:
+    """Whether the head of the model that this config describes is its embedding.
+
+    Raises:
+        InputError: the config contradicts itself.
+    """
+    return bool(forward_settings(config).get("tie_word_embeddings"))
+
+
 def has_tied_copy(path: Path, config: Mapping[str, Any], stored: Mapping[str, tuple[Path, str]]) -> bool:
     """Whether the tensors, each with its file and its name there, hold a copy of the embedding as a tied model's head.
 
     Raises:
         InputError: they hold a head of another value, which transformers 5 would take and others would not.
     """
-    if not {HEAD, EMBEDDING} <= stored.keys() or not forward_settings(config).get("tie_word_embeddings"):
+    if not {HEAD, EMBEDDING} <= stored.keys() or not is_tied(config):
         return False
     if not _are_equal(stored[HEAD], stored[EMBEDDING]):
         raise InputError(

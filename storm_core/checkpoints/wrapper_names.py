@@ -1,15 +1,16 @@
 """Names of tensors as programs that wrap a model store them: those of the model with parts of the wrappers' between.
 
-torch.compile puts in `_orig_mod`, data parallelism `module`, FSDP and activation checkpointing parts of their own, in
-front of all names or of each layer's.
+torch.compile puts in `_orig_mod`, data parallelism `module`, Lightning `_forward_module`, FSDP and activation
+checkpointing parts of their own, in front of all names or of each layer's.
+PEFT puts `base_model.model` in front of all.
 """
 
 import re
 
 from storm_core.errors import InputError
 
-_PARTS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:" + "|".join(_PARTS) + r")\.")
+_PARTS = ("_orig_mod", "module", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_WRAPPERS = re.compile(r"^base_model\.model\.(?=model\.|lm_head\.)|(?:^|(?<=\.))(?:" + "|".join(_PARTS) + r")\.")
 
 
 def model_name(stored: str) -> str:

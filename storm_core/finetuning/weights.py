@@ -16,21 +16,15 @@ from storm_core.progress import progress
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Float32, in which training holds the weights, represents each of these exactly.
-_EXACT_DTYPES = ("F32", "F16", "BF16")
-
 
 def check_trainable(checkpoint: Checkpoint) -> None:
-    """Refuse weights that float32 cannot hold exactly or that are quantized.
+    """Refuse quantized weights.
 
     Raises:
-        InputError: says which tensor, or that the config names a quantization.
+        InputError: the config names a quantization.
     """
     if "quantization_config" in checkpoint.config:
         raise InputError(f"{checkpoint.path} is quantized (quantization_config); train the model it was made from")
-    for name, info in checkpoint.tensors.items():
-        if info.dtype not in _EXACT_DTYPES:
-            raise InputError(f"{name} in {checkpoint.path} is {info.dtype}; train takes {', '.join(_EXACT_DTYPES)}")
 
 
 def check_packing(checkpoint: Checkpoint, longest: int) -> None:

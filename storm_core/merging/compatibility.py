@@ -11,8 +11,6 @@ from storm_core.checkpoints.shapes import HEAD
 from storm_core.errors import InputError
 from storm_core.progress import report
 
-_MERGEABLE_DTYPES = ("F64", "F32", "F16", "BF16")
-
 
 def check_mergeable(base: Checkpoint, other: Checkpoint) -> None:
     """Check that every tensor of `base` has its counterpart in `other` and that both mean the same by it.
@@ -22,7 +20,7 @@ def check_mergeable(base: Checkpoint, other: Checkpoint) -> None:
     """
     _check_setting("model_type", base.config, other.config, base, other)
     for checkpoint in (base, other):
-        _check_dtypes(checkpoint)
+        _check_is_plain(checkpoint)
     _check_tensors(base, other)
     _check_settings(base, other)
     check_vocabulary(base.path, other.path)
@@ -47,12 +45,9 @@ def check_vocabulary(base: Path, other: Path) -> None:
         raise InputError(f"the vocabularies differ in {len(differing)} tokens: {token!r} has ID {ids}")
 
 
-def _check_dtypes(checkpoint: Checkpoint) -> None:
+def _check_is_plain(checkpoint: Checkpoint) -> None:
     if "quantization_config" in checkpoint.config:
         raise InputError(f"{checkpoint.path} is quantized; merge the models first and quantize the result")
-    for name, tensor in checkpoint.tensors.items():
-        if tensor.dtype not in _MERGEABLE_DTYPES:
-            raise InputError(f"tensor {name!r} in {checkpoint.path} is {tensor.dtype}; merge floating-point weights")
 
 
 def _check_tensors(base: Checkpoint, other: Checkpoint) -> None:

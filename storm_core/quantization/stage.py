@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from storm_core.checkpoints.finite import finite
 from storm_core.checkpoints.turn_ends import write_turn_ends
 from storm_core.errors import InputError
 from storm_core.machine_errors import check_room
@@ -17,8 +18,6 @@ from storm_core.quantization.config import QuantizeConfig
 from storm_core.quantization.fp8 import QuantizedWeight, quantize_rows, squared_sums
 from storm_core.quantization.linears import modules_to_quantize
 from storm_core.stage import Inputs, Results
-
-_QUANTIZABLE_DTYPES = ("F32", "F16", "BF16")
 
 
 @dataclass(kw_only=True)
@@ -58,12 +57,7 @@ def _check_quantizable(checkpoint: Checkpoint, ignore: Sequence[str]) -> list[st
     """The modules to quantize."""
     if "quantization_config" in checkpoint.config:
         raise InputError(f"{checkpoint.path} is quantized already; give the model it was made from")
-    modules = modules_to_quantize(checkpoint, ignore)
-    for name in modules:
-        dtype = checkpoint.tensors[f"{name}.weight"].dtype
-        if dtype not in _QUANTIZABLE_DTYPES:
-            raise InputError(f"tensor '{name}.weight' in {checkpoint.path} is {dtype}; quantize from BF16, F16 or F32")
-    return modules
+    return modules_to_quantize(checkpoint, ignore)
 
 
 def _bytes(checkpoint: Checkpoint, modules: Sequence[str]) -> int:
@@ -76,17 +70,14 @@ def _quantize(checkpoint: Checkpoint, modules: Sequence[str], tally: _Tally) -> 
     """Every tensor to write by name, in file order; a quantized weight is followed by its scale."""
     weights = {f"{name}.weight" for name in modules}
     for name in progress(checkpoint.tensors, total=len(checkpoint.tensors), description="quantize", unit="tensors"):
-        tensor = checkpoint.load(name)
+        tensor = finite(checkpoint.load(name), name, checkpoint.path)
         tally.source_bytes += tensor.nbytes
         if name not in weights:
             tally.kept_tensors += 1
             tally.written_bytes += tensor.nbytes
             yield name, tensor
             continue
-        try:
-            quantized = quantize_rows(tensor)
-        except ValueError as error:
-            raise InputError(f"cannot quantize tensor {name!r} of {checkpoint.path}: {error}") from error
+        quantized = quantize_rows(tensor)
         _count(tally, tensor, quantized)
         yield name, quantized.weight
         yield f"{name}_scale", quantized.scale

@@ -8,7 +8,6 @@ from storm_core.errors import InputError
 
 _WEIGHT = ".weight"
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
-_PLAIN_DTYPES = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +67,3 @@ def _check_is_plain(checkpoint: Checkpoint) -> None:
         raise InputError(
             f"{checkpoint.path} is quantized (quantization_config in its config.json); give the model it was made from"
         )
-    for name, info in checkpoint.tensors.items():
-        if info.dtype not in _PLAIN_DTYPES:
-            raise InputError(
-                f"{name} in {checkpoint.path} is {info.dtype}, not one of {', '.join(_PLAIN_DTYPES)}; "
-                "give the model before quantization"
-            )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from storm_core.checkpoints.finite import finite
 from storm_core.devices import resolve_device
-from storm_core.errors import InputError
 from storm_core.progress import progress
 from storm_core.spectrum.config import ScanConfig
 from storm_core.spectrum.modules import Module, list_modules
@@ -47,10 +47,11 @@ def scan(checkpoint: Checkpoint, modules: list[Module]) -> dict[str, dict[str, f
     ratios: dict[str, dict[str, float]] = {}
     for module in modules:
         ratios.setdefault(module.type, {})[module.name] = math.inf
+    # What is not scanned is read by the stages that follow.
+    for name in checkpoint.tensors.keys() - {module.weight for module in scanned}:
+        finite(checkpoint.load(name), name, checkpoint.path)
     for module in progress(scanned, total=len(scanned), description="scan", unit="matrices"):
-        weight_OI = checkpoint.load(module.weight).to(resolve_device())
-        if not bool(weight_OI.isfinite().all()):
-            raise InputError(f"{module.weight} in {checkpoint.path} holds NaN or infinity; the checkpoint is damaged")
+        weight_OI = finite(checkpoint.load(module.weight).to(resolve_device()), module.weight, checkpoint.path)
         ratios[module.type][module.name] = signal_to_noise_ratio(weight_OI)
     return ratios
 

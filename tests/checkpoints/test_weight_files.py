@@ -1,18 +1,22 @@
 """Directories that hold no model, or two: refused by name; what lies beside a model is said."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from storm_core.checkpoints.checkpoint import open_checkpoint
+from storm_core.checkpoints.loading import load_model
 from storm_core.checkpoints.loading_directory import is_plain
 from storm_core.checkpoints.weight_files import INDEX_NAME, SINGLE_NAME, find_weight_files
 from storm_core.errors import InputError
-from tests.checkpoints.spoiling import change_config, cut_into_shards, write_tensors
+from tests.checkpoints.families import make_family
+from tests.checkpoints.spoiling import change_config, change_tensors, cut_into_shards, write_tensors
 
 
 def beside_an_index(model: Path) -> None:
@@ -91,6 +95,61 @@ def test_an_index_that_is_none_is_refused_by_its_name(model: Path, content: str)
     (model / INDEX_NAME).write_text(content)
     with pytest.raises(InputError, match=r"model\.safetensors\.index\.json"):
         find_weight_files(model, {})
+
+
+@pytest.mark.parametrize("front", ["", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("family", ["Llama 3.2", "Qwen2.5", "Gemma 2"])
+def test_a_tied_head_that_an_index_lists_and_no_file_has_is_not_missed(family: str, front: str, tmp_path: Path) -> None:
+    model = make_family(family, tmp_path / "model")
+    plain = load_model(model, torch.float32).state_dict()
+    change_tensors(model, lambda tensors: [tensors.update({front + name: tensors.pop(name)}) for name in list(tensors)])
+    files = cut_into_shards(model, 3, has_index=True)
+    list_in_index(model, f"{front}lm_head.weight", files[0].name)
+    assert "lm_head.weight" not in open_checkpoint(model).tensors
+    loaded = load_model(model, torch.float32).state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in plain.items())
+
+
+def test_a_head_of_its_own_that_an_index_lists_and_no_file_has_is_missed(model: Path) -> None:
+    change_tensors(model, lambda tensors: tensors.pop("lm_head.weight"))
+    files = cut_into_shards(model, 2, has_index=True)
+    list_in_index(model, "lm_head.weight", files[1].name)
+    with pytest.raises(InputError, match=r"lists lm_head\.weight, which none of its files has"):
+        open_checkpoint(model)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: index.pop("metadata"),
+        lambda index: index.update(metadata=None),
+        lambda index: index["metadata"].update(total_size=7),
+        lambda index: index["weight_map"].popitem(),
+        lambda index: index["weight_map"].update(
+            dict.fromkeys(index["weight_map"], "model-00001-of-00002.safetensors")
+        ),
+    ],
+    ids=["no metadata", "null metadata", "another size", "one tensor fewer", "all in one file"],
+)
+def test_of_an_index_the_files_alone_count(model: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    plain = load_model(model, torch.float32).state_dict()
+    files = cut_into_shards(model, 2, has_index=True)
+    index = json.loads((model / INDEX_NAME).read_text())
+    change(index)
+    (model / INDEX_NAME).write_text(json.dumps(index))
+    if {file.name for file in files} - set(index["weight_map"].values()):
+        with pytest.raises(InputError, match="which none of its files has"):
+            open_checkpoint(model)
+        return
+    loaded = load_model(model, torch.float32).state_dict()
+    assert loaded.keys() == plain.keys()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in plain.items())
+
+
+def list_in_index(model: Path, tensor: str, file: str) -> None:
+    index = json.loads((model / INDEX_NAME).read_text())
+    index["weight_map"][tensor] = file
+    (model / INDEX_NAME).write_text(json.dumps(index))
 
 
 def test_what_lies_beside_the_weights_is_said(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

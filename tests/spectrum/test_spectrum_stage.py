@@ -97,11 +97,13 @@ def test_untied_head_is_listed_with_infinite_ratio_and_trained(tiny_llama: Path,
     assert (head["snr"], head["unfrozen"], head["layer"]) == ("Infinity", True, None)
 
 
+@pytest.mark.parametrize(
+    "name", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight", "model.embed_tokens.weight"]
+)
 def test_nan_stops_the_scan_and_names_the_tensor(
-    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = "model.layers.1.mlp.up_proj.weight"
-    model = alter(tiny_llama, tmp_path / "model", lambda tensors: tensors[name][0].fill_(math.nan))
+    model = alter(tiny_llama, tmp_path / "model", lambda tensors: tensors[name].view(-1)[:9].fill_(math.nan))
     assert main(["scan", "--model", str(model), "--scan", str(tmp_path / "scan")]) == 1
     assert name in capsys.readouterr().err
     assert not (tmp_path / "scan").exists()
