@@ -10,7 +10,7 @@ from storm_core.checkpoints.settings_files import read_model_config
 from storm_core.errors import InputError, first_line
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 def build_empty(path: Path, dtype: torch.dtype | None = None) -> "PreTrainedModel":
@@ -19,11 +19,11 @@ def build_empty(path: Path, dtype: torch.dtype | None = None) -> "PreTrainedMode
     Raises:
         InputError: transformers knows no such causal language model, or cannot build it.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+    config = read_architecture(path)
     try:
-        config = AutoConfig.for_model(**read_model_config(path))
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
                 config, trust_remote_code=False, **options
@@ -31,6 +31,22 @@ def build_empty(path: Path, dtype: torch.dtype | None = None) -> "PreTrainedMode
     except _unbuildable() as error:
         raise InputError(f"{path} is not a causal language model of transformers: {first_line(error)}") from error
     return model
+
+
+def read_architecture(path: Path) -> "PretrainedConfig":
+    """What transformers reads of the `config.json` in `path`, where it knows each setting.
+
+    Raises:
+        InputError: it knows no such architecture, or refuses a setting.
+    """
+    from transformers import AutoConfig
+
+    settings = read_model_config(path)
+    try:
+        config: PretrainedConfig = AutoConfig.for_model(**settings)
+    except _unbuildable() as error:
+        raise InputError(f"{path} is not a causal language model of transformers, by its config: {error}") from error
+    return config
 
 
 def _unbuildable() -> tuple[type[Exception], ...]:

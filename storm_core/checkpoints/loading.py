@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from storm_core.checkpoints.architecture import build_empty, check_tensors
+from storm_core.checkpoints.architecture import build_empty, check_tensors, read_architecture
 from storm_core.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from storm_core.checkpoints.loading_directory import linked_alone
 from storm_core.checkpoints.settings_files import read_model_config, read_whole_config
-from storm_core.checkpoints.text_part import has_text_part
+from storm_core.checkpoints.stop_tokens import read_stop_tokens
 from storm_core.devices import resolve_device
 from storm_core.errors import InputError, first_line
 from storm_core.heartbeat import activity
@@ -25,11 +25,13 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a model directory, which must have a chat template.
 
     Raises:
-        InputError: there is no tokenizer, or it has no chat template.
+        InputError: there is no tokenizer, it has no chat template, or the model's `config.json` is none.
     """
     with activity("load the tokenizer"):
         from transformers import AutoTokenizer
 
+        if (path / "config.json").is_file():  # Which transformers reads first, and finds mistakes in.
+            read_architecture(path)
         try:
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         # The library of tokenizers raises the base class of all, and transformers what unchecked settings lead to.
@@ -83,16 +85,28 @@ def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, **options: Any) -> 
     Raises:
         InputError: transformers cannot build the model, or would make up some of its weights.
     """
+    read_stop_tokens(checkpoint.path)  # Which transformers reads with the model.
     with activity("load the model"), linked_alone(checkpoint) as directory:
-        from transformers import AutoConfig, AutoModelForCausalLM
-
         if "quantization_config" not in checkpoint.config:  # Scales are no parameters of the plain architecture.
             check_tensors(build_empty(checkpoint.path), checkpoint)
-        if has_text_part(read_whole_config(checkpoint.path)):
-            options = {**options, "config": AutoConfig.for_model(**checkpoint.config)}
+        model, loading = _read(checkpoint, directory, dtype=dtype, **options)
+        _check_loaded(loading, checkpoint)
+        # It remembers where it was read from, and says so in errors.
+        model.name_or_path = model.config.name_or_path = str(checkpoint.path)
+        model.to(resolve_device())  # type: ignore[arg-type]  # transformers wraps `to` without its signature
+    model.train(False)
+    return model
+
+
+def _read(checkpoint: Checkpoint, directory: Path, **options: Any) -> tuple["PreTrainedModel", Mapping[str, Any]]:
+    """The model by the files in `directory`, and what transformers says of loading it."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if checkpoint.config != read_whole_config(checkpoint.path):
+        options = {**options, "config": AutoConfig.for_model(**checkpoint.config)}
+    try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             directory,
-            dtype=dtype,
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
@@ -100,13 +114,11 @@ def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, **options: Any) -> 
             output_loading_info=True,
             **options,
         )
-        model: PreTrainedModel = loaded[0]
-        _check_loaded(loaded[1], checkpoint)
-        # It remembers where it was read from, and says so in errors.
-        model.name_or_path = model.config.name_or_path = str(checkpoint.path)
-        model.to(resolve_device())  # type: ignore[arg-type]  # transformers wraps `to` without its signature
-    model.train(False)
-    return model
+    # What it finds wrong in a file of settings; the weights were looked at before.
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = first_line(error).replace(str(directory), str(checkpoint.path))
+        raise InputError(f"transformers cannot load {checkpoint.path}: {reason}") from error
+    return loaded[0], loaded[1]
 
 
 def _renamed(checkpoint: Checkpoint) -> dict[str, str]:

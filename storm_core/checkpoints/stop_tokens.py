@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from storm_core.checkpoints.settings_files import read_settings, write_settings
+from storm_core.errors import InputError
 
 _FILE = "generation_config.json"
 
@@ -13,11 +13,11 @@ def read_stop_tokens(directory: Path) -> list[int]:
     """The token ids at which the model in `directory` stops: by its generation config, or where that has none its own.
 
     Raises:
-        InputError: one of the files is not a config.
+        InputError: one of the files is not a config, or names no tokens by their ids.
     """
     # Without such a file, or where it names none, models stop at that of their config.
     files = (directory / _FILE, directory / "config.json")
-    return next(filter(None, (_ids(read_settings(file).get("eos_token_id")) for file in files)), [])
+    return next(filter(None, [_ids(file) for file in files]), [])
 
 
 def add_stop_tokens(directory: Path, tokens: Iterable[int]) -> list[int]:
@@ -37,5 +37,10 @@ def add_stop_tokens(directory: Path, tokens: Iterable[int]) -> list[int]:
     return missing
 
 
-def _ids(value: Any) -> list[int]:
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)]
+def _ids(file: Path) -> list[int]:
+    value = read_settings(file).get("eos_token_id")
+    listed = value if isinstance(value, list) else [value] if value is not None else []
+    for one in listed:
+        if type(one) is not int:
+            raise InputError(f"{file}: eos_token_id must be a token's ID or a list of them, got {value!r:.80}")
+    return listed

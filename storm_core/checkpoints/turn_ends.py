@@ -1,13 +1,17 @@
 """A model that is written stops where its chat template ends answers, whoever serves it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storm_core.chat_templates.answer_tokens import AnswerTokens
 from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.checkpoints.settings_files import read_settings
-from storm_core.checkpoints.stop_tokens import add_stop_tokens
+from storm_core.checkpoints.stop_tokens import add_stop_tokens, read_stop_tokens
 from storm_core.progress import report
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def write_turn_ends(directory: Path) -> None:
@@ -25,6 +29,21 @@ def write_turn_ends(directory: Path) -> None:
     if added:
         names = ", ".join(tokenizer.convert_ids_to_tokens(added))
         report(f"the chat template ends answers with {names}: generation_config.json stops there now too")
+
+
+def tell_unwritten_ends(directory: Path, tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate) -> None:
+    """Say in the log where the model in `directory` does not stop at the tokens that end its answers.
+
+    A model that was merged of parents that `fetch` has not written may not: `merge` can render no template.
+    """
+    stops = read_stop_tokens(directory)
+    unwritten = [token for token in AnswerTokens(tokenizer, template).ends if token not in stops]
+    if unwritten:
+        names = ", ".join(tokenizer.convert_ids_to_tokens(unwritten))
+        report(
+            f"the chat template ends answers with {names}, and generation_config.json does not stop there: replies end "
+            "there here, a server's go on. storm fetch writes it, so does storm quantize"
+        )
 
 
 def _has_template(directory: Path) -> bool:

@@ -16,6 +16,7 @@ from storm_core.chat_templates.rendering import MisfitError
 from storm_core.chat_templates.telling import tell_readings
 from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.checkpoints.loading import load_tokenizer, load_weights
+from storm_core.checkpoints.turn_ends import tell_unwritten_ends
 from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.evaluation.config import EvaluateConfig
@@ -90,6 +91,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
     tokenizer = load_tokenizer(inputs["model"].path)
     template = ChatTemplate(tokenizer, config.template_date)
     tell_readings(template)
+    tell_unwritten_ends(checkpoint.path, tokenizer, template)
     prompts = {
         benchmark.name: _make_prompts(benchmark, questions[benchmark.name], template) for benchmark in suite.benchmarks
     }

@@ -1,5 +1,8 @@
 """Which models are refused, by which sign, and that every stage says so."""
 
+import math
+import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +41,9 @@ SIGNS = [
     ({"is_encoder_decoder": True}, "encoder and a decoder"),
     ({"architectures": ["LlamaForSequenceClassification"]}, "causal language model is wanted"),
     ({"quantization_config": {"quant_method": "awq"}}, "quantized by 'awq'"),
+    ({"quantization_config": {}}, "quantized by None"),
+    ({"compression_config": {"quant_method": "compressed-tensors"}}, r"is quantized \(compression_config in its"),
+    ({"quantization": {"group_size": 64, "bits": 4}}, r"is quantized \(quantization in its config\.json\)"),
 ]
 TENSORS = [
     ("model.layers.0.mlp.experts.gate_up_proj", (4, 8, 8), "mixture of experts"),
@@ -47,6 +53,14 @@ TENSORS = [
     ("model.layers.0.conv.conv.weight", (4, 1, 3), "hybrid or recurrent"),
     ("model.layers.0.mlp.stacked", (2, 3, 4), r"shape \[2, 3, 4\]"),
     ("score.weight", (2, 64), "no part of a causal language model"),
+    (
+        "model.layers.1.mlp.up_proj.lora_A.default.weight",
+        (4, 64),
+        "of an adapter beside the model's; merge",
+    ),
+    ("base_model.model.model.layers.1.mlp.up_proj.lora_B.weight", (64, 4), "of an adapter beside the model's"),
+    ("model.layers.1.mlp.up_proj.base_layer.weight", (96, 64), "of an adapter beside the model's"),
+    ("model.embed_tokens.modules_to_save.default.weight", (96, 64), "of an adapter beside the model's"),
 ]
 # Each stage that opens a model, with what it wants besides.
 COMMANDS = {
@@ -93,6 +107,40 @@ def test_a_tensor_that_no_stage_could_take_is_named(
     change_tensors(model, lambda tensors: tensors.update({name: torch.ones(shape)}))
     with pytest.raises(InputError, match=reason):
         open_checkpoint(model)
+
+
+def test_no_quantization_is_said_by_null_too(model: Path) -> None:
+    change_config(model, quantization_config=None)
+    assert "quantization_config" not in open_checkpoint(model).config
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float64, torch.float8_e4m3fn, torch.float8_e5m2, torch.int64, torch.int8, torch.uint8, torch.bool],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["model.norm.weight", "model.layers.1.mlp.up_proj.weight"])
+def test_a_tensor_that_is_no_plain_weight_is_named(model: Path, name: str, dtype: torch.dtype) -> None:
+    change_tensors(model, lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
+    with pytest.raises(InputError, match=rf"tensor {re.escape(name)} in .* is \w+, not one of F32, F16, BF16, and its"):
+        open_checkpoint(model)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("seed", range(3))
+def test_fetch_names_a_tensor_that_holds_no_number(
+    seed: int, value: float, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 (no secret)
+    spoilt = rng.choice(sorted(open_checkpoint(model).tensors))
+
+    def spoil(tensors: dict[str, torch.Tensor]) -> None:
+        numbers = tensors[spoilt].view(-1)
+        numbers[rng.randrange(len(numbers))] = value
+
+    change_tensors(model, spoil)
+    assert main(["fetch", f"--source={model}", f"--model={tmp_path / 'fetched'}"]) == 1
+    assert f"{spoilt} in {model} holds NaN or infinity" in complaints(capsys.readouterr().err)[-1]
 
 
 def as_a_mixture_of_experts(model: Path) -> None:
@@ -157,7 +205,10 @@ def test_what_transformers_saves_of_a_kind_that_is_not_taken_is_refused(kind: st
 
 
 def test_buffers_that_the_config_decides_are_left_out(model: Path, tmp_path: Path) -> None:
-    frequencies = {f"model.layers.{layer}.self_attn.rotary_emb.inv_freq": torch.ones(8) for layer in range(2)}
+    names = ("inv_freq", "original_inv_freq", "cos_cached", "sin_cached")
+    frequencies = {
+        f"model.layers.{layer}.self_attn.rotary_emb.{name}": torch.ones(8) for layer in range(2) for name in names
+    }
     change_tensors(model, lambda tensors: tensors.update(frequencies))
     assert not frequencies.keys() & open_checkpoint(model).tensors.keys()
     assert main(["fetch", f"--source={model}", f"--model={tmp_path / 'fetched'}"]) == 0
@@ -195,6 +246,18 @@ def test_padding_needs_no_row_of_its_own_and_another_token_does(model: Path) -> 
     tokenizer.save_pretrained(model)
     with pytest.raises(InputError, match=rf"'<more>' in .* has ID {rows + 1}, and the embedding has {rows} rows"):
         load_tokenizer(model)
+
+
+@pytest.mark.parametrize("padding", [-1, 10**6])
+def test_padding_that_the_config_counts_beyond_the_embedding_is_none(padding: int, model: Path, tmp_path: Path) -> None:
+    before = load_model(model, torch.float32)
+    change_config(model, pad_token_id=padding)
+    assert main(["fetch", f"--source={model}", f"--model={tmp_path / 'fetched'}"]) == 0
+    for directory in (model, tmp_path / "fetched"):
+        loaded = load_model(directory, torch.float32)
+        assert loaded.config.pad_token_id is None
+        tokens = torch.arange(3, 40)[None]
+        assert torch.equal(loaded(tokens).logits, before(tokens).logits)
 
 
 def test_the_text_part_of_gemma_3_is_taken_with_its_logits(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.manifest import MANIFEST_NAME
+from tests.checkpoints.families import make_family
 from tests.checkpoints.gguf_files import write_gguf
 from tests.checkpoints.spoiling import change_json
 from tests.conftest import complaints
@@ -61,6 +62,32 @@ def test_fetching_what_was_fetched_gives_the_same_digest(model: Path, tmp_path: 
     assert open_directory(tmp_path / "once").digest == open_directory(tmp_path / "twice").digest
 
 
+def test_chat_templates_that_have_names_are_carried_over(model: Path, tmp_path: Path) -> None:
+    (model / "additional_chat_templates").mkdir()
+    template = (model / "chat_template.jinja").read_text()
+    (model / "additional_chat_templates/tool_use.jinja").write_text(template + "{# tools #}")
+    fetch(model, tmp_path / "fetched")
+    loaded: Any = load_tokenizer(tmp_path / "fetched")
+    assert loaded.chat_template == {"default": template, "tool_use": template + "{# tools #}"}
+    assert (tmp_path / "fetched/additional_chat_templates").stat().st_mode & 0o555 == 0o555
+
+
+@pytest.mark.parametrize(("family", "named"), [("Gemma 2", "GPT2Tokenizer"), ("Gemma 2", None), ("Llama 3.1", None)])
+def test_a_class_of_tokenizers_that_goes_by_no_file_is_said(
+    family: str, named: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_family(family, tmp_path / "source")
+    if named:
+        change_json(source / "tokenizer_config.json", tokenizer_class=named)
+    change_json(
+        source / "tokenizer.json",
+        truncation={"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
+    )
+    assert cli.main(["fetch", "--source", str(source), "--model", str(tmp_path / "fetched")]) == 0
+    said = "makes other tokens than its tokenizer.json, by which transformers 4 goes; if the file is right"
+    assert (said in capsys.readouterr().err) == bool(named)
+
+
 def without_weights(model: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
 
@@ -91,6 +118,23 @@ def without_chat_template(model: Path) -> None:
     (model / "chat_template.jinja").unlink()
 
 
+def with_broken_chat_template(model: Path) -> None:
+    file = model / "chat_template.jinja"
+    file.write_text(file.read_text() + "{% if %}")
+
+
+def with_chat_template_of_parts(model: Path) -> None:
+    (model / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content[0].text }}{% endfor %}")
+
+
+def with_stop_token_in_words(model: Path) -> None:
+    (model / "generation_config.json").write_text('{"eos_token_id": "</s>"}')
+
+
+def with_padding_in_words(model: Path) -> None:
+    change_json(model / "config.json", pad_token_id="<pad>")
+
+
 def with_broken_generation_config(model: Path) -> None:
     (model / "generation_config.json").write_text("{")
 
@@ -117,6 +161,10 @@ def with_two_ggufs(model: Path) -> None:
         (without_config, "no config.json in"),
         (without_tokenizer, "no usable tokenizer in"),
         (without_chat_template, "no chat template"),
+        (with_broken_chat_template, "cannot show a question, which every stage asks by it: Expected an expression"),
+        (with_chat_template_of_parts, "cannot show a question, which every stage asks by it: the chat template leaves"),
+        (with_stop_token_in_words, "eos_token_id must be a token's ID or a list of them, got '</s>'"),
+        (with_padding_in_words, "by its config: Validation error for field 'pad_token_id': TypeError"),
         (with_broken_generation_config, "generation_config.json is not JSON"),
         (with_cut_weights, "cannot be read as safetensors"),
         (with_two_ggufs, "name the one to convert"),

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.checkpoints.config import FETCH, FetchConfig
+from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.checkpoints.stop_tokens import add_stop_tokens, read_stop_tokens
+from storm_core.checkpoints.turn_ends import tell_unwritten_ends, write_turn_ends
 from storm_core.config import StageConfig
 from storm_core.errors import InputError
 from storm_core.execution import execute
@@ -52,6 +55,14 @@ def test_what_names_them_already_stays_as_it_is(tmp_path: Path) -> None:
     assert file.read_text() == '{"eos_token_id":[5,7]}'
 
 
+@pytest.mark.parametrize("value", ["902", [902, "<|im_end|>"], 902.0, {"id": 902}, [[902]], True])
+@pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
+def test_what_is_no_tokens_id_is_named(name: str, value: Any, tmp_path: Path) -> None:
+    write(tmp_path, name, {"eos_token_id": value})
+    with pytest.raises(InputError, match=rf"{name}: eos_token_id must be a token's ID or a list of them, got"):
+        read_stop_tokens(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "7"])
 def test_file_that_is_none_is_named(content: str, tmp_path: Path) -> None:
     write(tmp_path, "generation_config.json", content)
@@ -91,3 +102,18 @@ def test_model_without_a_chat_template_is_quantized_as_it_is(tiny_llama: Path, t
     model = without_the_end(tiny_llama, tmp_path / "model", 0)
     (model / "chat_template.jinja").unlink()
     assert run(QUANTIZE, QuantizeConfig(), tmp_path / "quantized", model=model) == [0]
+
+
+def test_where_a_server_would_go_on_is_said(
+    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Path(shutil.copytree(tiny_llama, tmp_path / "model"))
+    tokenizer = load_tokenizer(model)
+    template = ChatTemplate(tokenizer)
+    write(model, "generation_config.json", {"eos_token_id": tokenizer.convert_tokens_to_ids("<|endoftext|>")})
+    tell_unwritten_ends(model, tokenizer, template)
+    assert "ends answers with <|im_end|>, and generation_config.json does not stop there" in capsys.readouterr().err
+    write_turn_ends(model)
+    capsys.readouterr()
+    tell_unwritten_ends(model, tokenizer, template)
+    assert capsys.readouterr().err == ""
