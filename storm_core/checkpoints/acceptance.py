@@ -71,6 +71,9 @@ def check_kind(path: Path, config: Mapping[str, Any]) -> None:
     reason = next(_reasons_of_config(config), None)
     if reason:
         raise InputError(f"{_named(path, config)} {reason}; {_ADVICE}")
+    window = config.get("sliding_window")
+    if _is_number(window) and window < 1 and config.get("use_sliding_window", True):
+        raise InputError(f"{path}: sliding_window {window} in its config.json is none; where there is none, write null")
 
 
 _ADVICE = "give a text model of attention and dense layers, such as Llama, Qwen2, Qwen3, Gemma, Phi-3 or Mistral"

@@ -42,6 +42,8 @@ def read_architecture(path: Path) -> "PretrainedConfig":
     from transformers import AutoConfig
 
     settings = read_model_config(path)
+    if settings.get("model_type") is None:
+        raise InputError(f"config.json in {path} has no model_type, which names the architecture")
     try:
         config: PretrainedConfig = AutoConfig.for_model(**settings)
     except _unbuildable() as error:

@@ -43,6 +43,8 @@ SIGNS = [
     ({"quantization_config": {"quant_method": "awq"}}, "quantized by 'awq'"),
     ({"quantization_config": {}}, "quantized by None"),
     ({"compression_config": {"quant_method": "compressed-tensors"}}, r"is quantized \(compression_config in its"),
+    ({"sliding_window": 0}, "sliding_window 0 in its config.json is none"),
+    ({"sliding_window": -1}, "sliding_window -1 in its config.json is none"),
     ({"quantization": {"group_size": 64, "bits": 4}}, r"is quantized \(quantization in its config\.json\)"),
 ]
 TENSORS = [

@@ -131,6 +131,10 @@ def with_stop_token_in_words(model: Path) -> None:
     (model / "generation_config.json").write_text('{"eos_token_id": "</s>"}')
 
 
+def without_architecture(model: Path) -> None:
+    change_json(model / "config.json", model_type=None)
+
+
 def with_padding_in_words(model: Path) -> None:
     change_json(model / "config.json", pad_token_id="<pad>")
 
@@ -164,6 +168,7 @@ def with_two_ggufs(model: Path) -> None:
         (with_broken_chat_template, "cannot show a question, which every stage asks by it: Expected an expression"),
         (with_chat_template_of_parts, "cannot show a question, which every stage asks by it: the chat template leaves"),
         (with_stop_token_in_words, "eos_token_id must be a token's ID or a list of them, got '</s>'"),
+        (without_architecture, "has no model_type, which names the architecture"),
         (with_padding_in_words, "by its config: Validation error for field 'pad_token_id': TypeError"),
         (with_broken_generation_config, "generation_config.json is not JSON"),
         (with_cut_weights, "cannot be read as safetensors"),
