@@ -9,17 +9,21 @@ from storm_core.checkpoints.text_part import has_text_part, text_config
 from storm_core.errors import InputError
 from storm_core.json_objects import read_object
 
+# What a call of the model returns, and in which form: for the caller to say.
+_OF_A_CALL = ("return_dict", "use_return_dict", "output_attentions", "output_hidden_states", "torchscript")
+
 
 def read_model_config(path: Path) -> dict[str, Any]:
     """`config.json` of a model directory; of a multimodal model what it says of its text part, where that is taken.
 
-    Padding that has no row in the embedding is left out: it needs none, and no library builds a model with it.
+    Left out is padding that has no row in the embedding, which it does not need, and what a call is to return.
 
     Raises:
         InputError: it is missing, not JSON, or asks for code from a hub (`auto_map`).
     """
     config = read_whole_config(path)
-    return _without_foreign_padding(text_config(config) if has_text_part(config) else config)
+    own = text_config(config) if has_text_part(config) else config
+    return _without_foreign_padding({key: value for key, value in own.items() if key not in _OF_A_CALL})
 
 
 def read_whole_config(path: Path) -> dict[str, Any]:

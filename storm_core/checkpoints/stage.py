@@ -16,6 +16,7 @@ from storm_core.checkpoints.gguf import convert_gguf
 from storm_core.checkpoints.loading import load_tokenizer
 from storm_core.checkpoints.older_versions import write_for_older_versions
 from storm_core.checkpoints.settings_files import read_settings, write_settings
+from storm_core.checkpoints.stop_tokens import read_stop_tokens
 from storm_core.checkpoints.tokenizer_file import tell_other_tokens
 from storm_core.checkpoints.turn_ends import write_turn_ends
 from storm_core.devices import resolve_dtype
@@ -85,6 +86,7 @@ def _check_model(directory: Path) -> Checkpoint:
     if "auto_map" in read_settings(directory / "tokenizer_config.json"):
         raise InputError(f"tokenizer_config.json in {directory} has auto_map, which runs code from a hub; never done")
     _check_template(load_tokenizer(directory), directory)
+    read_stop_tokens(directory)  # To be added to, once all is written.
     if "quantization_config" not in checkpoint.config:  # Scales are no parameters of the plain architecture.
         check_tensors(build_empty(directory), checkpoint)
     return checkpoint

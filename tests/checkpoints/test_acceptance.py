@@ -250,6 +250,13 @@ def test_padding_needs_no_row_of_its_own_and_another_token_does(model: Path) -> 
         load_tokenizer(model)
 
 
+def test_what_a_call_returns_is_not_the_configs_to_say(model: Path) -> None:
+    change_config(model, return_dict=False, output_attentions=True, output_hidden_states=True, torchscript=True)
+    output = load_model(model, torch.float32)(torch.arange(3, 9)[None])
+    assert output.logits.shape[:2] == (1, 6)
+    assert output.hidden_states is None
+
+
 @pytest.mark.parametrize("padding", [-1, 10**6])
 def test_padding_that_the_config_counts_beyond_the_embedding_is_none(padding: int, model: Path, tmp_path: Path) -> None:
     before = load_model(model, torch.float32)
