@@ -72,7 +72,7 @@ def check_kind(path: Path, config: Mapping[str, Any]) -> None:
     if reason:
         raise InputError(f"{_named(path, config)} {reason}; {_ADVICE}")
     window = config.get("sliding_window")
-    if _is_number(window) and window < 1 and config.get("use_sliding_window", True):
+    if isinstance(window, int) and window < 1 and config.get("use_sliding_window", True):
         raise InputError(f"{path}: sliding_window {window} in its config.json is none; where there is none, write null")
 
 
