@@ -14,12 +14,13 @@ from storm_core.errors import InputError
 # Bytes of a value, by the number of its type.
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
+_VERSIONS = (2, 3)
 
 
 def check_header(file: Path) -> None:
     """Walk through the settings and the list of tensors, of which each must lie within the file.
 
-    What is no GGUF file at all is left to who reads it.
+    What is no GGUF file at all, or of another version, is left to who reads it.
 
     Raises:
         InputError: the file ends before its header does, or has a setting of no known type.
@@ -36,7 +37,9 @@ def check_header(file: Path) -> None:
 def _damage(content: mmap.mmap) -> str:
     """What is wrong with the header; empty where nothing is."""
     try:
-        _Header(content).skip()
+        header = _Header(content)
+        if header.version in _VERSIONS:
+            header.skip()
     except struct.error:
         return "it ends within its header"
     except RecursionError:
@@ -54,10 +57,9 @@ class _Header:
     def __init__(self, content: mmap.mmap) -> None:
         self._content = content
         self._place = 4
-        self._order = "<"
-        # A version in the lower half of the word is one in the other byte order.
-        (version,) = self._numbers("I")
-        self._order = ">" if version & 0xFFFF == 0 else "<"
+        # The version, which is small, tells the byte order.
+        self._order = "<" if int.from_bytes(content[4:8], "little") & 0xFFFF else ">"
+        (self.version,) = self._numbers("I")
 
     def skip(self) -> None:
         tensors, settings = self._numbers("QQ")

@@ -23,7 +23,7 @@ from storm_core.devices import resolve_dtype
 from storm_core.errors import InputError
 from storm_core.heartbeat import activity
 from storm_core.machine_errors import check_room
-from storm_core.progress import progress
+from storm_core.progress import progress, report
 from storm_core.records import Message
 from storm_core.stage import Inputs, Results
 
@@ -75,6 +75,8 @@ def _copy_model(source: Path, directory: Path) -> None:
     if ggufs and not (source / "config.json").is_file():
         raise InputError(f"{source} holds GGUF files; name the one to convert, as in {ggufs[0]}")
     checkpoint = _check_model(source)
+    if "auto_map" in read_settings(source / "config.json"):
+        report(f"{source}: the code that auto_map names is not run; transformers has the same classes")
     check_room(directory, checkpoint.bytes, "the model")
     names = progress(checkpoint.tensors, total=len(checkpoint.tensors), description="copy", unit="tensors")
     write_checkpoint(directory, ((name, finite(checkpoint.load(name), name, source)) for name in names), source=source)

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from storm_core.artifacts import open_directory
 from storm_core.checkpoints.checkpoint import open_checkpoint
 from storm_core.checkpoints.config import FETCH, FetchConfig
 from storm_core.checkpoints.loading import load_model, load_tokenizer
+from storm_core.checkpoints.settings_files import read_model_config
 from storm_core.errors import InputError
 from storm_core.execution import Outcome, execute
 from storm_core.manifest import MANIFEST_NAME
@@ -86,6 +88,37 @@ def test_a_class_of_tokenizers_that_goes_by_no_file_is_said(
     assert cli.main(["fetch", "--source", str(source), "--model", str(tmp_path / "fetched")]) == 0
     said = "makes other tokens than its tokenizer.json, by which transformers 4 goes; if the file is right"
     assert (said in capsys.readouterr().err) == bool(named)
+
+
+@pytest.mark.parametrize("tokenizer", [None, "Xenova/gpt-4o"])
+def test_code_that_transformers_has_by_now_is_not_run_and_the_model_is_taken(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tokenizer: str | None
+) -> None:
+    named = {"AutoConfig": "configuration_llama.LlamaConfig", "AutoModelForCausalLM": "modeling_llama.LlamaForCausalLM"}
+    change_json(model / "config.json", auto_map=named | ({"AutoTokenizer": tokenizer} if tokenizer else {}))
+    for name in ("configuration_llama.py", "modeling_llama.py"):
+        (model / name).write_text("raise SystemExit('code from a hub')")
+    assert cli.main(["fetch", "--source", str(model), "--model", str(tmp_path / "fetched")]) == 0
+    assert "the code that auto_map names is not run" in capsys.readouterr().err
+    assert "auto_map" not in json.loads((tmp_path / "fetched" / "config.json").read_text())
+    assert not list((tmp_path / "fetched").glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"AutoModelForCausalLM": "modeling_llama.LlamaForCausalLMEagle3"},
+        {"AutoModelForCausalLM": "modeling_mine.LlamaForCausalLM"},
+        {"AutoModelForCausalLM": "somebody/model--modeling_llama.LlamaForCausalLM"},
+        {"AutoConfig": "configuration_llama.Mine"},
+        {"AutoConfig": None},
+        "modeling_llama.LlamaForCausalLM",
+    ],
+)
+def test_code_of_a_hub_that_may_compute_something_else_is_refused(model: Path, named: object) -> None:
+    change_json(model / "config.json", auto_map=named)
+    with pytest.raises(InputError, match="has auto_map, which runs code from a hub"):
+        read_model_config(model)
 
 
 def without_weights(model: Path) -> None:
