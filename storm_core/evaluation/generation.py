@@ -10,10 +10,13 @@ from storm_core.chat_templates.answer_tokens import AnswerTokens
 from storm_core.chat_templates.chat_template import ChatTemplate
 from storm_core.errors import InputError
 from storm_core.evaluation.evaluation_cache import ReplyCache
-from storm_core.progress import progress
+from storm_core.progress import progress, report
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+# Of contrastive search, DoLa, and beams in groups or under constraints.
+_SEARCHES_OF_A_HUB = ("penalty_alpha", "dola_layers", "num_beam_groups", "constraints", "force_words_ids")
 
 
 def greedy_replies(
@@ -79,6 +82,18 @@ def stop_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") 
     if not known:
         raise InputError(f"{model.name_or_path} has no eos_token_id, so that its replies would never end; set it")
     return known
+
+
+def drop_searches_of_a_hub(model: "PreTrainedModel") -> None:
+    """Take out of the model's generation config what transformers has no code of its own for; a line says so."""
+    settings = model.generation_config
+    asked = [name for name in _SEARCHES_OF_A_HUB if getattr(settings, name, None) is not None]
+    for name in asked:
+        setattr(settings, name, None)
+    if asked:
+        report(
+            f"generation_config.json: {', '.join(asked)} would run code from a hub; greedy search is used", "warning"
+        )
 
 
 def _generate(

@@ -23,7 +23,7 @@ from storm_core.evaluation.config import EvaluateConfig
 from storm_core.evaluation.definition import check_definition
 from storm_core.evaluation.evaluation_cache import ReplyCache, keep_measurement, read_measurement
 from storm_core.evaluation.function_calling import chat_prompts, draw_entries, measure_function_calling
-from storm_core.evaluation.generation import stop_tokens
+from storm_core.evaluation.generation import drop_searches_of_a_hub, stop_tokens
 from storm_core.evaluation.harness import check_tasks, measure_task
 from storm_core.evaluation.lm_eval_run import quiet
 from storm_core.evaluation.questions import multiple_choice, read_pairs
@@ -97,8 +97,9 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Mapping[str, Path], wor
     }
     dtype = suite.dtype if config.dtype == "auto" else config.dtype
     model = load_weights(checkpoint, resolve_dtype(dtype))
-    # lm-eval knows the model's own alone.
+    # lm-eval knows the model's own settings alone.
     model.generation_config.eos_token_id = stop_tokens(model, tokenizer)
+    drop_searches_of_a_hub(model)
     partial_results = workspace.of_run()
     asked = Asked(suite, questions, prompts, config.template_date)
     measured = [

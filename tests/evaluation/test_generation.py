@@ -10,7 +10,7 @@ import torch
 from storm_core.checkpoints.loading import load_model, load_tokenizer
 from storm_core.errors import InputError
 from storm_core.evaluation.evaluation_cache import ReplyCache
-from storm_core.evaluation.generation import greedy_replies, stop_tokens
+from storm_core.evaluation.generation import drop_searches_of_a_hub, greedy_replies, stop_tokens
 from storm_core.stores.partial_results import DirectoryPartialResults
 
 PROMPTS = ["short", "The quick brown fox jumps over the lazy dog.", "How easy is it to learn?", "a b c d e f g h i j"]
@@ -94,3 +94,17 @@ def test_a_model_without_end_of_turn_is_refused(model: Any, tokenizer: Any) -> N
     model.generation_config.eos_token_id = None
     with pytest.raises(InputError, match="no eos_token_id"):
         stop_tokens(model, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("penalty_alpha", 0.6), ("dola_layers", "high"), ("num_beam_groups", 2), ("force_words_ids", [[5]])],
+)
+def test_a_search_that_needs_code_from_a_hub_is_greedy_and_said(
+    model: Any, tokenizer: Any, capsys: pytest.CaptureFixture[str], name: str, value: object
+) -> None:
+    expected = replies(model, tokenizer, PROMPTS)
+    setattr(model.generation_config, name, value)
+    drop_searches_of_a_hub(model)
+    assert replies(model, tokenizer, PROMPTS) == expected
+    assert f"generation_config.json: {name} would run code from a hub; greedy search is used" in capsys.readouterr().err
