@@ -74,6 +74,9 @@ def check_kind(path: Path, config: Mapping[str, Any]) -> None:
     window = config.get("sliding_window")
     if isinstance(window, int) and window < 1 and config.get("use_sliding_window", True):
         raise InputError(f"{path}: sliding_window {window} in its config.json is none; where there is none, write null")
+    theta = config.get("rope_theta", 1.0)
+    if not _is_number(theta) or not theta > 0:
+        raise InputError(f"{path}: rope_theta in its config.json must be a number above 0, got {theta!r:.80}")
 
 
 _ADVICE = "give a text model of attention and dense layers, such as Llama, Qwen2, Qwen3, Gemma, Phi-3 or Mistral"

@@ -45,6 +45,9 @@ SIGNS = [
     ({"compression_config": {"quant_method": "compressed-tensors"}}, r"is quantized \(compression_config in its"),
     ({"sliding_window": 0}, "sliding_window 0 in its config.json is none"),
     ({"sliding_window": -1}, "sliding_window -1 in its config.json is none"),
+    ({"rope_theta": "1e4"}, r"rope_theta in its config\.json must be a number above 0, got '1e4'"),
+    ({"rope_theta": None}, r"rope_theta in its config\.json must be a number above 0, got None"),
+    ({"rope_theta": 0}, r"rope_theta in its config\.json must be a number above 0, got 0"),
     ({"quantization": {"group_size": 64, "bits": 4}}, r"is quantized \(quantization in its config\.json\)"),
 ]
 TENSORS = [
