@@ -63,7 +63,7 @@ def test_article_suite_has_the_recipes_settings(data: Path) -> None:
 
 def test_smoke_suite_is_the_demos(data: Path) -> None:
     suite = load_suite("smoke", open_directory(data))
-    assert [benchmark.name for benchmark in suite.benchmarks] == ["simple_python", "multiple", "trivia"]
+    assert [benchmark.name for benchmark in suite.benchmarks] == ["simple_python", "trivia"]
     assert len(suite.sha256) == 64
 
 
