@@ -39,7 +39,7 @@ def read_whole_config(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise InputError(f"no config.json in {path}; give a model directory in the Hugging Face layout")
     config = read_settings(file)
-    if "auto_map" in config and not names_code_of_transformers(config):
+    if "auto_map" in config and not _names_code_of_transformers(config):
         raise InputError(f"{file} has auto_map, which runs code from a hub; that is never done")
     if not isinstance(config.get("model_type"), str | None):
         raise InputError(f"{file}: model_type must be the name of an architecture, got {config['model_type']!r:.80}")
@@ -51,7 +51,7 @@ def read_whole_config(path: Path) -> dict[str, Any]:
     }
 
 
-def names_code_of_transformers(config: Mapping[str, Any]) -> bool:
+def _names_code_of_transformers(config: Mapping[str, Any]) -> bool:
     """Whether `auto_map` names classes that transformers has by now, as in Microsoft's Phi-3; its own are what runs."""
     family, named = str(config.get("model_type")).removesuffix("_text"), config.get("auto_map")
     if family not in _OF_TRANSFORMERS or not isinstance(named, dict):
