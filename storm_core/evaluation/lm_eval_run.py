@@ -39,7 +39,7 @@ def run_task(
     import lm_eval
 
     more = {} if bootstrap else {"bootstrap_iters": 0}
-    try:
+    with _faults_in_words(benchmark):
         return lm_eval.simple_evaluate(
             model=model,
             tasks=[task],
@@ -54,6 +54,12 @@ def run_task(
             fewshot_random_seed=seeds.fewshot,
             **more,
         )
+
+
+@contextlib.contextmanager
+def _faults_in_words(benchmark: LmEval) -> Iterator[None]:
+    try:
+        yield
     except InputError:
         raise
     except (ConnectionError, FileNotFoundError) as error:
